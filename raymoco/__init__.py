@@ -1,0 +1,38 @@
+"""raymoco: momentum contrast on partly labelled images, at scale and with statistics.
+
+Names are imported when first used: `raymoco --help` need not wait for Ray and torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raymoco.config import RunConfig
+    from raymoco.engine.encoder import evaluate, load_encoder
+    from raymoco.engine.run import train
+    from raymoco.study.launch import sweep
+    from raymoco.study.spec import SweepSpec
+
+__version__ = "0.1.0"
+__all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "sweep", "train"]
+
+_HOMES = {
+    "RunConfig": "raymoco.config",
+    "SweepSpec": "raymoco.study.spec",
+    "evaluate": "raymoco.engine.encoder",
+    "load_encoder": "raymoco.engine.encoder",
+    "sweep": "raymoco.study.launch",
+    "train": "raymoco.engine.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'raymoco' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

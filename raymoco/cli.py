@@ -1,0 +1,222 @@
+"""The commands: parse, call, print. No logic.
+
+Heavy modules are imported inside the commands, so that `--help` and a typo answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from raymoco.errors import InputError, RaymocoError
+
+INTERRUPTED = 130
+app = typer.Typer(
+    name="raymoco",
+    help="Momentum contrast on partly labelled images: train, sweep, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+shards_app = typer.Typer(help="Parquet shards of images.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(shards_app, name="shards")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="overrides, such as optim.lr=0.1")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="go on with what is there, or begin if nothing is")
+]
+
+
+@app.command()
+def train(
+    preset_or_yaml: Annotated[str, typer.Argument(help="a preset's name, or a YAML file")],
+    overrides: Overrides = None,
+    resume: Resume = False,
+) -> None:
+    """Train one encoder."""
+    from raymoco.config import load_run_config
+    from raymoco.engine.run import train as run
+
+    config = load_run_config(preset_or_yaml, overrides or [])
+    result = run(config, resume=resume, say=lambda line: out.print(line, markup=False))
+    table = Table(title=result.config.run_name, title_justify="left", show_header=False)
+    for name, value in result.last.items():
+        if name.startswith(("test/", "eval/", "train/loss", "perf/images")):
+            table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
+    out.print(table)
+    out.print(f"folder  {result.folder}", markup=False)
+
+
+@app.command()
+def sweep(
+    yaml: Annotated[Path, typer.Argument(help="a sweep file, such as sweeps/demo.yaml")],
+    overrides: Overrides = None,
+    resume: Resume = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print axes, trials, resources and time; run nothing")
+    ] = False,
+) -> None:
+    """Run many trainings, by the file."""
+    from raymoco.study.spec import load_sweep
+
+    loaded = load_sweep(yaml, overrides or [])
+    if dry_run:
+        from raymoco.study.plan import plan_sweep
+
+        out.print(plan_sweep(loaded))
+        return
+    from raymoco.study.launch import run_sweep
+    from raymoco.study.summary import print_summary
+
+    result = run_sweep(loaded, resume=resume, console=out)
+    print_summary(out, loaded, result)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not result.best:
+        err.print("error: no trial was completed; the reasons are in trials.csv", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")]) -> None:
+    """Measure a trained encoder on its test split again."""
+    from raymoco.engine.encoder import evaluate as run
+
+    for name, value in run(place).items():
+        out.print(f"{name}  {value:.4f}", markup=False)
+
+
+@app.command()
+def export(
+    place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")],
+    target: Annotated[Path, typer.Argument(help="the file to write, such as encoder.pt")],
+) -> None:
+    """Write the backbone's weights for somebody else's code."""
+    from raymoco.engine.encoder import export_backbone
+
+    about = export_backbone(place, target)
+    out.print(f"wrote {target}: {about['backbone']}, {about['image_size']} px", markup=False)
+
+
+@app.command()
+def schema(
+    which: Annotated[str, typer.Argument(help="run or sweep")] = "run",
+) -> None:
+    """Print the JSON Schema of a config file."""
+    import json
+
+    from raymoco.config import RunConfig
+
+    if which == "run":
+        found: dict[str, Any] = RunConfig.model_json_schema()
+    elif which == "sweep":
+        from raymoco.study.spec import SweepSpec
+
+        found = SweepSpec.model_json_schema()
+    else:
+        raise InputError(f"there is no schema '{which}'; there are run and sweep.")
+    print(json.dumps(found, indent=2))  # noqa: T201 - for machines: no console in between
+
+
+@app.command()
+def ui(
+    place: Annotated[Path, typer.Argument(help="a sweep's or an output folder")] = Path("runs"),
+    port: Annotated[int, typer.Option(help="of the MLflow server, on loopback")] = 5000,
+) -> None:
+    """Open MLflow on the right store and print where to compare."""
+    from raymoco.study.summary import serve_ui
+
+    serve_ui(out, place, port)
+
+
+@shards_app.command("build")
+def shards_build(preset_or_yaml: str, overrides: Overrides = None) -> None:
+    """Build the shards of a config's source, or reuse those that are there."""
+    from raymoco.config import load_run_config
+    from raymoco.data.shards import ensure_shards
+    from raymoco.engine.cluster import resolve_output
+
+    config = load_run_config(preset_or_yaml, overrides or [])
+    shards = ensure_shards(
+        config.data, resolve_output(config.output), lambda line: out.print(line, markup=False)
+    )
+    out.print(str(shards.folder), markup=False)
+
+
+@shards_app.command("inspect")
+def shards_inspect(
+    folder: Path,
+    sheet: Annotated[Path | None, typer.Option(help="where to write the contact sheet")] = None,
+) -> None:
+    """Print what is in a folder of shards, and draw images beside their two views."""
+    from raymoco.data.inspection import contact_sheet, describe_shards
+    from raymoco.data.shards import load_shards
+    from raymoco.study.summary import shards_table
+
+    shards = load_shards(folder)
+    out.print(shards_table(describe_shards(shards)))
+    path = sheet or folder / "contact_sheet.png"
+    contact_sheet(shards, path)
+    out.print(f"contact sheet  {path}", markup=False)
+
+
+@shards_app.command("verify")
+def shards_verify(folder: Path) -> None:
+    """Compare every shard with its sha256."""
+    from raymoco.data.inspection import verify_shards
+    from raymoco.errors import DataError
+
+    problems = verify_shards(folder)
+    if problems:
+        raise DataError("\n".join(problems))
+    out.print(f"{folder}: every shard is as it was built", markup=False)
+
+
+def main() -> None:
+    """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) != len(sys.argv) - 1
+    code = 0
+    try:
+        code = app(arguments, standalone_mode=False) or 0
+    except RaymocoError as error:
+        if debug:
+            traceback.print_exc()
+        for line in str(error).split("\n"):
+            err.print(f"error: {line}", markup=False)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        err.print("interrupted", markup=False)
+        code = INTERRUPTED
+    except typer.Abort:
+        code = INTERRUPTED
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own: wrong usage
+            error.show()
+            code = error.exit_code
+        else:
+            if debug:
+                raise
+            err.print(
+                f"error: {type(error).__name__}: {error}\nThis is a defect of raymoco; --debug shows "
+                "where.",
+                markup=False,
+            )
+            code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Ray's and MLflow's threads must not hold the terminal once everything is written
+    os._exit(code)

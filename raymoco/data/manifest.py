@@ -1,0 +1,134 @@
+"""What a folder of shards says about itself, and reading it back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from raymoco.errors import DataError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+SPLITS = ("train", "eval", "test")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitCounts(_Frozen):
+    """How many images of a split have a label, have none, and belong to each class."""
+
+    labelled: int
+    unlabelled: int
+    per_class: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        return self.labelled + self.unlabelled
+
+
+class ImageInfo(_Frozen):
+    """Channels (1 or 3), and height and width in pixels: the smallest, if not all are `uniform`."""
+
+    channels: int
+    height: int
+    width: int
+    uniform: bool
+
+
+class ShardInfo(_Frozen):
+    """One Parquet file: path below the folder, and what it must hold, byte for byte."""
+
+    path: str
+    split: str
+    labelled: bool
+    rows: int
+    rows_per_group: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Frozen):
+    """The content of manifest.json; `mean` and `std` are per channel, of `train`, in 0-1."""
+
+    schema_version: int
+    source: str
+    root: str | None
+    fingerprint: str
+    classes: tuple[str, ...]
+    counts: dict[str, SplitCounts]
+    image: ImageInfo
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    shards: tuple[ShardInfo, ...]
+    skipped: tuple[str, ...]
+    created: str
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """A folder of shards and its manifest, already checked against each other."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    @property
+    def channels(self) -> int:
+        return self.manifest.image.channels
+
+    @property
+    def image_size(self) -> int | None:
+        """Side length in pixels if all images are squares of one size, else None."""
+        image = self.manifest.image
+        return image.height if image.uniform and image.height == image.width else None
+
+    def rows(self, split: str) -> int:
+        """How many images, labelled or not, are in a split."""
+        return self.manifest.counts[split].rows
+
+    def shards(self, split: str) -> list[ShardInfo]:
+        """The shards of a split, labelled ones first, each kind in the order of its numbers."""
+        return [shard for shard in self.manifest.shards if shard.split == split]
+
+
+def load_shards(folder: Path) -> ShardSet:
+    """Open a folder of shards; contents are not read, `verify_shards` does that.
+
+    Raises:
+        DataError: no manifest, another schema version, or a shard is missing; names the file.
+    """
+    folder = Path(folder).expanduser().absolute()
+    path = folder / MANIFEST
+    again = f"delete {folder} to have the shards built again"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file, so {folder} holds no shards; `raymoco shards build` makes some."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}; {again}.") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path}: schema_version is {version}, but must be {SCHEMA_VERSION}; {again}."
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise DataError(f"{path}: {key}: {first['msg']}; {again}.") from None
+    missing = [shard.path for shard in manifest.shards if not (folder / shard.path).is_file()]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(f"{folder / missing[0]}{others}: no such shard; {again}.")
+    return ShardSet(folder, manifest)

@@ -1,0 +1,130 @@
+"""Ray Data at work: pieces go in, decoded chunks come out, in the same order.
+
+Each pipeline is one map over bundles of pieces, run on CPUs anywhere in the cluster. The reading is
+ours and not `read_parquet`: a damaged shard is named in the error, and a bundle can be any rows.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import pickle
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+from ray.data import DataContext
+from ray.exceptions import RayTaskError
+
+from raymoco.data.pieces import Chunk, Piece, read_piece
+from raymoco.errors import DataError
+
+FREE_CPU_WAIT_S = 3.0
+BUNDLE_ROWS = 4096
+BUNDLE_BYTES = 32 * 2**20  # decoded: keeps a task near a second, so that nobody waits long for one
+# its one record above DEBUG repeats, with 40 lines of trace, the exception that we raise anyway
+_TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
+
+
+def run_pieces(
+    pieces: Sequence[Piece], channels: int, image_size: int, batch_size: int | None = None
+) -> Iterator[Chunk]:
+    """Decode pieces through Ray Data, in their order.
+
+    Args:
+        channels: 1 or 3.
+        image_size: side of the decoded images in pixels.
+        batch_size: rows of a chunk, the last may be short; None: whatever comes.
+    Raises:
+        DataError: a shard is missing or damaged; names the file.
+    """
+    if not pieces:
+        return
+    bundles = [{"bundle": pickle.dumps(b)} for b in _bundles(pieces, channels * image_size**2)]
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger(_TASK_FAILURES).setLevel(logging.CRITICAL)
+    with DataContext.current(_quiet_context()):
+        dataset = ray.data.from_items(bundles, override_num_blocks=len(bundles)).map_batches(
+            functools.partial(_decode_bundles, channels=channels, image_size=image_size),
+            batch_size=None,
+            batch_format="numpy",
+        )
+        batches = dataset.iter_batches(batch_size=batch_size, batch_format="numpy")
+    try:
+        for batch in batches:
+            yield Chunk(batch["image"], batch["label"], batch["index"])
+    except RayTaskError as error:
+        if isinstance(error.cause, DataError):
+            raise DataError(str(error.cause)) from None
+        raise
+
+
+def require_free_cpu(wait_s: float = FREE_CPU_WAIT_S) -> None:
+    """Return as soon as a task with one CPU could run.
+
+    Ray Data waits for ever, and silently, where actors hold every CPU. A CPU that is busy with
+    tasks, such as another worker's decoding, becomes free again: a task of ours gets its turn.
+
+    Raises:
+        DataError: no CPU became free in time.
+    """
+    if _free_cpus() >= 1:
+        return
+    probe = ray.remote(_nothing).options(num_cpus=1, scheduling_strategy="DEFAULT").remote()
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        done, _ = ray.wait([probe], timeout=0.1)
+        if done or _free_cpus() >= 1:
+            return
+    ray.cancel(probe, force=True)
+    total = ray.cluster_resources().get("CPU", 0)  # type: ignore[no-untyped-call]  # Ray's
+    raise DataError(
+        f"all {total:g} CPUs of the cluster are held, none is left for reading images. Give the "
+        "workers fewer (scale.cpus_per_worker, scale.workers, or budget.concurrent of a sweep), so "
+        "that at least one stays free."
+    )
+
+
+def _free_cpus() -> float:
+    return float(ray.available_resources().get("CPU", 0))  # type: ignore[no-untyped-call]  # Ray's
+
+
+def _nothing() -> None:
+    """A task that says: there was a CPU for me."""
+
+
+def _bundles(pieces: Sequence[Piece], image_bytes: int) -> list[list[Piece]]:
+    """Consecutive pieces, as many as one task should decode."""
+    most = max(1, min(BUNDLE_ROWS, BUNDLE_BYTES // image_bytes))
+    bundles: list[list[Piece]] = []
+    room = 0
+    for piece in pieces:
+        if room < len(piece.take):
+            bundles.append([])
+            room = most
+        bundles[-1].append(piece)
+        room -= len(piece.take)
+    return bundles
+
+
+def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict[str, Any]]:
+    for bundle in batch["bundle"]:
+        for piece in pickle.loads(bundle):  # our own, made a moment ago
+            chunk = read_piece(piece, channels, image_size)
+            yield {
+                "image": chunk.images,
+                "label": chunk.labels,
+                "index": np.asarray(chunk.index, np.int64),
+            }
+
+
+def _quiet_context() -> DataContext:
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = True
+    context.execution_options.verbose_progress = False
+    return context

@@ -1,0 +1,192 @@
+"""What the driver does once with a source's shards, before any worker starts.
+
+Small data is decoded through Ray Data into the object store, where every worker maps it without a
+copy; of large data only ids, labels and the list of pieces are kept, and the pixels are streamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from raymoco.config import DataConfig
+from raymoco.data.codec import Pixels
+from raymoco.data.manifest import SPLITS, Manifest, ShardSet
+from raymoco.data.pieces import Chunk, Piece, Rows, read_index, read_piece, shard_pieces
+from raymoco.data.pipeline import require_free_cpu, run_pieces
+from raymoco.data.sources import refuse_unsupported
+from raymoco.data.splits import order_key
+from raymoco.errors import ConfigError
+
+CACHE_SHARE = 0.4  # of the smallest node's object store
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One split as the driver prepared it; arrays, or references to them in the object store.
+
+    `ids` (N,) bytes and `labels` (N,) int64 are always there, `images` (N, C, S, S) uint8 is None
+    where they are streamed from `pieces`.
+    """
+
+    rows: int
+    ids: Any
+    labels: Any
+    images: Any
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """What the driver hands to workers: picklable, small, and good for every run of a sweep."""
+
+    folder: Path
+    manifest: Manifest
+    image_size: int
+    limit: int | None
+    splits: dict[str, Split]
+
+    @property
+    def channels(self) -> int:
+        return self.manifest.image.channels
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one decoded image."""
+        return self.channels * self.image_size**2
+
+    @property
+    def streamed(self) -> bool:
+        """Whether images are read from the shards in every epoch."""
+        return self.splits["train"].images is None
+
+    def rows(self, split: str) -> int:
+        """How many images a split has, after `data.limit`."""
+        return self.splits[split].rows
+
+
+def prepare_images(
+    data: DataConfig, shards: ShardSet, budget_bytes: int | None = None
+) -> ImageData:
+    """Decode every split once into the object store, or set up streams where that is too much.
+
+    Call it in the driver, before workers hold the CPUs: Ray must be initialised, and decoding goes
+    through Ray Data.
+
+    Args:
+        budget_bytes: `cache: auto` keeps images in memory up to this; default 40 % of the smallest
+            node's object store.
+    Raises:
+        ConfigError: the images are not squares of one size and `data.image_size` is null; or
+            `cache: memory` for more than the object store holds.
+        DataError: a shard is damaged, or no CPU is free to read with.
+    """
+    plan = _plan(data, shards)
+    store = _object_store_bytes()
+    budget = int(CACHE_SHARE * store) if budget_bytes is None else budget_bytes
+    size = sum(split.rows for split in plan.splits.values()) * plan.image_bytes
+    if data.cache == "memory" and size > store:
+        raise ConfigError(
+            f"data.cache is memory, but the decoded images take {size / 2**30:.1f} GiB and the "
+            f"object store of a node holds {store / 2**30:.1f} GiB; use auto or stream."
+        )
+    in_memory = data.cache == "memory" or (data.cache == "auto" and size <= budget)
+    require_free_cpu()
+    splits = {}
+    for name, split in plan.splits.items():
+        chunks = run_pieces(split.pieces, plan.channels, plan.image_size) if in_memory else None
+        images = None if chunks is None else ray.put(_fill(chunks, split, plan))
+        splits[name] = Split(
+            split.rows, ray.put(split.ids), ray.put(split.labels), images, split.pieces
+        )
+    return ImageData(plan.folder, plan.manifest, plan.image_size, plan.limit, splits)
+
+
+def load_images(data: DataConfig, shards: ShardSet) -> ImageData:
+    """The same as `prepare_images` with everything in this process's memory, without Ray.
+
+    Raises:
+        ConfigError, DataError: as `prepare_images`.
+    """
+    plan = _plan(data, shards)
+    splits = {}
+    for name, split in plan.splits.items():
+        chunks = (read_piece(piece, plan.channels, plan.image_size) for piece in split.pieces)
+        images = _fill(chunks, split, plan)
+        images.flags.writeable = False
+        splits[name] = Split(split.rows, split.ids, split.labels, images, split.pieces)
+    return ImageData(plan.folder, plan.manifest, plan.image_size, plan.limit, splits)
+
+
+def fetch(value: Any) -> Any:
+    """An array, out of the object store (read-only, without a copy) if it lies there."""
+    return ray.get(value) if isinstance(value, ray.ObjectRef) else value
+
+
+def _plan(data: DataConfig, shards: ShardSet) -> ImageData:
+    """Ids, labels and pieces of every split: all but the images."""
+    refuse_unsupported(data)
+    size = data.image_size or shards.image_size
+    if size is None:
+        image = shards.manifest.image
+        found = (
+            f"all of {image.height}x{image.width} pixels"
+            if image.uniform
+            else f"of different sizes, from {image.height}x{image.width} pixels up"
+        )
+        raise ConfigError(
+            f"data.image_size is null, but the images in {shards.folder} are {found}: set it "
+            "to the side of the square that each is resized and cut to."
+        )
+    splits = {}
+    for name in SPLITS:
+        limit = data.limit if name == "train" else None
+        splits[name] = _plan_split(shards, name, limit)
+    return ImageData(shards.folder, shards.manifest, size, data.limit, splits)
+
+
+def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
+    ids: list[str] = []
+    labels: list[Rows] = [np.empty(0, np.int64)]
+    pieces: list[Piece] = []
+    for shard in shards.shards(name):
+        more, theirs = read_index(shards.folder, shard)
+        for piece in shard_pieces(shards.folder, shard):
+            pieces.append(replace(piece, index=piece.index + len(ids)))
+        ids += more
+        labels.append(theirs)
+    true = np.concatenate(labels)
+    if limit is not None and limit < len(ids):
+        keys = np.array([order_key(image_id) for image_id in ids])
+        keep = np.zeros(len(ids), dtype=bool)
+        keep[np.argsort(keys, kind="stable")[:limit]] = True
+        number = np.cumsum(keep) - 1
+        kept = [piece.select(keep[piece.index]) for piece in pieces]
+        pieces = [replace(p, index=number[p.index]) for p in kept if len(p.take)]
+        ids, true = [ids[row] for row in np.flatnonzero(keep)], true[keep]
+    encoded = np.array([image_id.encode() for image_id in ids], dtype=bytes)
+    return Split(len(ids), encoded, true, None, tuple(pieces))
+
+
+def _fill(chunks: Iterable[Chunk], split: Split, plan: ImageData) -> Pixels:
+    images = np.empty((split.rows, plan.channels, plan.image_size, plan.image_size), np.uint8)
+    for chunk in chunks:
+        images[chunk.index] = chunk.images
+    return images
+
+
+def _object_store_bytes() -> int:
+    """Of the smallest node: each maps its own copy of the images."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's
+    return int(
+        min((r["object_store_memory"] for r in nodes if "object_store_memory" in r), default=0)
+    )

@@ -1,0 +1,94 @@
+"""Everything a run needs to go on as if nothing had happened, in one file.
+
+The random numbers are not in it: every epoch seeds its generators from (seed, epoch, rank), so the
+epoch number is their state. See `loop.seed_epoch`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raymoco.config import RunConfig
+from raymoco.errors import DataError
+from raymoco.yamlfile import Document, validate
+
+FORMAT = 1
+PATTERN = "epoch-*.pt"
+
+
+@dataclass
+class Checkpoint:
+    """A run after `epoch` epochs: module (both encoders, queue, step), optimizer, data facts."""
+
+    config: dict[str, Any]
+    epoch: int
+    module: dict[str, Any]
+    optimizer: dict[str, Any]
+    data: dict[str, Any]
+
+    @property
+    def run_config(self) -> RunConfig:
+        """The resolved config that the run was started with."""
+        return validate(RunConfig, Document(dict(self.config)))
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write `folder/epoch-00007.pt` so that a kill leaves it whole or absent; drop older ones.
+
+    Returns:
+        The path written. The newest `keep` files stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"epoch-{checkpoint.epoch:05d}.pt"
+    temporary = folder / f".{path.name}.{os.getpid()}"
+    with temporary.open("wb") as stream:
+        torch.save({"format": FORMAT, **vars(checkpoint)}, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(folder.glob(PATTERN))
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read one checkpoint; tensors land on `device`.
+
+    Raises:
+        DataError: no such file, not a checkpoint, cut off, or of another format.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such checkpoint.")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read as a checkpoint, it may be cut off: {error}") from None
+    found = state.pop("format", None) if isinstance(state, dict) else None
+    if found != FORMAT:
+        raise DataError(f"{path}: checkpoint format is {found}, but this raymoco reads {FORMAT}.")
+    return Checkpoint(**state)
+
+
+def find_checkpoint(place: Path) -> Path:
+    """The checkpoint meant by a path: a file, a run's folder, or its checkpoints/ folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    if place.is_file():
+        return place
+    for folder in (place / "checkpoints", place):
+        found = list_checkpoints(folder)
+        if found:
+            return found[-1]
+    raise DataError(f"{place}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN}).")

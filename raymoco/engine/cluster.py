@@ -1,0 +1,146 @@
+"""The Ray cluster under a command: joined if there is one, else started here and ended with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from raymoco.config import ScaleConfig
+from raymoco.errors import ConfigError, InputError
+
+JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+# what every process of ours on the cluster is started with
+WORKER_ENV = {
+    # the supervisor looks for reports this often; its default of 2 s would be the shortest epoch
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def inside_job() -> bool:
+    """Whether this process was started by `ray job submit`."""
+    return JOB_MARK in os.environ
+
+
+def resolve_output(output: str) -> Path:
+    """The absolute output folder.
+
+    Inside a Ray job a relative one lies under `$RAYMOCO_HOME` (default `~/raymoco`): the job's
+    working directory is a temporary copy and would vanish with the results.
+    """
+    path = Path(output).expanduser()
+    if path.is_absolute():
+        return path
+    base = Path.cwd()
+    if inside_job():
+        base = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser()
+    return (base / path).resolve()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def threads_per_worker(scale: ScaleConfig) -> int:
+    """Torch threads of one worker: what it was given, never more than the machine has."""
+    return max(1, min(int(scale.cpus_per_worker), cores()))
+
+
+@contextmanager
+def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
+    """Join the cluster of RAY_ADDRESS or of the job, or start a local one; leave it at the end.
+
+    Args:
+        scale: what one group of workers holds.
+        groups: how many groups will stand at once.
+    Raises:
+        ConfigError: the cluster is too small, or nothing would be left for Ray Data; with numbers.
+        InputError: no cluster answers at RAY_ADDRESS.
+    """
+    held = groups * scale.workers * scale.cpus_per_worker
+    _silence()
+    if ray.is_initialized():  # a test's or a notebook's cluster: used, not ended
+        check_layout(scale, groups)
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    joined = address is not None or inside_job()
+    try:
+        if joined:
+            ray.init(
+                address or "auto",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": WORKER_ENV},
+            )
+        else:
+            ray.init(
+                "local",
+                num_cpus=max(cores(), int(-(-held // 1)) + 1),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_object_store_bytes(),
+                runtime_env={"env_vars": WORKER_ENV},
+            )
+    except ConnectionError as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
+    try:
+        check_layout(scale, groups)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_layout(scale: ScaleConfig, groups: int) -> None:
+    """Refuse a layout that the cluster cannot hold, or that leaves Ray Data no CPU.
+
+    Ray would wait for ever, and say nothing.
+    """
+    total = ray.cluster_resources()
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    held = groups * scale.workers * scale.cpus_per_worker
+    wanted = groups * scale.workers * scale.gpus_per_worker
+    shape = f"{groups} x {scale.workers} workers"
+    if wanted > gpus:
+        raise ConfigError(
+            f"{shape} x {scale.gpus_per_worker:g} GPUs hold {wanted:g} GPUs, but the cluster has "
+            f"{gpus:g}. Lower budget.concurrent, workers or gpus_per_worker."
+        )
+    if held > cpus - 1:
+        raise ConfigError(
+            f"{shape} x {scale.cpus_per_worker:g} CPUs hold {held:g} of the cluster's {cpus:g} CPUs, "
+            "but Ray Data needs one that no gang holds. Lower budget.concurrent, workers or "
+            "cpus_per_worker."
+        )
+
+
+def _object_store_bytes() -> int:
+    # a quarter of what is free, and a shared-memory file system may be smaller than that
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    shm = os.statvfs("/dev/shm")
+    return max(100 * 2**20, min(free // 4, int(shm.f_bavail * shm.f_frsize * 0.8), 8 * 2**30))
+
+
+def _silence() -> None:
+    """Ray's, Tune's and Ray Data's chatter goes to their log files, ours to the terminal."""
+    os.environ.update({key: os.environ.get(key, value) for key, value in WORKER_ENV.items()})
+    os.environ.pop("PYTHONWARNINGS", None)
+    for name in ("ray", "ray.data", "ray.tune", "ray.train", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"ray\..*")

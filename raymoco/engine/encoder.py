@@ -1,0 +1,105 @@
+"""What a run is for: its encoder, to use elsewhere or to judge again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from raymoco.config import RunConfig
+from raymoco.data.shards import ensure_shards
+from raymoco.data.stream import load_images, open_images
+from raymoco.data.views import Normalise
+from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from raymoco.engine.cluster import resolve_output
+from raymoco.engine.evaluate import extract_features, judge_on_test
+from raymoco.engine.session import Row
+from raymoco.ssl import build_method
+
+EXPORT_FORMAT = 1
+
+
+def load_encoder(place: str | Path) -> nn.Module:
+    """The trained query encoder of a run, in eval mode, on the CPU.
+
+    Args:
+        place: a run's folder, its checkpoints/ folder, or one checkpoint.
+    Returns:
+        A module with `.features(images)`: (B, C, H, W) normalised float32 -> (B, F), and
+        `forward(images)`: the normalised projections (B, D).
+    Raises:
+        DataError: no checkpoint there, or one that cannot be read.
+    """
+    checkpoint = load_checkpoint(find_checkpoint(Path(place)))
+    encoder = _build(checkpoint).encoder
+    assert isinstance(encoder, nn.Module)
+    return encoder.eval()
+
+
+def evaluate(place: str | Path) -> Row:
+    """Measure a run's encoder on its test split again: kNN and linear probe.
+
+    Args:
+        place: as for `load_encoder`.
+    Returns:
+        `test/knn_top1`, `test/linear_top1`, `test/linear_top5`; fractions 0-1.
+    Raises:
+        DataError: no checkpoint, or its images are gone.
+    """
+    checkpoint = load_checkpoint(find_checkpoint(Path(place)))
+    config = checkpoint.run_config
+    encoder = load_encoder(place)
+    handle = load_images(config.data, ensure_shards(config.data, resolve_output(config.output)))
+    images = open_images(
+        handle, config.data, seed=config.seed, batch_size=min(2, handle.rows("train"))
+    )
+    normalise = Normalise(checkpoint.data["mean"], checkpoint.data["std"])
+    cpu = torch.device("cpu")
+    train, chosen, test = (
+        extract_features(encoder, images.split(split, 1024), normalise, cpu)
+        for split in ("train", "eval", "test")
+    )
+    if config.eval.labels == "visible":
+        train = type(train)(train.features_NF, images.visible_labels)
+    return judge_on_test(config, train.labelled(), chosen.labelled(), test.labelled())
+
+
+def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
+    """Write the backbone's weights for somebody else's code: no raymoco needed to read them.
+
+    The file holds a dict: `state_dict` (torchvision's names for torchvision's backbones, the
+    classifier head left out), `backbone`, `width`, `channels`, `image_size`, `mean`, `std`,
+    `classes`; `torch.load(target, weights_only=True)` reads it.
+
+    Returns:
+        What was written, without the weights.
+    """
+    checkpoint = load_checkpoint(find_checkpoint(Path(place)))
+    encoder = load_encoder(place)
+    about = {
+        "format": EXPORT_FORMAT,
+        "backbone": checkpoint.run_config.model.backbone,
+        "width": checkpoint.run_config.model.width,
+        **{key: checkpoint.data[key] for key in ("channels", "image_size", "classes", "mean", "std")},
+    }
+    backbone = encoder.backbone
+    assert isinstance(backbone, nn.Module)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({**about, "state_dict": backbone.state_dict()}, target)
+    return about
+
+
+def _build(checkpoint: Checkpoint) -> nn.Module:
+    config: RunConfig = checkpoint.run_config
+    module = build_method(
+        config.model,
+        config.method,
+        channels=checkpoint.data["channels"],
+        image_size=checkpoint.data["image_size"],
+        classes=len(checkpoint.data["classes"]),
+        seed=config.seed,
+    )
+    module.load_state_dict(checkpoint.module)
+    return module

@@ -1,0 +1,182 @@
+"""How good are the features: nearest neighbours, a linear probe, and signs of collapse.
+
+All of it judges the backbone's features (before the projector) of the query encoder in eval mode,
+without augmentation, as the field does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+BLOCK = 2048
+PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features (N, F) float32 and labels (N,) int64 of one split; -1 = no label."""
+
+    features_NF: Tensor
+    labels_N: Tensor
+
+    def labelled(self) -> Features:
+        """Only the rows that have a label."""
+        has = self.labels_N >= 0
+        return Features(self.features_NF[has], self.labels_N[has])
+
+
+@torch.no_grad()
+def extract_features(
+    encoder: Any, batches: Iterable[Any], prepare: Callable[[Tensor], Tensor], device: torch.device
+) -> Features:
+    """Backbone features of every image of a split, in its order, encoder in eval mode."""
+    was_training = encoder.training
+    encoder.eval()
+    features, labels = [], []
+    for batch in batches:
+        images = prepare(batch.images.to(device, non_blocking=True))
+        images = images.contiguous(memory_format=torch.channels_last)
+        features.append(encoder.features(images).float())
+        labels.append(batch.labels.to(device))
+    encoder.train(was_training)
+    return Features(torch.cat(features), torch.cat(labels))
+
+
+@torch.no_grad()
+def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -> float:
+    """Accuracy of the weighted vote of the k nearest features of the bank.
+
+    Args:
+        bank: rows whose labels vote; all labels >= 0.
+        queries: rows to classify.
+        k: neighbours; no more than the bank has.
+        temperature: a neighbour at cosine s votes with exp(s / temperature).
+    Returns:
+        Fraction 0-1.
+    Source: Wu et al. 2018, arXiv:1805.01978, section 3.4.
+    """
+    classes = int(max(bank.labels_N.max(), queries.labels_N.max())) + 1
+    bank_NF = F.normalize(bank.features_NF, dim=1)
+    k = min(k, len(bank_NF))
+    right = 0
+    for start in range(0, len(queries.features_NF), BLOCK):
+        query_BF = F.normalize(queries.features_NF[start : start + BLOCK], dim=1)
+        cosine_Bk, index_Bk = (query_BF @ bank_NF.T).topk(k, dim=1)
+        # shifted by 1, the largest cosine: the vote is the same and exp cannot overflow
+        weight_Bk = ((cosine_Bk - 1) / temperature).exp()
+        votes_BC = weight_Bk.new_zeros(len(query_BF), classes)
+        votes_BC.scatter_add_(1, bank.labels_N[index_Bk], weight_Bk)
+        right += int((votes_BC.argmax(1) == queries.labels_N[start : start + BLOCK]).sum())
+    return right / len(queries.features_NF)
+
+
+def linear_probe(
+    train: Features, choose: Features, test: Features, *, epochs: int, seed: int
+) -> dict[str, float]:
+    """Top-1 and top-5 of a linear classifier on frozen features.
+
+    One head per learning rate trains in parallel on the same batches; the head that is best on
+    `choose` (the eval split) is measured on `test`, so that the test set chooses nothing. Features
+    are standardised with the training statistics, as a batch norm without scale in front of the
+    head would do.
+
+    Returns:
+        `top1` and `top5`, fractions 0-1; top5 is 1 when there are at most five classes.
+    """
+    mean_F, std_F = train.features_NF.mean(0), train.features_NF.std(0).clamp_min(1e-6)
+
+    def standardised(part: Features) -> Tensor:
+        return (part.features_NF - mean_F) / std_F
+
+    x_NF, y_N = standardised(train), train.labels_N
+    classes = int(max(part.labels_N.max() for part in (train, choose, test))) + 1
+    rates_L = torch.tensor(PROBE_RATES, device=x_NF.device)
+    heads = len(PROBE_RATES)
+    weight_LFC = x_NF.new_zeros(heads, x_NF.shape[1], classes, requires_grad=True)
+    bias_LC = x_NF.new_zeros(heads, 1, classes, requires_grad=True)
+    generator = torch.Generator().manual_seed(seed)
+    batch = min(256, len(x_NF))
+    steps = max(1, len(x_NF) // batch)
+    velocity = [torch.zeros_like(weight_LFC), torch.zeros_like(bias_LC)]
+    for epoch in range(epochs):
+        order_N = torch.randperm(len(x_NF), generator=generator).to(x_NF.device)
+        for step in range(steps):
+            rows = order_N[step * batch : (step + 1) * batch]
+            logits_LBC = x_NF[rows] @ weight_LFC + bias_LC
+            # a sum over heads: each head gets the gradient it would get alone
+            loss = F.cross_entropy(
+                logits_LBC.flatten(0, 1), y_N[rows].repeat(heads), reduction="sum"
+            )
+            gradients = torch.autograd.grad(loss / len(rows), [weight_LFC, bias_LC])
+            progress = (epoch + step / steps) / epochs
+            scale_L11 = (rates_L * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)))).view(
+                -1, 1, 1
+            )
+            with torch.no_grad():
+                parameters = [weight_LFC, bias_LC]
+                for parameter, gradient, speed in zip(parameters, gradients, velocity, strict=True):
+                    speed.mul_(0.9).add_(gradient)
+                    parameter.sub_(scale_L11 * speed)
+
+    with torch.no_grad():
+        logits_LNC = standardised(choose) @ weight_LFC + bias_LC
+        best = (logits_LNC.argmax(-1) == choose.labels_N).float().mean(1).argmax()
+        logits_NC = standardised(test) @ weight_LFC[best] + bias_LC[best]
+        ranked = logits_NC.topk(min(5, classes), dim=1).indices == test.labels_N[:, None]
+        return {
+            "top1": float(ranked[:, 0].float().mean()),
+            "top5": float(ranked.any(1).float().mean()),
+        }
+
+
+@torch.no_grad()
+def alignment(view_a_NF: Tensor, view_b_NF: Tensor) -> float:
+    """Mean squared distance between the normalised features of two views; 0 = invariant.
+
+    Source: Wang & Isola 2020, arXiv:2005.10242, alpha = 2.
+    """
+    a_NF, b_NF = F.normalize(view_a_NF, dim=1), F.normalize(view_b_NF, dim=1)
+    return float((a_NF - b_NF).square().sum(1).mean())
+
+
+@torch.no_grad()
+def uniformity(features_NF: Tensor) -> float:
+    """Log of the mean Gaussian potential of all pairs of normalised features; lower = more spread.
+
+    Source: Wang & Isola 2020, arXiv:2005.10242, t = 2. All pairs of the first 4096 rows.
+    """
+    features_NF = F.normalize(features_NF[:4096], dim=1)
+    return float((-2 * torch.pdist(features_NF).square()).exp().mean().log())
+
+
+@torch.no_grad()
+def effective_rank(features_NF: Tensor) -> float:
+    """Exp of the entropy of the normalised singular values of the centred features, 1 to F.
+
+    Source: Roy & Vetterli 2007, "The effective rank". 1 means collapse onto a line.
+    """
+    singular_F = torch.linalg.svdvals((features_NF - features_NF.mean(0)).double())
+    share_F = singular_F / singular_F.sum().clamp_min(1e-12)
+    return float(torch.special.entr(share_F).sum().exp())
+
+
+def collapse_metrics(
+    encoder: nn.Module, features: Features, views: tuple[Tensor, Tensor]
+) -> dict[str, float]:
+    """alignment (over two views of some images), uniformity and effective rank."""
+    was_training = encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        a_NF, b_NF = (encoder.features(view).float() for view in views)  # type: ignore[operator]
+    encoder.train(was_training)
+    return {
+        "alignment": alignment(a_NF, b_NF),
+        "uniformity": uniformity(features.features_NF),
+        "effective_rank": effective_rank(features.features_NF),
+    }

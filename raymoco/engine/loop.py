@@ -1,0 +1,252 @@
+"""The loop of one run: epochs of steps, evaluations, checkpoints, reports.
+
+It runs in every worker, and is the same under one TorchTrainer, on a warm gang and in a test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from raymoco.config import RunConfig
+from raymoco.data.stream import Batch, ImageData, Images, open_images
+from raymoco.data.views import Normalise, TwoViews
+from raymoco.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from raymoco.engine.evaluate import (
+    Features,
+    collapse_metrics,
+    extract_features,
+    knn_top1,
+    linear_probe,
+)
+from raymoco.engine.session import Row, Session
+from raymoco.engine.step import Step, build_optimizer
+from raymoco.engine.stopwatch import Stopwatch
+from raymoco.errors import DataError, NotFiniteError
+from raymoco.ssl import build_method
+from raymoco.ssl.schedules import learning_rate
+
+EVAL_BATCH = 1024
+ALIGNMENT_IMAGES = 1024
+
+
+def seed_epoch(seed: int, epoch: int, rank: int) -> None:
+    """Seed torch for one epoch of one worker: a resumed run draws what an undisturbed one draws."""
+    digest = hashlib.sha256(f"{seed}:{epoch}:{rank}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def run_loop(
+    config: RunConfig, handle: ImageData, session: Session, resume_from: Path | None = None
+) -> Row:
+    """Train one run to its end and return its last row.
+
+    Args:
+        config: resolved, see `resolve`.
+        handle: the images, as the driver prepared them.
+        session: this worker's place; hears of every epoch, may stop the run by raising `Stopped`.
+        resume_from: a checkpoint of the same config to go on from.
+    Raises:
+        NotFiniteError: the loss is NaN or infinite; on every rank alike.
+        DataError: images or checkpoint cannot be used.
+    """
+    torch.set_num_threads(session.threads)
+    return _Run(config, handle, session).train(resume_from)
+
+
+class _Run:
+    """The parts of one run, on one worker."""
+
+    def __init__(self, config: RunConfig, handle: ImageData, session: Session) -> None:
+        self.config, self.session = config, session
+        self.device = session.device
+        self.images: Images = open_images(
+            handle,
+            config.data,
+            seed=config.seed,
+            batch_size=config.optim.batch_size,
+            rank=session.rank,
+            workers=session.workers,
+            labelled_only=config.method.loss == "cross_entropy",
+        )
+        mean, std = handle.manifest.mean, handle.manifest.std
+        size, channels = self.images.image_size, self.images.channels
+        self.views = TwoViews(config.data.views, channels, size, mean, std).to(self.device)
+        self.normalise = Normalise(mean, std).to(self.device)
+        module: nn.Module = build_method(
+            config.model,
+            config.method,
+            channels=channels,
+            image_size=size,
+            classes=len(self.images.classes),
+            seed=config.seed,
+        )
+        self.module = module.to(self.device, memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(config.optim, self.module.parameters())
+        self.step = Step(
+            self.module,
+            self.optimizer,
+            device=self.device,
+            bf16=config.precision == "bf16",
+            workers=session.workers,
+        )
+        self.train_seconds = 0.0
+
+    def train(self, resume_from: Path | None) -> Row:
+        first, row = 0, Row()
+        if resume_from is not None:
+            first, row = self._restore(resume_from)
+            # the kill may have come between the checkpoint and its report; the receiver knows twins
+            self.session.report(row, resume_from)
+        else:
+            session, images = self.session, self.images
+            session.text(
+                f"{images.visible} visible labels, {images.steps(0)} steps an epoch, "
+                f"{images.short_batch(0)} images left over in the first"
+            )
+        for epoch in range(first, self.config.epochs):
+            row = self._epoch(epoch)
+        return row
+
+    def _epoch(self, epoch: int) -> Row:
+        config = self.config
+        done, last = epoch + 1, epoch + 1 == config.epochs
+        started = time.perf_counter()
+        row: Row = {"epoch": done, **self._train_epoch(epoch)}
+        if last or done % config.eval.every == 0:
+            if self.session.rank == 0:
+                row.update(self._evaluate(last))
+            self.train_seconds += time.perf_counter() - started
+        else:
+            self.train_seconds += time.perf_counter() - started
+        row["train_seconds"] = self.train_seconds
+        path = None
+        if (last or done % config.checkpoint.every == 0) and self.session.rank == 0:
+            path = self._save(done, row)
+        self.session.report(row, path)
+        return row
+
+    def _train_epoch(self, epoch: int) -> Row:
+        config, watch = self.config, Stopwatch(self.device)
+        seed_epoch(config.seed, epoch, self.session.rank)
+        self.module.train()
+        steps = self.images.steps(epoch)
+        sums: dict[str, Tensor] = {}
+        lr, seen = 0.0, 0
+        started = time.perf_counter()
+        batches = self.images.epoch(epoch)
+        for number in range(steps):
+            with watch.wait("data"):
+                batch: Batch = next(batches)
+            with watch.measure("views"):
+                images = batch.images.to(self.device, non_blocking=True)
+                view_a, view_b = (
+                    view.contiguous(memory_format=torch.channels_last) for view in self.views(images)
+                )
+                labels = batch.labels.to(self.device, non_blocking=True)
+            lr = learning_rate(
+                epoch + number / steps,
+                base=config.optim.lr,
+                epochs=config.epochs,
+                warmup_epochs=config.optim.warmup_epochs,
+                schedule=config.optim.schedule,
+            )
+            with watch.measure("compute"):
+                losses = self.step(view_a, view_b, labels, lr)
+            for name, loss in losses.items():
+                sums[name] = sums[name] + loss if name in sums else loss
+            seen += len(images) * self.session.workers
+        # the one place where an epoch waits for the device
+        names = list(sums)
+        means = self.session.mean(torch.stack([sums[name].float() for name in names]) / steps)
+        row: Row = {f"train/{name}": value for name, value in zip(names, means.tolist(), strict=True)}
+        if not bool(torch.isfinite(means).all()):
+            raise NotFiniteError(f"nan at epoch {epoch + 1}")
+        seconds = time.perf_counter() - started
+        spent = watch.totals()
+        return row | {
+            "train/lr": lr,
+            "perf/images_per_second": seen / seconds,
+            "perf/step_seconds": seconds / steps,
+            "perf/data_wait": spent.get("data", 0.0) / steps,
+            "perf/views_seconds": spent.get("views", 0.0) / steps,
+            "perf/compute_seconds": spent.get("compute", 0.0) / steps,
+        }
+
+    def _evaluate(self, last: bool) -> Row:
+        bank, eval_part = self._labelled_features("train"), self._labelled_features("eval")
+        knn = self.config.eval.knn
+        row: Row = {
+            "eval/knn_top1": knn_top1(bank, eval_part, k=knn.k, temperature=knn.temperature)
+        }
+        views = self._alignment_views()
+        found = collapse_metrics(self._encoder, eval_part, views)
+        row |= {f"eval/{name}": value for name, value in found.items()}
+        if last:
+            row |= judge_on_test(self.config, bank, eval_part, self._labelled_features("test"))
+        return row
+
+    def _labelled_features(self, split: str) -> Features:
+        found = extract_features(
+            self._encoder, self.images.split(split, EVAL_BATCH), self.normalise, self.device
+        )
+        if split == "train" and self.config.eval.labels == "visible":
+            found = Features(found.features_NF, self.images.visible_labels.to(self.device))
+        found = found.labelled()
+        if len(found.labels_N) == 0:
+            raise DataError(f"the {split} split has no labelled image, so nothing can be judged by it.")
+        return found
+
+    def _alignment_views(self) -> tuple[Tensor, Tensor]:
+        # a generator of its own: evaluating more often must not change what training draws
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.config.seed)
+            images = next(iter(self.images.split("eval", ALIGNMENT_IMAGES))).images
+            view_a, view_b = self.views(images.to(self.device))
+            return view_a, view_b
+
+    @property
+    def _encoder(self) -> nn.Module:
+        encoder = self.module.encoder
+        assert isinstance(encoder, nn.Module)
+        return encoder
+
+    def _save(self, done: int, row: Row) -> Path:
+        checkpoint = Checkpoint(
+            config=self.config.model_dump(),
+            epoch=done,
+            module=self.module.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            data={
+                "channels": self.images.channels,
+                "image_size": self.images.image_size,
+                "classes": list(self.images.classes),
+                "mean": list(self.normalise.mean.flatten().tolist()),
+                "std": list(self.normalise.std.flatten().tolist()),
+                "row": dict(row),
+            },
+        )
+        return save_checkpoint(self.session.folder, checkpoint, self.config.checkpoint.keep)
+
+    def _restore(self, path: Path) -> tuple[int, Row]:
+        checkpoint = load_checkpoint(path, self.device)
+        self.module.load_state_dict(checkpoint.module)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        row: Row = dict(checkpoint.data["row"])
+        self.train_seconds = float(row["train_seconds"])
+        self.session.text(f"resumed after epoch {checkpoint.epoch} from {path.name}")
+        return checkpoint.epoch, row
+
+
+def judge_on_test(config: RunConfig, bank: Features, choose: Features, test: Features) -> Row:
+    """The final word on a run: kNN and, unless it has 0 epochs, the linear probe on the test split."""
+    knn = config.eval.knn
+    row: Row = {"test/knn_top1": knn_top1(bank, test, k=knn.k, temperature=knn.temperature)}
+    if config.eval.linear.epochs:
+        found = linear_probe(bank, choose, test, epochs=config.eval.linear.epochs, seed=config.seed)
+        row |= {f"test/linear_{name}": value for name, value in found.items()}
+    return row

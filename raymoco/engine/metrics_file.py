@@ -1,0 +1,46 @@
+"""metrics.csv: a row per epoch, whole at any moment."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from raymoco.engine.session import Row
+from raymoco.yamlfile import write_atomically
+
+
+class MetricsFile:
+    """The rows of one run by epoch; a row that comes again takes the place of the old one."""
+
+    def __init__(self, path: Path, up_to_epoch: int | None = None) -> None:
+        self._path = path
+        self.rows: dict[int, Row] = {}
+        if path.exists():
+            for row in read_metrics(path):
+                if up_to_epoch is None or row["epoch"] <= up_to_epoch:
+                    self.rows[int(row["epoch"])] = row
+
+    def add(self, row: Row) -> None:
+        """Add or replace the row of an epoch and write the file."""
+        self.rows[int(row["epoch"])] = row
+        rows = [self.rows[epoch] for epoch in sorted(self.rows)]
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self._path, stream.getvalue())
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """The rows of a metrics.csv; a metric that an epoch did not measure is absent from its row."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [
+            {
+                key: int(value) if key == "epoch" else float(value)
+                for key, value in row.items()
+                if value != ""
+            }
+            for row in csv.DictReader(stream)
+        ]

@@ -1,0 +1,73 @@
+"""What only the images can tell: `auto` values, and whether the queue fits the data."""
+
+from __future__ import annotations
+
+import torch
+
+from raymoco.config import RunConfig
+from raymoco.data.views import resolve_recipe
+from raymoco.engine.step import bf16_is_fast
+from raymoco.errors import ConfigError
+
+
+def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig:
+    """The config with every `auto` and every defaulted value written out.
+
+    Args:
+        config: as the user gave it.
+        channels: of the images, 1 or 3.
+        train_images: N, the images that training draws from.
+    Raises:
+        ConfigError: the batch or the queue is too large for N images.
+    """
+    batch = config.optim.batch_size
+    if batch > train_images:
+        raise ConfigError(
+            f"optim.batch_size is {batch}, but there are only {train_images} training images."
+        )
+    _check_queue(config, train_images)
+    precision = config.precision
+    if precision == "auto":
+        # on GPUs the workers' device is not at hand here; every GPU since 2020 has fast bf16
+        fast = config.scale.gpus_per_worker > 0 or bf16_is_fast(torch.device("cpu"))
+        precision = "bf16" if fast else "fp32"
+    return config.with_values(
+        {
+            "data.views": resolve_recipe(config.data.views, config.data.source, channels),
+            "data.label_seed": (
+                config.seed if config.data.label_seed is None else config.data.label_seed
+            ),
+            "precision": precision,
+            "name": config.run_name,
+        }
+    )
+
+
+def queue_warning(config: RunConfig, train_images: int) -> str | None:
+    """A sentence if many queries will meet an older key of their own image as a negative."""
+    reach = _queue_reach(config)
+    spare = train_images - config.optim.batch_size
+    if config.method.loss == "cross_entropy" or reach <= spare / 4:
+        return None
+    return (
+        f"method.queue_size is {config.method.queue_size} and there are {train_images} training "
+        f"images: about {min(1.0, reach / train_images):.0%} of the queries meet an older key of "
+        "their own image as a negative. A smaller queue is usually better."
+    )
+
+
+def _queue_reach(config: RunConfig) -> float:
+    """How many images ago the oldest key in the queue was made."""
+    keys_per_image = 2 if config.method.symmetric else 1
+    return config.method.queue_size / keys_per_image
+
+
+def _check_queue(config: RunConfig, train_images: int) -> None:
+    spare = train_images - config.optim.batch_size
+    if config.method.loss != "cross_entropy" and _queue_reach(config) > spare:
+        raise ConfigError(
+            f"method.queue_size is {config.method.queue_size}, but with {train_images} training "
+            f"images and batches of {config.optim.batch_size} it must be at most "
+            f"{spare * (2 if config.method.symmetric else 1)}: beyond that every image meets its "
+            "own older key as a negative."
+        )

@@ -1,0 +1,237 @@
+"""`raymoco train`: one run from its config to its folder."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import ray
+from ray.util.queue import Queue
+
+from raymoco import tracking
+from raymoco.config import RunConfig
+from raymoco.data.shards import ensure_shards
+from raymoco.data.stream import ImageData, prepare_images
+from raymoco.engine.checkpoint import list_checkpoints, load_checkpoint
+from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
+from raymoco.engine.loop import run_loop
+from raymoco.engine.metrics_file import MetricsFile
+from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.session import Row
+from raymoco.engine.trainer import TrainerThread, build_trainer, worker_session
+from raymoco.errors import ConfigError, RaymocoError, TrainingError
+from raymoco.yamlfile import flatten, write_atomically
+
+Print = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind: its folder, its rows by epoch, and the last of them."""
+
+    folder: Path
+    config: RunConfig
+    rows: list[Row] = field(repr=False)
+
+    @property
+    def last(self) -> Row:
+        """The last row: its final metrics."""
+        return self.rows[-1]
+
+
+def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig, ImageData]:
+    """Shards built, images decoded, config resolved: what a driver does once before any trial."""
+    shards = ensure_shards(config.data, output, say)
+    handle = prepare_images(config.data, shards)
+    train_images = handle.rows("train")
+    resolved = resolve(config, channels=shards.channels, train_images=train_images)
+    warning = queue_warning(resolved, train_images)
+    if warning:
+        say(f"warning: {warning}")
+    return resolved, handle
+
+
+def train(
+    config: RunConfig, *, resume: bool = False, say: Print = print, progress: Print | None = None
+) -> RunResult:
+    """Train one run on Ray, and leave config.yaml, metrics.csv, checkpoints/ and log.txt.
+
+    Args:
+        config: what to train; `auto` values are resolved here.
+        resume: go on from the last checkpoint in the run's folder, or start if there is none.
+        say: receives each line for the terminal.
+        progress: receives a line per epoch; default `say`.
+    Returns:
+        The run's folder, resolved config and rows.
+    Raises:
+        InputError: something in the config, the data or the folder is wrong; nothing is overwritten.
+        TrainingError: the run failed; its checkpoints stay.
+    """
+    output = resolve_output(config.output)
+    folder = output / config.run_name
+    _check_folder(folder, resume)
+    with connect(config.scale):
+        resolved, handle = prepare_run(config, output, say)
+        start = _resume_point(folder, resolved) if resume else None
+        write_atomically(folder / "config.yaml", resolved.to_yaml())
+        tracker = tracking.open_tracker(config.tracking.uri, config.tracking.experiment, output)
+        receiver = _Receiver(resolved, folder, tracker, start, progress or say)
+        try:
+            receiver.run(handle)
+        finally:
+            missing = tracker.close()
+            for line in missing:
+                say(f"warning: not delivered to MLflow: {line}")
+    return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ConfigError(
+            f"{folder} exists already. Go on with --resume, or choose another name with name=NAME."
+        )
+
+
+def _resume_point(folder: Path, config: RunConfig) -> Path | None:
+    found = list_checkpoints(folder / "checkpoints")
+    if not found:
+        return None
+    then, now = (
+        flatten(load.model_dump(exclude={"name", "output", "tracking", "scale", "checkpoint"}))
+        for load in (load_checkpoint(found[-1]).run_config, config)
+    )
+    changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
+    if changed:
+        raise ConfigError(
+            f"{folder} was begun with another config and cannot be resumed with this one: "
+            + "; ".join(changed)
+        )
+    return found[-1]
+
+
+class _Receiver:
+    """Starts the trainer and writes down what its rank 0 says."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        tracker: tracking.Tracker,
+        start: Path | None,
+        say: Print,
+    ) -> None:
+        self.config, self.folder, self.tracker, self.start = config, folder, tracker, start
+        self._say = say
+        self._run_id_file = folder / ".mlflow_run"
+        epoch = int(start.stem.split("-")[1]) if start else 0
+        self.file = MetricsFile(folder / "metrics.csv", epoch)
+        self._sent = set(self.file.rows)
+
+    def run(self, handle: ImageData) -> None:
+        """Train to the end; raises TrainingError with the worker's reason."""
+        self._start_tracking()
+        # max_concurrency: the driver waits in get() while the worker puts
+        mailbox = Queue(actor_options={"num_cpus": 0})
+        loop_config = {
+            "config": self.config.model_dump(),
+            "handle": handle,
+            "mailbox": mailbox,
+            "folder": str(self.folder),
+            "resume_from": str(self.start) if self.start else None,
+        }
+        trainer = build_trainer(
+            train_loop_per_worker, loop_config, self.config.scale, name="train", folder=self.folder
+        )
+        thread = TrainerThread(trainer, name="train")
+        thread.start()
+        state = "stopped"
+        try:
+            failure = self._listen(thread, mailbox)
+            if failure is not None:
+                state = "failed"
+                raise failure
+            state = "completed"
+        finally:
+            self.tracker.set_tags("", {"raymoco.state": state})
+            self.tracker.end_run("", state)
+
+    def _listen(self, thread: TrainerThread, mailbox: Queue) -> TrainingError | None:
+        failure: TrainingError | None = None
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+            while True:
+                alive = thread.is_alive()
+                try:
+                    message = mailbox.get(timeout=0.5)
+                except Empty:
+                    if not alive:
+                        break
+                    continue
+                if "row" in message:
+                    self._row(message["row"])
+                    message["text"] = json.dumps(message["row"])
+                if "reason" in message:
+                    failure = TrainingError(f"{self.config.run_name}: {message['reason']}")
+                log.write(message["text"].rstrip() + "\n")
+                log.flush()
+        if thread.error is not None and failure is None:
+            reason = str(thread.error).strip().split("\n")[0]
+            failure = TrainingError(f"{self.config.run_name}: the workers were lost: {reason}")
+        return failure
+
+    def _row(self, row: Row) -> None:
+        epoch = int(row["epoch"])
+        self.file.add(row)
+        if epoch in self._sent:
+            return
+        self._sent.add(epoch)
+        self.tracker.log_row("", {k: v for k, v in row.items() if "/" in k}, epoch)
+        knn = f"  eval kNN {row['eval/knn_top1']:.3f}" if "eval/knn_top1" in row else ""
+        self._say(
+            f"epoch {epoch}/{self.config.epochs}  loss {row['train/loss']:.3f}{knn}  "
+            f"{row['perf/images_per_second']:.0f} images/s"
+        )
+
+    def _start_tracking(self) -> None:
+        known = self._run_id_file.read_text().strip() if self._run_id_file.exists() else None
+        self.tracker.start_run(
+            "",
+            self.config.run_name,
+            params=flatten(self.config.model_dump(include={"data", "model", "method", "optim"})),
+            tags={"raymoco.kind": "run", "raymoco.seed": self.config.seed},
+            run_id=known or None,
+        )
+        self.tracker.log_text("", "config.yaml", self.config.to_yaml())
+        run_id = self.tracker.run_id("", timeout_s=60)
+        if run_id:
+            write_atomically(self._run_id_file, run_id)
+
+
+def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
+    """What each worker of `raymoco train` runs."""
+    config = RunConfig.model_validate(loop_config["config"])
+    mailbox: Queue = loop_config["mailbox"]
+    folder = Path(loop_config["folder"])
+    session = worker_session(folder / "checkpoints", threads_per_worker(config.scale))
+
+    def on_report(row: Row, checkpoint: str | None) -> bool:
+        mailbox.put({"row": row, "checkpoint": checkpoint})
+        return False
+
+    session.on_report = on_report
+    session.on_text = lambda line: mailbox.put({"text": line})
+    resume_from = loop_config["resume_from"]
+    try:
+        run_loop(config, loop_config["handle"], session, Path(resume_from) if resume_from else None)
+    except RaymocoError as error:
+        session.text(traceback.format_exc())
+        if session.rank == 0:
+            mailbox.put({"reason": str(error), "text": f"failed: {error}"})
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        mailbox.put({"reason": reason, "text": traceback.format_exc()})
+        raise

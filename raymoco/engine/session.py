@@ -1,0 +1,67 @@
+"""What the training loop needs from its surroundings, and nothing else.
+
+The loop does not know whether it runs in a test, under one TorchTrainer or on a warm gang: it asks
+its session for rank, device and messages. A session is silent off rank 0, so the loop has no
+`if rank == 0`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+Row = dict[str, float | int]
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: somebody asked the run to end early
+    """Raised in the loop, on all ranks alike, when the session wants the run to end."""
+
+
+@dataclass
+class Session:
+    """One worker's place in a run.
+
+    `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and answers whether
+    the run shall stop there; `on_text(line)` receives what belongs in the run's log.
+    """
+
+    folder: Path
+    rank: int = 0
+    workers: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    threads: int = 1
+    on_report: Callable[[Row, str | None], bool] = lambda row, checkpoint: False
+    on_text: Callable[[str], None] = lambda line: None
+
+    def report(self, row: Row, checkpoint: Path | None) -> None:
+        """Tell the outside about an epoch; raises `Stopped` on every rank if it wants no more."""
+        stop = False
+        if self.rank == 0:
+            stop = self.on_report(row, str(checkpoint) if checkpoint else None)
+        if self.broadcast(stop):
+            raise Stopped
+
+    def text(self, line: str) -> None:
+        """A line for the run's log."""
+        if self.rank == 0:
+            self.on_text(line)
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value, on every rank; small picklable things only."""
+        if self.workers == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean over workers, in place."""
+        if self.workers > 1:
+            distributed.all_reduce(values)
+            values /= self.workers
+        return values

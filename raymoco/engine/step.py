@@ -1,0 +1,82 @@
+"""One optimizer step, and the optimizer it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raymoco.config import OptimConfig
+
+
+def build_optimizer(optim: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer over the parameters that learn; one kernel for all of them where torch can."""
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    # fused on CUDA, foreach elsewhere: the same sums, fewer launches
+    fast: dict[str, Any] = {"fused": True} if learning[0].is_cuda else {"foreach": True}
+    if optim.name == "adamw":
+        return torch.optim.AdamW(learning, optim.lr, weight_decay=optim.weight_decay, **fast)
+    return torch.optim.SGD(
+        learning, optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay, **fast
+    )
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies in bf16 faster than in fp32: what `precision: auto` asks."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class Step:
+    """Forward, backward and update of one batch.
+
+    Args:
+        module: what `build_method` made; wrapped in DistributedDataParallel when workers > 1.
+        optimizer: over the module's learning parameters.
+        bf16: run the forward pass under bf16 autocast.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        device: torch.device,
+        bf16: bool,
+        workers: int,
+    ) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self._device = device
+        self._bf16 = bf16
+        self._forward: nn.Module = module
+        if workers > 1:
+            # the module sees to its own buffers: queues are equal by construction, batch-norm
+            # statistics are meant to differ
+            self._forward = DistributedDataParallel(
+                module,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
+
+    def __call__(self, view_a: Tensor, view_b: Tensor, labels: Tensor, lr: float) -> dict[str, Tensor]:
+        """One step on (b, C, H, W) views and (b,) labels; the losses, detached, on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        with self._autocast():
+            losses: dict[str, Tensor] = self._forward(view_a, view_b, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not self._bf16:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=torch.bfloat16)

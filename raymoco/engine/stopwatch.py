@@ -1,0 +1,49 @@
+"""Where a step's time goes, without a host synchronisation inside the step."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Stopwatch:
+    """Adds up seconds by name: wall time on a CPU, CUDA events on a GPU (read once, at the end)."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Time of the block, on the device where the block's work happens."""
+        if self._cuda:
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            yield
+            end.record()
+            self._events.append((name, begin, end))
+            return
+        started = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - started
+
+    @contextmanager
+    def wait(self, name: str) -> Iterator[None]:
+        """Time that the host spends in the block, whatever the device does meanwhile."""
+        started = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - started
+
+    def totals(self) -> dict[str, float]:
+        """Seconds by name; synchronises a GPU once."""
+        if self._events:
+            self._events[-1][2].synchronize()
+            for name, begin, end in self._events:
+                self._seconds[name] += begin.elapsed_time(end) / 1000
+            self._events.clear()
+        return dict(self._seconds)

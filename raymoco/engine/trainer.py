@@ -1,0 +1,80 @@
+"""A TorchTrainer as raymoco starts it: quiet, without datasets, watched from a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train.torch import TorchTrainer
+
+from raymoco.config import ScaleConfig
+from raymoco.engine.session import Session
+
+RAY_FOLDER = ".ray"
+
+
+def build_trainer(
+    loop: Callable[[dict[str, Any]], None],
+    loop_config: dict[str, Any],
+    scale: ScaleConfig,
+    *,
+    name: str,
+    folder: Path,
+) -> TorchTrainer:
+    """A TorchTrainer whose workers run `loop(loop_config)`; Ray's own files go to folder/.ray.
+
+    No `datasets=`: they would fix the data for the trainer's life. Workers build their own streams.
+    """
+    resources: dict[str, float] = {"CPU": scale.cpus_per_worker}
+    if scale.gpus_per_worker:
+        resources["GPU"] = scale.gpus_per_worker
+    return TorchTrainer(
+        loop,
+        train_loop_config=loop_config,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=scale.workers,
+            use_gpu=scale.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(folder / RAY_FOLDER),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+class TrainerThread(threading.Thread):
+    """`fit()` in a thread of its own, so that the driver stays free to listen and to be interrupted.
+
+    `error` is what fit() raised, once the thread has ended.
+    """
+
+    def __init__(self, trainer: TorchTrainer, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._trainer = trainer
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever joins the thread
+            self.error = error
+
+
+def worker_session(folder: Path, threads: int) -> Session:
+    """The session of this process as Ray Train placed it."""
+    context = ray.train.get_context()
+    device = ray.train.torch.get_device()
+    assert isinstance(device, torch.device)
+    return Session(
+        folder=folder,
+        rank=context.get_world_rank(),
+        workers=context.get_world_size(),
+        device=device,
+        threads=threads,
+    )

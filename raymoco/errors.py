@@ -1,0 +1,46 @@
+"""Every error that raymoco raises on purpose.
+
+    RaymocoError                 exit 1
+    ├── InputError               exit 2: the user can mend it by changing what was typed or stored
+    │   ├── ConfigError          a value, a key or a combination of them
+    │   └── DataError            a folder, an image, a shard or its manifest
+    └── TrainingError            exit 1: a run that started and could not end
+        ├── NotFiniteError       a loss or a gradient became NaN or infinite
+        └── GangError            a gang of workers was lost, or could not start
+
+A message is one sentence or two: what is wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class RaymocoError(Exception):
+    """What every error raised on purpose derives from; `exit_code` is the process's status."""
+
+    exit_code = 1
+
+
+class InputError(RaymocoError):
+    """The user can mend it: wrong usage, a wrong file, a wrong value."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A key, a value or a combination of values that no run can have."""
+
+
+class DataError(InputError):
+    """Images, shards or manifests that are missing, broken or not what they claim to be."""
+
+
+class TrainingError(RaymocoError):
+    """A run started and could not come to its end."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss became NaN or infinite; the message says at which epoch."""
+
+
+class GangError(TrainingError):
+    """A gang of workers was lost, or never came up."""

@@ -1,0 +1,108 @@
+"""What the workers of one run exchange; cheap, and the identity, where there is one worker.
+
+Every worker brings the same number of images: rows of rank 0, then rank 1, ... are the global
+batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def world_size() -> int:
+    """The number of workers; 1 where torch.distributed is not in use."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This worker's number, from 0; 0 where torch.distributed is not in use."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+@torch.no_grad()
+def all_gather(rows: Tensor) -> Tensor:
+    """The rows of all workers in rank order, (W * B, ...), without gradient.
+
+    Args:
+        rows: (B, ...), the same shape on every worker.
+    """
+    if world_size() == 1:
+        return rows.detach()
+    rows = rows.detach().contiguous()
+    parts = [torch.empty_like(rows) for _ in range(world_size())]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)
+
+
+def all_gather_with_grad(rows: Tensor) -> Tensor:
+    """The rows of all workers in rank order, (W * B, ...), with gradient to everybody's rows.
+
+    The backward pass sums what every worker's loss asks of these rows. Where all workers compute
+    the same loss of the global batch, DistributedDataParallel's mean over the workers then is the
+    gradient of that loss.
+
+    Args:
+        rows: (B, ...), the same shape on every worker.
+    """
+    if world_size() == 1:
+        return rows
+    return cast(Tensor, _Gather.apply(rows))
+
+
+def batch_order(count: int, seed: int, step: int) -> Tensor:
+    """The permutation of the global batch at a step, (W * count,): the same on every worker.
+
+    It comes from its own generator: the global random state neither decides it nor is moved.
+
+    Args:
+        count: images of each worker, B.
+        seed: the run's seed.
+        step: number of the permutation within the run.
+    """
+    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    generator = torch.Generator(device="cpu").manual_seed(int.from_bytes(digest[:4], "big"))
+    return torch.randperm(world_size() * count, generator=generator, device="cpu")
+
+
+def batch_shuffle(images: Tensor, order: Tensor | None) -> Tensor:
+    """This worker's part of the permuted global batch; the identity for order None.
+
+    Args:
+        images: (B, ...), this worker's part of the global batch.
+        order: (W * B,), from `batch_order`.
+    """
+    return images if order is None else _take_own(images, order)
+
+
+def batch_unshuffle(keys: Tensor, order: Tensor | None) -> Tensor:
+    """Undo `batch_shuffle` with the same order: this worker's own rows, in their own places."""
+    return keys if order is None else _take_own(keys, torch.argsort(order))
+
+
+def _take_own(rows: Tensor, order: Tensor) -> Tensor:
+    count = rows.shape[0]
+    own = order[rank() * count : (rank() + 1) * count].to(rows.device, non_blocking=True)
+    taken = all_gather(rows)[own]
+    if rows.dim() == 4 and rows.is_contiguous(memory_format=torch.channels_last):
+        return taken.contiguous(memory_format=torch.channels_last)
+    return taken
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.count = rows.shape[0]
+        return all_gather(rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_rows: Tensor) -> Tensor:
+        grad_rows = grad_rows.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(grad_rows)
+        return grad_rows[rank() * ctx.count : (rank() + 1) * ctx.count]

@@ -1,0 +1,189 @@
+"""The contrastive losses, each the readable formula over the whole queue.
+
+q_i is the query of image i, k_i its own key, the queue holds K older keys. P_i = {k_i} and, if
+image i has a visible label, every queue key with that label; N_i = the rest of the queue. Keys and
+queue get no gradient. Nothing here reads a tensor's value on the host.
+
+A faster path belongs between a public function's checks and its formula: each formula is a
+function of the widened query alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from raymoco.ssl.arguments import (
+    require_batch,
+    require_choice,
+    require_labels,
+    require_queue,
+    require_temperature,
+)
+from raymoco.ssl.gradient import loss_of_query
+
+
+def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2) -> Tensor:
+    """Mean cross-entropy of finding each query's own key among itself and the whole queue.
+
+    Args:
+        query: L2-normalised queries, (B, D), float.
+        key: L2-normalised keys of the same images, (B, D); detached.
+        queue: L2-normalised older keys, (K, D), K >= 0; detached.
+        temperature: softmax temperature T > 0, unitless.
+    Returns:
+        Scalar mean loss, in nats; 0 with zero gradient for K = 0.
+    Raises:
+        ConfigError: temperature <= 0, or shapes that do not fit together.
+    Source: He et al. 2020, arXiv:1911.05722, eq. 1. Deviation: none.
+    """
+    _check(query, key, queue, temperature)
+
+    def formula(query_BD: Tensor) -> Tensor:
+        own_B, queue_BK = _logits(query_BD, key, queue, temperature)
+        return _softplus(torch.logsumexp(queue_BK, dim=1) - own_B).mean()
+
+    return loss_of_query(formula, query)
+
+
+def unified_contrastive(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    labels: Tensor,
+    queue_labels: Tensor,
+    temperature: float = 0.2,
+    positives: Literal["sum", "mean"] = "sum",
+) -> Tensor:
+    """UniCon: the mean of log(1 + sum_N exp(q.n/T) * sum_P exp(-q.p/T)) over the queries.
+
+    With one positive it is InfoNCE. It is computed as softplus(logsumexp(q.n/T) +
+    logsumexp(-q.p/T)), because the product overflows fp32 near T = 0.03.
+
+    Args:
+        query: L2-normalised queries, (B, D), float.
+        key: L2-normalised keys of the same images, (B, D); detached.
+        queue: L2-normalised older keys, (K, D), K >= 0; detached.
+        labels: labels of the queries, (B,), integer; negative = unlabelled, one positive.
+        queue_labels: labels of the queue, (K,), integer; negative = unlabelled, never a positive.
+        temperature: softmax temperature T > 0, unitless.
+        positives: "sum" as published; "mean" divides the sum over P_i by |P_i|.
+    Returns:
+        Scalar mean loss, in nats; a query without negatives adds 0 with zero gradient.
+    Raises:
+        ConfigError: temperature <= 0, unknown positives, or shapes that do not fit together.
+    Source: Dai et al. 2021 (UniMoCo), arXiv:2103.10773, the UniCon loss. Deviation: none for
+        "sum"; "mean" is ours.
+    """
+    _check(query, key, queue, temperature, labels, queue_labels)
+    require_choice("positives", positives, ("sum", "mean"))
+
+    def formula(query_BD: Tensor) -> Tensor:
+        own_B, queue_BK = _logits(query_BD, key, queue, temperature)
+        positive_BK = _same_label(labels, queue_labels)
+        negatives_B = _logsumexp_where(~positive_BK, queue_BK)
+        positives_B = torch.logaddexp(-own_B, _logsumexp_where(positive_BK, -queue_BK))
+        if positives == "mean":
+            positives_B = positives_B - _positive_count(positive_BK, own_B).log()
+        return _softplus(negatives_B + positives_B).mean()
+
+    return loss_of_query(formula, query)
+
+
+def sup_con(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    labels: Tensor,
+    queue_labels: Tensor,
+    temperature: float = 0.2,
+    form: Literal["out", "in"] = "out",
+) -> Tensor:
+    """Supervised contrastive loss against a queue, the positives inside or outside the log.
+
+    The softmax of query i runs over k_i and the whole queue. "out" is the mean over P_i of
+    -log softmax, "in" is -log of the mean over P_i of softmax.
+
+    Args:
+        query: L2-normalised queries, (B, D), float.
+        key: L2-normalised keys of the same images, (B, D); detached.
+        queue: L2-normalised older keys, (K, D), K >= 0; detached.
+        labels: labels of the queries, (B,), integer; negative = unlabelled, one positive.
+        queue_labels: labels of the queue, (K,), integer; negative = unlabelled, never a positive.
+        temperature: softmax temperature T > 0, unitless.
+        form: "out" or "in".
+    Returns:
+        Scalar mean loss, in nats.
+    Raises:
+        ConfigError: temperature <= 0, unknown form, or shapes that do not fit together.
+    Source: Khosla et al. 2020, arXiv:2004.11362, eqs. 2 and 3. Deviation: the contrast set is the
+        own key and MoCo's queue, not the batch; an unlabelled query has its own key only.
+    """
+    _check(query, key, queue, temperature, labels, queue_labels)
+    require_choice("form", form, ("out", "in"))
+
+    def formula(query_BD: Tensor) -> Tensor:
+        own_B, queue_BK = _logits(query_BD, key, queue, temperature)
+        positive_BK = _same_label(labels, queue_labels)
+        count_B = _positive_count(positive_BK, own_B)
+        partition_B = torch.logaddexp(own_B, torch.logsumexp(queue_BK, dim=1))
+        if form == "out":
+            positives_B = (own_B + queue_BK.masked_fill(~positive_BK, 0).sum(dim=1)) / count_B
+            return (partition_B - positives_B).mean()
+        positives_B = torch.logaddexp(own_B, _logsumexp_where(positive_BK, queue_BK))
+        return (partition_B - positives_B + count_B.log()).mean()
+
+    return loss_of_query(formula, query)
+
+
+def _logits(
+    query_BD: Tensor, key: Tensor, queue: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Similarities over T: to the own key (B,), and to the queue (B, K)."""
+    key_BD = key.detach().to(query_BD.dtype)
+    queue_KD = queue.detach().to(query_BD.dtype)
+    # T divides the queries, not the (B, K) logits: one pass over them less
+    scaled_BD = query_BD / temperature
+    return (scaled_BD * key_BD).sum(dim=1), scaled_BD @ queue_KD.T
+
+
+def _same_label(labels: Tensor, queue_labels: Tensor) -> Tensor:
+    labels_B1 = labels[:, None]
+    return (labels_B1 == queue_labels) & (labels_B1 >= 0)
+
+
+def _positive_count(positive_BK: Tensor, like: Tensor) -> Tensor:
+    # as a float of that dtype: the log of an integer would be fp32
+    return positive_BK.sum(dim=1).to(like.dtype) + 1  # the own key
+
+
+def _logsumexp_where(mask_BK: Tensor, logits_BK: Tensor) -> Tensor:
+    """The logsumexp of each row over the mask; so low that its exp is 0 where a row has none."""
+    # not -inf: a row of them has the gradient inf - inf
+    lowest = torch.finfo(logits_BK.dtype).min / 4
+    return torch.logsumexp(logits_BK.masked_fill(~mask_BK, lowest), dim=1)
+
+
+def _softplus(logits_B: Tensor) -> Tensor:
+    # torch's default threshold of 20 drops 2e-9, which float64 can see
+    return F.softplus(logits_B, threshold=40)
+
+
+def _check(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    temperature: float,
+    labels: Tensor | None = None,
+    queue_labels: Tensor | None = None,
+) -> None:
+    require_temperature(temperature)
+    require_batch(query, key)
+    require_queue(query, queue)
+    if labels is not None:
+        require_labels("labels", labels, "query", query)
+    if queue_labels is not None:
+        require_labels("queue_labels", queue_labels, "queue", queue)

@@ -1,0 +1,226 @@
+"""Momentum contrast: an encoder pair, a key queue, a loss and what is added to it."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from raymoco.errors import ConfigError
+from raymoco.ssl.arguments import require_choice, require_temperature
+from raymoco.ssl.batch_norm import BATCH_NORMS, convert_batch_norm
+from raymoco.ssl.collectives import (
+    all_gather,
+    all_gather_with_grad,
+    batch_order,
+    batch_shuffle,
+    batch_unshuffle,
+    world_size,
+)
+from raymoco.ssl.encoders import Encoder, EncoderPair
+from raymoco.ssl.key_queue import KeyQueue
+from raymoco.ssl.losses import info_nce, sup_con, unified_contrastive
+from raymoco.ssl.regularizers import (
+    CONSISTENCY_FORMS,
+    UNIFORMITY_FORMS,
+    RegularizerSettings,
+    cross_consistency,
+    negative_uniformity,
+)
+
+LOSSES = ("info_nce", "unicon", "sup_con_in", "sup_con_out")
+
+
+class MoCo(nn.Module):
+    """One training step's losses for MoCo, UniMoCo, SupCon with a queue, and XMoCo's additions.
+
+    It runs as it is, or in DistributedDataParallel(broadcast_buffers=False) with the same number of
+    images on every worker. Build it with the same seed on every worker: then their queues agree.
+
+    Args:
+        encoder: makes unit vectors (B, dim) of images; moved by gradients. Its batch norms are
+            replaced in place for "split" and "sync".
+        loss: "info_nce", "unicon", "sup_con_in" or "sup_con_out".
+        temperature: softmax temperature T > 0, unitless.
+        queue_size: K >= 1, keys held.
+        queue_init: "random" unit vectors, or "empty": unfilled entries are left out.
+        key_momentum: m from 0 to 1: key encoder = m * key encoder + (1 - m) * query encoder.
+        batch_norm: "plain": each worker its own images. "shuffle": the same, the keys permuted
+            across workers. "split": `bn_groups` groups a worker in both passes, the keys permuted.
+            "sync": all workers' images.
+        bn_groups: groups of each worker's batch for "split".
+        symmetric: the mean of both directions, against one state of the queue.
+        positives: of "unicon": "sum" as published, or "mean".
+        cross_consistency: weight, form and temperature of that regulariser; None = weight 0.
+        negative_uniformity: weight, form and temperature of that regulariser; None = weight 0.
+        seed: decides the queue's random vectors and the permutations of the keys.
+    Raises:
+        ConfigError: an argument out of its range; names it, its value and the range.
+    Source: He et al. 2020, arXiv:1911.05722; Dai et al. 2021 (UniMoCo), arXiv:2103.10773; XMoCo,
+        arXiv:2206.04676, as `raymoco.ssl.regularizers` says.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        loss: Literal["info_nce", "unicon", "sup_con_in", "sup_con_out"] = "unicon",
+        temperature: float = 0.2,
+        queue_size: int = 65536,
+        queue_init: Literal["random", "empty"] = "random",
+        key_momentum: float = 0.999,
+        batch_norm: Literal["plain", "shuffle", "split", "sync"] = "shuffle",
+        bn_groups: int = 8,
+        symmetric: bool = False,
+        positives: Literal["sum", "mean"] = "sum",
+        cross_consistency: RegularizerSettings | None = None,
+        negative_uniformity: RegularizerSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        require_choice("loss", loss, LOSSES)
+        require_choice("batch_norm", batch_norm, BATCH_NORMS)
+        require_choice("positives", positives, ("sum", "mean"))
+        require_temperature(temperature)
+        if queue_size < 1:
+            raise ConfigError(f"queue_size is {queue_size}, but must be at least 1.")
+        if not 0 <= key_momentum <= 1:
+            raise ConfigError(f"key_momentum is {key_momentum}, but must be from 0 to 1.")
+        _require_settings("cross_consistency", cross_consistency, CONSISTENCY_FORMS)
+        _require_settings("negative_uniformity", negative_uniformity, UNIFORMITY_FORMS)
+        self.loss = loss
+        self.temperature = temperature
+        self.key_momentum = key_momentum
+        self.batch_norm = batch_norm
+        self.symmetric = symmetric
+        self.positives = positives
+        # None is weight 0: the term is not computed
+        self.consistency = _if_weighted(cross_consistency)
+        self.uniformity = _if_weighted(negative_uniformity)
+        self.seed = seed
+        self.step = 0
+        self.encoders = EncoderPair(convert_batch_norm(encoder, batch_norm, bn_groups))
+        self.queue = KeyQueue(
+            queue_size,
+            encoder.dim,
+            queue_init,
+            # its own generator: the workers' queues must agree, whatever else they drew
+            torch.Generator(device="cpu").manual_seed(seed),
+        )
+
+    @property
+    def encoder(self) -> Encoder:
+        """The query encoder: the one to evaluate and to keep."""
+        return cast(Encoder, self.encoders.query)
+
+    def forward(self, view_a: Tensor, view_b: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The losses of one step; in training mode the key encoder and the queue move too.
+
+        Args:
+            view_a: one view of this worker's images, (B, C, H, W); makes the queries.
+            view_b: the other view, (B, C, H, W); makes the keys.
+            labels: (B,), integer, negative = unlabelled.
+        Returns:
+            Scalars: "loss", with gradient; detached "contrast", and "cross_consistency" and
+            "negative_uniformity" unweighted where their weight is above 0.
+        """
+        if self.training:
+            # before the keys are made: a key is made by the encoder as it is after this step's move
+            self.encoders.move_key(self.key_momentum)
+        views = [(view_a, view_b), (view_b, view_a)][: 2 if self.symmetric else 1]
+        queries = [self.encoder(query_view) for query_view, _ in views]
+        keys = [self._make_keys(key_view, turn) for turn, (_, key_view) in enumerate(views)]
+        global_labels = all_gather(labels)
+        global_keys = [all_gather(key_BD) for key_BD in keys]
+
+        turns = [
+            self._terms(query_BD, key_BD, labels, global_key, global_labels)
+            for query_BD, key_BD, global_key in zip(queries, keys, global_keys, strict=True)
+        ]
+        terms = {name: torch.stack([turn[name] for turn in turns]).mean() for name in turns[0]}
+        loss = terms["contrast"]
+        if self.consistency is not None:
+            loss = loss + self.consistency.weight * terms["cross_consistency"]
+        if self.uniformity is not None:
+            loss = loss + self.uniformity.weight * terms["negative_uniformity"]
+
+        if self.training:
+            # the losses hold their gradients already: the queue may be overwritten before backward
+            self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
+            self.step += 1
+        return {"loss": loss} | {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _make_keys(self, view: Tensor, turn: int) -> Tensor:
+        order = None
+        # a permutation within one worker changes the statistics of groups only
+        mixes = self.batch_norm == "split" or (self.batch_norm == "shuffle" and world_size() > 1)
+        if self.training and mixes:
+            order = batch_order(view.shape[0], self.seed, 2 * self.step + turn)
+        key_BD: Tensor = self.encoders.key(batch_shuffle(view, order))
+        return batch_unshuffle(key_BD, order)
+
+    def _terms(
+        self, query: Tensor, key: Tensor, labels: Tensor, global_key: Tensor, global_labels: Tensor
+    ) -> dict[str, Tensor]:
+        queue, queue_labels = self.queue.filled()
+        terms = {"contrast": self._contrast(query, key, queue, labels, queue_labels)}
+        consistency, uniformity = self.consistency, self.uniformity
+        in_batch = uniformity is not None or (
+            consistency is not None and consistency.form != "queue_kl"
+        )
+        global_query = all_gather_with_grad(query) if in_batch else query
+        if consistency is not None:
+            of_batch = consistency.form != "queue_kl"
+            terms["cross_consistency"] = cross_consistency(
+                global_query if of_batch else query,
+                global_key if of_batch else key,
+                queue,
+                form=consistency.form,  # type: ignore[arg-type]  # checked when built
+                temperature=consistency.temperature,
+            )
+        if uniformity is not None:
+            terms["negative_uniformity"] = negative_uniformity(
+                global_query,
+                global_key,
+                global_labels,
+                form=uniformity.form,  # type: ignore[arg-type]  # checked when built
+                temperature=uniformity.temperature,
+            )
+        return terms
+
+    def _contrast(
+        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        if self.loss == "info_nce":
+            return info_nce(query, key, queue, self.temperature)
+        if self.loss == "unicon":
+            return unified_contrastive(
+                query, key, queue, labels, queue_labels, self.temperature, self.positives
+            )
+        form: Literal["in", "out"] = "in" if self.loss == "sup_con_in" else "out"
+        return sup_con(query, key, queue, labels, queue_labels, self.temperature, form)
+
+    def get_extra_state(self) -> Tensor:
+        """The number of training steps, a CPU tensor: a resumed run goes on with its orders."""
+        return torch.tensor(self.step, dtype=torch.int64, device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on at the saved step."""
+        self.step = int(state)
+
+
+def _if_weighted(settings: RegularizerSettings | None) -> RegularizerSettings | None:
+    return settings if settings is not None and settings.weight > 0 else None
+
+
+def _require_settings(
+    field: str, settings: RegularizerSettings | None, forms: tuple[str, ...]
+) -> None:
+    if settings is None:
+        return
+    require_choice(f"{field}.form", settings.form, forms)
+    require_temperature(settings.temperature, f"{field}.temperature")
+    if not settings.weight >= 0:
+        raise ConfigError(f"{field}.weight is {settings.weight}, but must be at least 0.")

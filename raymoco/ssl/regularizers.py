@@ -1,0 +1,170 @@
+"""XMoCo's two regularisers, as plain functions: they attach to any loss.
+
+The published abstract (arXiv 2206.04676) asks that "any pair of images (positive or negative)
+should preserve their cross-similarity under pretext transformations" and for "a uniform
+distribution of similarity over the negative pairs across a batch". The paper's equations were not
+available to this project: each form below is our reading of those sentences, and no number is
+claimed for the paper.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from raymoco.errors import ConfigError
+from raymoco.ssl.arguments import (
+    require_batch,
+    require_choice,
+    require_labels,
+    require_queue,
+    require_temperature,
+)
+from raymoco.ssl.gradient import loss_of_query
+
+CONSISTENCY_FORMS = ("batch_transpose", "batch_pairs", "queue_kl", "batch_kl")
+UNIFORMITY_FORMS = ("kl", "entropy")
+
+
+class RegularizerSettings(Protocol):
+    """How a regulariser joins a loss; `raymoco.config` has one class for each that fits."""
+
+    @property
+    def weight(self) -> float:
+        """Factor >= 0 in the total; 0 leaves the term out."""
+
+    @property
+    def form(self) -> str:
+        """Which form of the regulariser."""
+
+    @property
+    def temperature(self) -> float:
+        """Softmax temperature > 0 of the forms that have one, unitless."""
+
+
+def cross_consistency(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor | None = None,
+    form: Literal["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"] = "batch_transpose",
+    temperature: float = 0.1,
+) -> Tensor:
+    """How much the similarity of two images changes when their views are exchanged.
+
+    `batch_transpose`: mean over i != j of (q_i.k_j - q_j.k_i)^2. `batch_pairs`: mean over i != j
+    of (q_i.q_j - k_i.k_j)^2. `queue_kl`: mean over i of KL(softmax(k_i.Q/T) || softmax(q_i.Q/T))
+    over the queue Q. `batch_kl`: the same over the other images' keys.
+
+    Args:
+        query: L2-normalised queries, (B, D), float.
+        key: L2-normalised keys of the same images, (B, D); detached.
+        queue: L2-normalised older keys, (K, D); needed by `queue_kl` only; detached.
+        form: one of the four above.
+        temperature: softmax temperature T > 0 of the KL forms, unitless.
+    Returns:
+        Scalar >= 0; nats for the KL forms, squared cosine for the others. 0 with zero gradient
+        where there is nothing to compare (B = 1, K = 0).
+    Raises:
+        ConfigError: temperature <= 0, unknown form, no queue for `queue_kl`, or shapes that do not
+            fit together.
+    Source: XMoCo, arXiv:2206.04676, abstract. The paper's equations were not available: these
+        forms are our reading of its abstract.
+    """
+    require_choice("form", form, CONSISTENCY_FORMS)
+    require_temperature(temperature)
+    require_batch(query, key)
+    if queue is not None:
+        require_queue(query, queue)
+    elif form == "queue_kl":
+        raise ConfigError("queue is None, but the form 'queue_kl' compares with the queue.")
+
+    def formula(query_BD: Tensor) -> Tensor:
+        key_BD = key.detach().to(query_BD.dtype)
+        if form == "batch_transpose":
+            cross_BB = query_BD @ key_BD.T
+            return _mean_square(_others(cross_BB - cross_BB.T))
+        if form == "batch_pairs":
+            return _mean_square(_others(query_BD @ query_BD.T - key_BD @ key_BD.T))
+        if form == "batch_kl":
+            target_BJ, guess_BJ = _others(key_BD @ key_BD.T), _others(query_BD @ key_BD.T)
+        else:
+            assert queue is not None
+            queue_KD = queue.detach().to(query_BD.dtype)
+            target_BJ, guess_BJ = key_BD @ queue_KD.T, query_BD @ queue_KD.T
+        return _mean_kl(target_BJ / temperature, guess_BJ / temperature)
+
+    return loss_of_query(formula, query)
+
+
+def negative_uniformity(
+    query: Tensor,
+    key: Tensor,
+    labels: Tensor | None = None,
+    form: Literal["kl", "entropy"] = "kl",
+    temperature: float = 0.1,
+) -> Tensor:
+    """How far each query's similarity to its negatives in the batch is from uniform.
+
+    With p = softmax over the n negatives j of q_i.k_j/T: `kl` is KL(uniform || p), `entropy` is
+    log n - H(p). Both are >= 0, and 0 exactly when all negatives are equally similar. A collapsed
+    encoder minimises this term: let it stand beside a loss.
+
+    Args:
+        query: L2-normalised queries, (B, D), float.
+        key: L2-normalised keys of the same images, (B, D); detached.
+        labels: (B,), integer, negative = unlabelled. Two images that share a visible label are no
+            negatives of each other; without labels all pairs i != j are.
+        form: "kl" or "entropy".
+        temperature: softmax temperature T > 0, unitless.
+    Returns:
+        Scalar mean over the B images, in nats; an image without negatives adds 0.
+    Raises:
+        ConfigError: temperature <= 0, unknown form, or shapes that do not fit together.
+    Source: XMoCo, arXiv:2206.04676, abstract. The paper's equations were not available: these
+        forms are our reading of its abstract.
+    """
+    require_choice("form", form, UNIFORMITY_FORMS)
+    require_temperature(temperature)
+    require_batch(query, key)
+    if labels is not None:
+        require_labels("labels", labels, "query", query)
+
+    def formula(query_BD: Tensor) -> Tensor:
+        logits_BB = query_BD @ key.detach().to(query_BD.dtype).T / temperature
+        excluded_BB = torch.eye(len(logits_BB), dtype=torch.bool, device=logits_BB.device)
+        if labels is not None:
+            labels_B1 = labels[:, None]
+            excluded_BB = excluded_BB | ((labels_B1 == labels) & (labels_B1 >= 0))
+        # at least 1: an image without negatives has an empty sum, and so adds 0
+        count_B1 = (~excluded_BB).sum(dim=1, keepdim=True).clamp_min(1).to(logits_BB.dtype)
+        logits_BB = logits_BB.masked_fill(excluded_BB, torch.finfo(logits_BB.dtype).min / 4)
+        logits_BB = logits_BB - logits_BB.detach().amax(dim=1, keepdim=True)
+        # log(p / uniform), written so that it is 0 to the last bit where all are equally similar
+        mean_exp_B1 = logits_BB.exp().sum(dim=1, keepdim=True) / count_B1
+        excess_BB = (logits_BB - mean_exp_B1.log()).masked_fill(excluded_BB, 0)
+        weight_BB = -torch.ones_like(excess_BB) if form == "kl" else excess_BB.exp()
+        per_image_B = (weight_BB * excess_BB).sum(dim=1) / count_B1[:, 0]
+        return per_image_B.clamp_min(0).mean()  # rounding can dip below 0
+
+    return loss_of_query(formula, query)
+
+
+def _others(pairs_BB: Tensor) -> Tensor:
+    """The entries off the diagonal, (B, B - 1), in order."""
+    size = pairs_BB.shape[0]
+    # without its first entry the flat matrix is rows of B off the diagonal and one on it
+    return pairs_BB.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
+
+
+def _mean_square(difference_BJ: Tensor) -> Tensor:
+    return difference_BJ.square().sum() / max(difference_BJ.numel(), 1)
+
+
+def _mean_kl(target_BJ: Tensor, guess_BJ: Tensor) -> Tensor:
+    """Mean over the rows of KL(softmax(target) || softmax(guess)), 0 where a row is empty."""
+    log_target_BJ = F.log_softmax(target_BJ, dim=1)
+    log_ratio_BJ = log_target_BJ - F.log_softmax(guess_BJ, dim=1)
+    return (log_target_BJ.exp() * log_ratio_BJ).sum(dim=1).mean()

@@ -1,0 +1,56 @@
+"""After a search: was the best really better, on seeds and a test set that chose nothing?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.searcher import Proposal
+from raymoco.study.spec import Confirm
+from raymoco.study.statistics import PairedDifference, paired_difference
+
+DEFAULT = "default"
+METRIC = "test/knn_top1"
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Test accuracy by cell and seed, and each best cell against the default, paired by seed."""
+
+    scores: dict[str, dict[int, float]]
+    differences: dict[str, PairedDifference | None]
+
+
+def confirm_proposals(
+    confirm: Confirm, best: list[TrialRecord], again: list[Proposal]
+) -> list[Proposal]:
+    """The default and the best trials' values, each with every fresh seed.
+
+    `again` are trials that an earlier driver left unfinished: they keep their checkpoint.
+    """
+    cells: dict[str, TrialRecord | None] = {DEFAULT: None}
+    cells |= {f"best-{rank}": t for rank, t in enumerate(best[: confirm.top], start=1)}
+    begun = {proposal.trial_id: proposal for proposal in again}
+    proposals = []
+    for seed in confirm.seeds:
+        for cell, trial in cells.items():
+            trial_id = f"{cell}-s{seed}"
+            values = dict(trial.values) if trial else {}
+            fresh = Proposal(trial_id, values, seed, cell)
+            proposals.append(begun.get(trial_id, fresh))
+    return proposals
+
+
+def read_confirmation(ledger: Ledger) -> Confirmation:
+    """The confirmation as far as its trials were completed."""
+    scores: dict[str, dict[int, float]] = {}
+    for trial in ledger.trials.values():
+        if trial.cell and trial.state == "completed" and METRIC in trial.final:
+            scores.setdefault(trial.cell, {})[trial.seed] = trial.final[METRIC]
+    baseline = scores.get(DEFAULT, {})
+    differences = {
+        cell: paired_difference(values, baseline)
+        for cell, values in sorted(scores.items())
+        if cell != DEFAULT
+    }
+    return Confirmation(scores, differences)

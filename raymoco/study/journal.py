@@ -1,0 +1,146 @@
+"""What happened in a sweep, append-only: the truth that resume, status and reports read."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raymoco.engine.session import Row
+from raymoco.errors import DataError
+
+Event = dict[str, Any]
+ENDED = ("completed", "pruned", "stopped", "failed")
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the journal tells it."""
+
+    trial_id: str
+    values: dict[str, Any]
+    cell: str
+    seed: int
+    state: str = "waiting"
+    reason: str = ""
+    attempt: int = 0
+    rows: dict[int, Row] = field(default_factory=dict)
+    checkpoint: str | None = None
+    began: float | None = None
+    ended: float | None = None
+    mlflow_run_id: str = ""
+
+    @property
+    def final(self) -> Row:
+        """The last known value of every metric."""
+        merged: Row = {}
+        for epoch in sorted(self.rows):
+            merged.update(self.rows[epoch])
+        return merged
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it has trained."""
+        return max(self.rows, default=0)
+
+
+class Ledger:
+    """The state of all trials, built by applying events in order; the same live and on replay."""
+
+    def __init__(self) -> None:
+        self.trials: dict[str, TrialRecord] = {}
+        self.gangs: dict[str, str] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take one event into account; events of older attempts change nothing."""
+        kind = event["event"]
+        if kind == "proposed":
+            self.trials[event["trial_id"]] = TrialRecord(
+                event["trial_id"], event["values"], event["cell"], event["seed"]
+            )
+            return
+        if kind.startswith("gang_"):
+            self.gangs[event["gang"]] = kind.removeprefix("gang_")
+            return
+        trial = self.trials.get(event.get("trial_id", ""))
+        if trial is None:
+            return
+        if kind == "assigned":
+            trial.state, trial.attempt = "running", event["attempt"]
+            trial.began = trial.began or event["time"]
+        elif kind == "report":
+            trial.rows[int(event["row"]["epoch"])] = event["row"]
+            trial.checkpoint = event["checkpoint"] or trial.checkpoint
+        elif kind == "tracked":
+            trial.mlflow_run_id = event["run_id"]
+        elif kind == "ended" and trial.state not in ENDED:
+            trial.state, trial.reason = event["state"], event["reason"]
+            trial.ended = event["time"]
+
+    def in_state(self, *states: str) -> list[TrialRecord]:
+        """The trials in one of these states, in the order of their proposal."""
+        return [trial for trial in self.trials.values() if trial.state in states]
+
+
+class Journal:
+    """A file of one JSON event a line; appended, flushed and synced, safe from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path)
+        self._stream = path.open("a", encoding="utf-8")
+
+    def append(self, event: Event) -> Event:
+        """Write one event, with the time if it has none, and return it."""
+        event = {"time": time.time(), **event}
+        with self._lock:
+            self._stream.write(json.dumps(event) + "\n")
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        return event
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_journal(path: Path) -> list[Event]:
+    """All whole events of a journal; a torn last line, as a kill leaves it, is not one.
+
+    Raises:
+        DataError: a line before the last is not JSON.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    events = []
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError:
+            raise DataError(f"{path}:{number}: not a journal line; the file was changed.") from None
+    return events
+
+
+def load_ledger(path: Path) -> Ledger:
+    """The state of all trials as a journal tells it."""
+    ledger = Ledger()
+    for event in read_journal(path):
+        ledger.apply(event)
+    return ledger
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole != len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)

@@ -1,0 +1,94 @@
+"""What a sweep prints at its end, and the page that it points to."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+
+from raymoco.data.inspection import ShardReport
+from raymoco.errors import DataError
+from raymoco.study.journal import load_ledger
+from raymoco.study.spec import Sweep
+from raymoco.study.tables import best_table
+from raymoco.yamlfile import read_yaml
+
+if TYPE_CHECKING:
+    from raymoco.study.launch import SweepResult
+
+SHOWN = 5
+
+
+def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
+    """The best trials, the best against the default, the counts, and where to look further."""
+    states = [trial.state for trial in result.trials]
+    counts = {state: states.count(state) for state in dict.fromkeys(sorted(states))}
+    console.print()
+    if result.best:
+        shown = result.best[:SHOWN]
+        console.print(best_table(shown, sweep.spec.objective, sweep.spec.search))
+    for trial in result.trials:
+        if trial.state == "failed":
+            console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
+    console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
+    if result.confirmation is not None:
+        for cell, found in result.confirmation.differences.items():
+            said = "too few seeds finished for an interval" if found is None else str(found)
+            console.print(f"{cell} against default, test/knn_top1, new seeds: {said}", markup=False)
+    console.print(f"\ncompare  raymoco ui {shlex.quote(str(result.folder))}", markup=False)
+    console.print(f"files    ls {shlex.quote(str(result.folder))}", markup=False)
+
+
+def comparison_path(experiment_id: str, run_ids: list[str]) -> str:
+    """MLflow's comparison page of some runs, relative to the server's root."""
+    runs = quote(json.dumps(run_ids), safe="")
+    experiments = quote(json.dumps([experiment_id]), safe="")
+    return f"/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def serve_ui(console: Console, place: Path, port: int) -> None:
+    """Start `mlflow server` on a sweep's store, print the comparison's address, stay until Ctrl-C.
+
+    Raises:
+        DataError: nothing has been logged there.
+    """
+    from raymoco import tracking
+
+    name, ids = "raymoco", list[str]()
+    uri: str | None = None
+    output = place
+    if (place / "sweep.yaml").exists():
+        output = place.absolute().parent
+        logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
+        uri, name = logged.get("uri"), logged.get("experiment") or name
+        trials = load_ledger(place / "journal.jsonl").trials.values()
+        ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
+    resolved = tracking.tracking_uri(uri, output.absolute())
+    if resolved.startswith("sqlite:///") and not Path(resolved.removeprefix("sqlite:///")).exists():
+        raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
+    root = f"http://127.0.0.1:{port}"
+    if resolved.startswith("http"):
+        root = resolved.rstrip("/")
+    _, experiment_id = tracking.open_store(resolved, name, None)
+    console.print(f"runs     {root}/#/experiments/{experiment_id}", markup=False)
+    if ids:
+        console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)
+    if resolved.startswith("http"):
+        return
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", resolved]
+    subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False)
+
+
+def shards_table(report: ShardReport) -> Table:
+    """What `raymoco shards inspect` prints."""
+    table = Table(show_header=False)
+    for name, value in vars(report).items():
+        table.add_row(name.replace("_", " "), str(value))
+    return table

@@ -1,0 +1,71 @@
+"""trials.csv and the tables that a sweep prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.table import Table
+
+from raymoco.study.journal import TrialRecord
+from raymoco.study.space import SHORT, format_value
+from raymoco.study.spec import Objective
+from raymoco.yamlfile import write_atomically
+
+FIRST = ("trial_id", "cell", "seed", "state", "reason", "epochs", "train_seconds", "wall_seconds")
+
+
+def write_trials(path: Path, trials: Iterable[TrialRecord], axes: Iterable[str]) -> None:
+    """Rewrite trials.csv, whole at any moment: a row per trial, every axis, every final metric."""
+    trials, axes = list(trials), list(axes)
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.final if "/" in name))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*FIRST, *axes, *metrics, "mlflow_run_id"])
+    for trial in trials:
+        final = trial.final
+        wall = trial.ended - trial.began if trial.ended and trial.began else ""
+        writer.writerow(
+            [
+                trial.trial_id,
+                trial.cell,
+                trial.seed,
+                trial.state,
+                trial.reason,
+                trial.epochs,
+                final.get("train_seconds", ""),
+                wall,
+                *(trial.values.get(axis, "") for axis in axes),
+                *(final.get(metric, "") for metric in metrics),
+                trial.mlflow_run_id,
+            ]
+        )
+    write_atomically(path, stream.getvalue())
+
+
+def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    """The completed trials, best last evaluation first."""
+    done = [t for t in trials if t.state == "completed" and objective.metric in t.final]
+    sign = -1 if objective.mode == "max" else 1
+    return sorted(done, key=lambda trial: sign * trial.final[objective.metric])
+
+
+def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[str]) -> Table:
+    """The best trials as a table: what they set, what they reached."""
+    axes = list(axes)
+    table = Table(title="best trials", title_justify="left", header_style="bold")
+    table.add_column("trial")
+    for axis in axes:
+        table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
+    columns = [objective.metric, "test/knn_top1", "test/linear_top1"]
+    for column in dict.fromkeys(columns):
+        table.add_column(column, justify="right")
+    for trial in trials:
+        cells = [format_value(trial.values.get(axis, "")) for axis in axes]
+        scores = [trial.final.get(column) for column in dict.fromkeys(columns)]
+        table.add_row(
+            trial.trial_id, *cells, *("" if score is None else f"{score:.4f}" for score in scores)
+        )
+    return table

@@ -1,0 +1,249 @@
+"""YAML files that remember where each key stood, so that a message can name the file and the line.
+
+YAML 1.2 as ruamel reads it: `on` and `off` are words, `1e-4` is a number, a key given twice is an
+error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError
+
+from raymoco.errors import ConfigError
+
+Path_ = tuple[str, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass
+class Document:
+    """A tree of plain values and, for each key in it, where somebody wrote it."""
+
+    values: dict[str, Any]
+    origins: dict[Path_, str] = field(default_factory=dict)
+
+    def origin(self, path: Path_) -> str:
+        """Where `path` was written, or the nearest parent that was; '' if nobody wrote it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.origins:
+                return self.origins[path[:length]]
+        return ""
+
+    def set(self, dotted: str, value: Any, origin: str) -> None:
+        """Set one dotted key, making the mappings on the way; a mapping replaces what was there."""
+        *parents, last = path = tuple(dotted.split("."))
+        node = self.values
+        for name in parents:
+            child = node.get(name)
+            if not isinstance(child, dict):
+                child = node[name] = {}
+            node = child
+        node[last] = value
+        for known in [known for known in self.origins if known[: len(path)] == path]:
+            del self.origins[known]
+        self.origins[path] = origin
+
+    def part(self, name: str) -> Document:
+        """The mapping below one key as a document of its own."""
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, dict):
+            where = self.origin((name,))
+            raise ConfigError(f"{_at(where)}{name} is {value!r}, but must be a mapping of keys.")
+        below = {path[1:]: origin for path, origin in self.origins.items() if path[:1] == (name,)}
+        below.pop((), None)
+        return Document(dict(value or {}), below)
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or is not a mapping; names file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = (error.problem or "is not YAML").split("\n")[0]
+        raise ConfigError(f"{path}:{line}: {problem}") from None
+    if tree is None:
+        return Document({})
+    if not isinstance(tree, CommentedMap):
+        raise ConfigError(f"{path}:1: the file must be a mapping of keys to values.")
+    origins: dict[Path_, str] = {}
+    _collect_lines(tree, (), str(path), origins)
+    return Document(_plain(tree), origins)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `key=value` and read the value as YAML: `optim.lr=0.1`, `search={}`, `name=null`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"'{text}' is not an override: write key=value, such as optim.lr=0.1.")
+    try:
+        return key.strip(), _plain(YAML(typ="rt").load(value)) if value.strip() else ""
+    except MarkedYAMLError:
+        raise ConfigError(f"'{text}': the value is not YAML.") from None
+
+
+def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
+    """Set each `key=value` of the command line in the document."""
+    for text in overrides:
+        key, value = parse_override(text)
+        document.set(key, value, f"command line: {text}")
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` in their places, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
+    return flat
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """The mapping as YAML text, keys in the order given."""
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    writer.dump(dict(values), stream)
+    return stream.getvalue()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a kill, sees the old one or the new one and no third."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def validate(model: type[Model], document: Document, prefix: str = "") -> Model:
+    """Build a pydantic model from a document.
+
+    Raises:
+        ConfigError: for every problem a line that names the file and line, the key, the value and
+            what it must be; for an unknown key also the nearest valid one.
+    """
+    try:
+        return model.model_validate(document.values)
+    except ValidationError as error:
+        lines = [_explain(problem, model, document, prefix) for problem in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key that a model accepts, dotted, the mappings themselves included."""
+    keys = []
+    for name, info in model.model_fields.items():
+        keys.append(prefix + name)
+        inner = _inner_model(info.annotation)
+        if inner is not None:
+            keys += dotted_keys(inner, f"{prefix}{name}.")
+    return keys
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest candidate, or '' if none is close."""
+    candidates = list(candidates)
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    if not found:  # a right name at the wrong depth: lr for optim.lr
+        found = [key for key in candidates if key.rpartition(".")[2] == word.rpartition(".")[2]]
+    return f"; did you mean '{found[0]}'?" if found else "."
+
+
+def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: str) -> str:
+    path = tuple(str(step) for step in problem["loc"])
+    key = prefix + ".".join(path)
+    where = _at(document.origin(path))
+    if problem["type"] == "extra_forbidden":
+        valid = [prefix + name for name in dotted_keys(model)]
+        siblings = [name for name in valid if name.rpartition(".")[0] == key.rpartition(".")[0]]
+        close = nearest(key, siblings)
+        hint = close if close != "." else nearest(key, valid)
+        if hint == "." and siblings:
+            hint = f"; the keys here are {', '.join(name.rpartition('.')[2] for name in siblings)}."
+        return f"{where}unknown key '{key}'{hint}"
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "value_error":
+        return f"{where}{key + ': ' if key else ''}{reason}"
+    if problem["type"] == "missing":
+        return f"{where}key '{key}' is missing."
+    return f"{where}{key} is {problem['input']!r}, but {reason.removeprefix('should ').join(['must ', ''])}."
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""
+
+
+def _collect_lines(tree: Any, path: Path_, file: str, origins: dict[Path_, str]) -> None:
+    if isinstance(tree, CommentedMap):
+        for key, value in tree.items():
+            below = (*path, str(key))
+            origins[below] = f"{file}:{tree.lc.key(key)[0] + 1}"
+            _collect_lines(value, below, file, origins)
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            _collect_lines(value, (*path, str(index)), file, origins)
+
+
+def _plain(value: Any) -> Any:
+    """ruamel's round-trip values as Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)  # dates and the like: no key takes them, the validation says so
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) is not None:
+        for argument in get_args(annotation):
+            found = _inner_model(argument)
+            if found is not None:
+                return found
+    return None

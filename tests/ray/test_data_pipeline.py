@@ -1,0 +1,198 @@
+"""Ray Data decodes in a known order, in memory and streamed, and names the shard that is damaged."""
+
+import numpy as np
+import pytest
+import ray
+import torch
+
+from raymoco.config import DataConfig
+from raymoco.data.codec import encode_png
+from raymoco.data.pipeline import require_free_cpu
+from raymoco.data.shards import build_shards
+from raymoco.data.sources import open_source
+from raymoco.data.stream import load_images, open_images, prepare_images
+from raymoco.errors import ConfigError, DataError
+
+pytestmark = pytest.mark.usefixtures("cluster")
+STREAM = DataConfig(cache="stream")
+
+
+def build(root):
+    rng = np.random.default_rng(0)
+    for name, count in (("a", 100), ("b", 100), ("unlabelled", 60)):
+        (root / "in" / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            (root / "in" / name / f"{i}.png").write_bytes(encode_png(pixels))
+    source = open_source(DataConfig(source="folder", root=str(root / "in")))
+    return build_shards(source, root / "shards", shard_bytes=3000)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def in_memory(cluster, shards):
+    return prepare_images(DataConfig(), shards)
+
+
+@pytest.fixture(scope="module")
+def streamed(cluster, shards):
+    return prepare_images(STREAM, shards)
+
+
+def opened(handle, data=STREAM, batch_size=16, rank=0, workers=1, **keys):
+    return open_images(
+        handle, data, seed=0, batch_size=batch_size, rank=rank, workers=workers, **keys
+    )
+
+
+def indices(images, epoch):
+    return [batch.index.tolist() for batch in images.epoch(epoch)]
+
+
+def test_small_data_goes_to_memory_and_large_data_is_streamed(shards, in_memory, streamed):
+    assert not in_memory.streamed
+    assert streamed.streamed
+    assert prepare_images(DataConfig(), shards, budget_bytes=1000).streamed
+
+
+def test_ray_decodes_what_this_process_decodes(shards, in_memory, streamed):
+    plain = load_images(DataConfig(), shards)
+    for name in ("train", "eval", "test"):
+        expected = next(opened(plain).split(name, 1000))
+        for handle in (in_memory, streamed):
+            batches = list(opened(handle).split(name, 7))
+            assert {len(batch.labels) for batch in batches[:-1]} <= {7}
+            assert torch.equal(torch.cat([b.images for b in batches]), expected.images)
+            assert torch.equal(torch.cat([b.labels for b in batches]), expected.labels)
+            assert torch.equal(torch.cat([b.index for b in batches]), expected.index)
+
+
+def test_the_order_in_memory_is_the_order_without_ray(shards, in_memory):
+    assert indices(opened(in_memory), 1) == indices(opened(load_images(DataConfig(), shards)), 1)
+
+
+def test_arrays_in_the_store_cannot_be_written_and_batches_are_copies(in_memory):
+    shared = ray.get(in_memory.splits["train"].images)
+    assert not shared.flags.writeable
+    before = shared.copy()
+    images = opened(in_memory)
+    next(images.epoch(0)).images.zero_()
+    next(images.split("train", 16)).images.zero_()
+    assert (ray.get(in_memory.splits["train"].images) == before).all()
+
+
+def test_a_streamed_epoch_has_every_image_once_in_the_same_order_again(streamed):
+    first, again = indices(opened(streamed), 0), indices(opened(streamed), 0)
+    assert first == again
+    seen = sum(first, [])
+    images = opened(streamed)
+    assert len(seen) == len(set(seen)) == images.steps(0) * 16
+    assert len(seen) + images.short_batch(0) == streamed.rows("train")
+    assert indices(opened(streamed), 1) != first
+    assert seen != sorted(seen)
+
+
+def test_streamed_batches_hold_the_images_and_visible_labels_of_their_index(in_memory, streamed):
+    data = DataConfig(cache="stream", labelled_fraction=0.4)
+    everything = next(opened(in_memory).split("train", 10_000))
+    images = opened(streamed, data)
+    for batch in images.epoch(0):
+        assert torch.equal(batch.images, everything.images[batch.index])
+        assert torch.equal(batch.labels, images.visible_labels[batch.index])
+
+
+def test_two_streaming_workers_share_the_images_without_overlap(streamed):
+    parts = [indices(opened(streamed, rank=rank, workers=2), 0) for rank in (0, 1)]
+    assert len(parts[0]) == len(parts[1]) == opened(streamed).steps(0)
+    assert {len(batch) for part in parts for batch in part} == {8}
+    one, two = (set(sum(part, [])) for part in parts)
+    assert not one & two
+    assert len(one | two) == opened(streamed).steps(0) * 16
+
+
+def test_streaming_labelled_only_gives_visible_labels_for_as_many_steps(streamed):
+    data = DataConfig(cache="stream", labelled_fraction=0.2)
+    images = opened(streamed, data, labelled_only=True)
+    batches = list(images.epoch(0))
+    assert len(batches) == opened(streamed).steps(0)
+    counts = torch.cat([batch.index for batch in batches]).bincount()
+    assert (counts > 0).sum() == images.visible
+    assert all((batch.labels >= 0).all() for batch in batches)
+
+
+def test_a_limit_streams_the_images_that_memory_holds(shards):
+    limited = DataConfig(cache="stream", limit=50)
+    found = [
+        next(opened(handle, limited, batch_size=5).split("train", 100)).images
+        for handle in (prepare_images(limited, shards), load_images(limited, shards))
+    ]
+    assert len(found[0]) == 50
+    assert torch.equal(*found)
+
+
+def test_a_worker_process_opens_what_the_driver_prepared(in_memory, streamed):
+    @ray.remote(num_cpus=1)
+    def epoch(handle):
+        return indices(opened(handle), 0)
+
+    for handle in (in_memory, streamed):
+        assert ray.get(epoch.remote(handle)) == indices(opened(handle), 0)
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("spoil", [damage, cut_off])
+def test_a_damaged_shard_is_named_in_memory_and_streamed(tmp_path, spoil):
+    shards = build(tmp_path)
+    streamed = prepare_images(STREAM, shards)
+    victim = shards.folder / shards.shards("train")[1].path
+    spoil(victim)
+    with pytest.raises(DataError, match=f"{victim}: the shard is damaged") as caught:
+        prepare_images(DataConfig(), shards)
+    assert type(caught.value) is DataError  # Ray's wrapper would print its traceback to the user
+    with pytest.raises(DataError, match=f"{victim}: the shard is damaged"):
+        list(opened(streamed).epoch(0))
+    with pytest.raises(DataError, match=f"{victim}: the shard is damaged"):
+        list(opened(streamed).split("train", 10))
+
+
+def test_more_images_than_the_store_holds_cannot_be_cached(shards, monkeypatch):
+    monkeypatch.setattr("raymoco.data.prepare._object_store_bytes", lambda: 100)
+    with pytest.raises(ConfigError, match=r"data.cache is memory, but .* use auto or stream"):
+        prepare_images(DataConfig(cache="memory"), shards)
+
+
+def test_a_cluster_without_a_free_cpu_is_an_error_and_no_hang(streamed):
+    @ray.remote
+    class Gang:
+        def ready(self):
+            return True
+
+    gang = Gang.options(num_cpus=int(ray.available_resources()["CPU"])).remote()
+    try:
+        ray.get(gang.ready.remote())
+        with pytest.raises(DataError, match=r"CPUs of the cluster are held"):
+            list(opened(streamed).epoch(0))
+    finally:
+        ray.kill(gang)
+    require_free_cpu(wait_s=10)
+
+
+def test_a_stream_that_is_left_half_way_gives_its_cpus_back(streamed):
+    batches = opened(streamed).epoch(0)
+    next(batches)
+    batches.close()
+    require_free_cpu(wait_s=10)
+    assert len(indices(opened(streamed), 0)) == opened(streamed).steps(0)

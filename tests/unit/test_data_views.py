@@ -1,0 +1,85 @@
+"""Two views: repeatable, different, normalised, each image with its own randomness."""
+
+import pytest
+import torch
+
+from raymoco.data.views import Normalise, TwoViews, resolve_recipe
+from raymoco.errors import ConfigError
+
+CASES = [("glyph", 1, 8), ("grey", 1, 28), ("grey", 3, 16), ("colour", 3, 32), ("colour", 3, 72)]
+
+
+def views_of(recipe, channels, size, images, seed=0):
+    torch.manual_seed(seed)
+    return TwoViews(recipe, channels, size, [0.4] * channels, [0.2] * channels)(images)
+
+
+@pytest.mark.parametrize(("recipe", "channels", "size"), CASES)
+def test_views_repeat_under_a_seed_and_differ_from_each_other(recipe, channels, size):
+    images = torch.randint(0, 256, (6, channels, size, size), dtype=torch.uint8)
+    before = images.clone()
+    view_a, view_b = views_of(recipe, channels, size, images)
+    again_a, again_b = views_of(recipe, channels, size, images)
+    assert torch.equal(view_a, again_a)
+    assert torch.equal(view_b, again_b)
+    assert not torch.allclose(view_a, view_b)
+    assert not torch.allclose(view_a, views_of(recipe, channels, size, images, seed=1)[0])
+    assert view_a.shape == view_b.shape == images.shape
+    assert view_a.dtype == torch.float32
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(("recipe", "channels", "size"), CASES)
+def test_each_image_has_randomness_of_its_own(recipe, channels, size):
+    one = torch.randint(0, 256, (1, channels, size, size), dtype=torch.uint8)
+    view_a, _ = views_of(recipe, channels, size, one.expand(8, -1, -1, -1))
+    assert len({view.numpy().tobytes() for view in view_a}) == 8
+
+
+@pytest.mark.parametrize(("recipe", "channels", "size"), CASES)
+def test_views_are_normalised_pixels_between_black_and_white(recipe, channels, size):
+    images = torch.randint(0, 256, (16, channels, size, size), dtype=torch.uint8)
+    view_a, view_b = views_of(recipe, channels, size, images)
+    for view in (view_a, view_b):
+        assert view.min() >= (0 - 0.4) / 0.2 - 1e-4
+        assert view.max() <= (1 - 0.4) / 0.2 + 1e-4
+
+
+def test_normalise_gives_zero_mean_and_unit_variance():
+    images = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
+    scaled = images.double() / 255
+    mean, std = scaled.mean(dim=(0, 2, 3)), scaled.std(dim=(0, 2, 3))
+    out = Normalise(mean.tolist(), std.tolist())(images)
+    assert out.dtype == torch.float32
+    assert out.mean().abs() < 1e-5
+    assert abs(out.std() - 1) < 1e-3
+
+
+def test_pixels_come_back_from_a_view():
+    views = TwoViews("grey", 1, 8, [0.3], [0.2])
+    images = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
+    assert torch.equal(views.to_pixels(Normalise([0.3], [0.2])(images)), images)
+
+
+def test_glyphs_are_never_mirrored_and_photographs_are():
+    # bright on the left: a mirrored view is brighter on the right
+    images = torch.zeros(200, 1, 16, 16, dtype=torch.uint8)
+    images[..., :8] = 255
+    for recipe, mirrored in (("glyph", False), ("grey", True)):
+        view, _ = views_of(recipe, 1, 16, images)
+        left, right = view[..., 0].mean(dim=(1, 2)), view[..., -1].mean(dim=(1, 2))
+        assert bool((left < right - 0.5).any()) is mirrored
+
+
+def test_auto_takes_what_suits_the_source():
+    assert resolve_recipe("auto", "digits", 1) == "glyph"
+    assert resolve_recipe("auto", "fashion_mnist", 1) == "grey"
+    assert resolve_recipe("auto", "folder", 3) == "colour"
+    assert resolve_recipe("glyph", "folder", 3) == "glyph"
+
+
+def test_colour_views_of_grey_images_are_refused():
+    with pytest.raises(ConfigError, match=r"data.views is colour, but the images are grey"):
+        resolve_recipe("colour", "folder", 1)
+    with pytest.raises(ConfigError, match=r"data.views is sepia, but must be auto or one of"):
+        resolve_recipe("sepia", "folder", 1)
