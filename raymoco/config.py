@@ -41,7 +41,10 @@ BatchNormName = Literal["plain", "shuffle", "split", "sync"]
 class Part(BaseModel):
     """A frozen mapping that refuses unknown keys, booleans for numbers, NaN and infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # defaults are validated too: 1 and 1.0 would give one run two names
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -207,6 +210,11 @@ class RunConfig(Part):
                 )
             if batch // workers == method.bn_groups:
                 raise ValueError("method.bn_groups leaves one image a group: nothing to normalise by")
+        if self.optim.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"optim.warmup_epochs is {self.optim.warmup_epochs:g}, but must be below epochs, "
+                f"{self.epochs}"
+            )
         if method.loss == "cross_entropy":
             if method.cross_consistency.weight or method.negative_uniformity.weight:
                 raise ValueError(

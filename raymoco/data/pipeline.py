@@ -10,6 +10,7 @@ import functools
 import logging
 import pickle
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -122,7 +123,10 @@ def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict
 
 
 def _quiet_context() -> DataContext:
-    context = DataContext.get_current().copy()
+    with warnings.catch_warnings():
+        # Ray 2.60 warns of its own deprecated fields when it first sets them to their defaults
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True

@@ -27,6 +27,10 @@ WORKER_ENV = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Tune's older output is the one that verbose=0 silences
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # a gang is half a dozen processes; Ray warns on the terminal of more than four for each CPU
+    "RAY_worker_maximum_startup_concurrency": "8",
     "PYTHONWARNINGS": "ignore",
 }
 

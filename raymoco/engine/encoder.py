@@ -15,7 +15,7 @@ from raymoco.data.views import Normalise
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from raymoco.engine.cluster import resolve_output
 from raymoco.engine.evaluate import extract_features, judge_on_test
-from raymoco.engine.session import Row
+from raymoco.engine.metrics_file import Row
 from raymoco.ssl import build_method
 
 EXPORT_FORMAT = 1

@@ -23,7 +23,8 @@ from raymoco.engine.evaluate import (
     knn_top1,
     linear_probe,
 )
-from raymoco.engine.session import Row, Session
+from raymoco.engine.metrics_file import Row
+from raymoco.engine.session import Session
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.engine.stopwatch import Stopwatch
 from raymoco.errors import DataError, NotFiniteError

@@ -6,8 +6,10 @@ import csv
 import io
 from pathlib import Path
 
-from raymoco.engine.session import Row
 from raymoco.yamlfile import write_atomically
+
+# what an epoch measured, by metric name, and `epoch` itself
+Row = dict[str, float | int]
 
 
 class MetricsFile:

@@ -20,9 +20,8 @@ from raymoco.data.stream import ImageData, prepare_images
 from raymoco.engine.checkpoint import list_checkpoints, load_checkpoint
 from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
 from raymoco.engine.loop import run_loop
-from raymoco.engine.metrics_file import MetricsFile
+from raymoco.engine.metrics_file import MetricsFile, Row
 from raymoco.engine.resolve import queue_warning, resolve
-from raymoco.engine.session import Row
 from raymoco.engine.trainer import TrainerThread, build_trainer, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.yamlfile import flatten, write_atomically

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-Row = dict[str, float | int]
+from raymoco.engine.metrics_file import Row
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: somebody asked the run to end early

@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from raymoco.engine.session import Row
+from raymoco.engine.metrics_file import Row
 from raymoco.study.journal import Event
 
 T = TypeVar("T")
@@ -65,9 +65,9 @@ class Broker:
 
     # for the driver
 
-    async def hand_data(self, data: Any) -> None:
-        """Put the image handle where gangs fetch it, once."""
-        self._data = data
+    async def hand_data(self, boxed: list[Any]) -> None:
+        """Keep a reference to the image handle, in a list so that it is not fetched here."""
+        self._data = boxed
 
     async def open_gate(self, slots: int) -> None:
         """Another phase begins: wait for this many submissions before the next assignment."""
@@ -127,7 +127,7 @@ class Broker:
     # for the gangs
 
     async def hello(self, gang: str, workers: int) -> Any:
-        """A gang is up; it gets the image handle."""
+        """A gang is up; it gets the reference to the image handle, in a list."""
         await self._event({"event": "gang_up", "gang": gang, "workers": workers})
         return self._data
 

@@ -17,7 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raymoco.config import RunConfig, ScaleConfig
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.loop import run_loop
-from raymoco.engine.session import Row, Session, Stopped
+from raymoco.engine.metrics_file import Row
+from raymoco.engine.session import Session, Stopped
 from raymoco.engine.trainer import TrainerThread, build_trainer, worker_session
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.broker import CLOSE, Assignment, Broker
@@ -98,8 +99,8 @@ def gang_loop(loop_config: dict[str, Any]) -> None:
             "`output` must be storage that all of them see."
         )
     session = worker_session(folder, loop_config["threads"])
-    handle = ray.get(broker.hello.remote(gang, session.workers)) if session.rank == 0 else None
-    handle = session.broadcast(handle)
+    boxed = ray.get(broker.hello.remote(gang, session.workers)) if session.rank == 0 else None
+    handle = ray.get(session.broadcast(boxed)[0])
     while True:
         work: Assignment | str | None = None
         if session.rank == 0:

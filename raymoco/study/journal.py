@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raymoco.engine.session import Row
+from raymoco.engine.metrics_file import Row
 from raymoco.errors import DataError
 
 Event = dict[str, Any]

@@ -114,7 +114,7 @@ class _Launch:
             self._check_axes(handle.channels, handle.rows("train"))
             self.train_images, self.channels = handle.rows("train"), handle.channels
             self.broker = start_broker(0)
-            ray.get(self.broker.hand_data.remote(handle))
+            ray.get(self.broker.hand_data.remote([ray.put(handle)]))
             self.recorder.listen(self.broker)
             self.gangs = Gangs(self.broker, self.folder, self.spec.gang, self._slots())
             self.gangs.start()

@@ -13,7 +13,7 @@ import ray
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from raymoco.engine.session import Row
+from raymoco.engine.metrics_file import Row
 from raymoco.errors import InputError
 from raymoco.study.broker import Assignment
 from raymoco.study.space import Axis

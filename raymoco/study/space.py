@@ -29,7 +29,7 @@ class Axis(Part):
     needs whose absence is a value of its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     loguniform: tuple[float, float] | None = None
     uniform: tuple[float, float] | None = None

@@ -24,13 +24,18 @@ class PairedDifference:
     @property
     def verdict(self) -> str:
         """`helps`, `hurts`, `identical` or `not resolved`, at p < 0.05."""
-        if self.difference == self.low == self.high == 0:
+        if self.p == 1 and self.low == self.high == 0:
             return "identical"
         if self.p < 1 - LEVEL:
             return "helps" if self.difference > 0 else "hurts"
         return "not resolved"
 
     def __str__(self) -> str:
+        if math.isnan(self.p):
+            return (
+                f"{self.difference:+.4f} on each of {self.n} seeds, so there is no spread to judge "
+                f"it by: {self.verdict}"
+            )
         return (
             f"{self.difference:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}, "
             f"{self.n} seeds: {self.verdict}"
@@ -54,8 +59,11 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedD
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1)
     error = math.sqrt(variance / n)
-    if error == 0:
-        return PairedDifference(n, mean, mean, mean, 1.0 if mean == 0 else 0.0)
+    if max(differences) == min(differences) == 0:
+        return PairedDifference(n, 0.0, 0.0, 0.0, 1.0)
+    if error <= 1e-12:
+        # accuracies come in steps of one image; equal steps do not mean that there is no spread
+        return PairedDifference(n, mean, math.nan, math.nan, math.nan)
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
     return PairedDifference(n, mean, mean - reach, mean + reach, p)

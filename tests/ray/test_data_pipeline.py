@@ -1,4 +1,4 @@
-"""Ray Data decodes in a known order, in memory and streamed, and names the shard that is damaged."""
+"""Ray Data decodes in a known order, in memory and streamed, and names a damaged shard."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_arrays_in_the_store_cannot_be_written_and_batches_are_copies(in_memory)
 def test_a_streamed_epoch_has_every_image_once_in_the_same_order_again(streamed):
     first, again = indices(opened(streamed), 0), indices(opened(streamed), 0)
     assert first == again
-    seen = sum(first, [])
+    seen = [row for batch in first for row in batch]
     images = opened(streamed)
     assert len(seen) == len(set(seen)) == images.steps(0) * 16
     assert len(seen) + images.short_batch(0) == streamed.rows("train")
@@ -109,7 +109,7 @@ def test_two_streaming_workers_share_the_images_without_overlap(streamed):
     parts = [indices(opened(streamed, rank=rank, workers=2), 0) for rank in (0, 1)]
     assert len(parts[0]) == len(parts[1]) == opened(streamed).steps(0)
     assert {len(batch) for part in parts for batch in part} == {8}
-    one, two = (set(sum(part, [])) for part in parts)
+    one, two = ({row for batch in part for row in batch} for part in parts)
     assert not one & two
     assert len(one | two) == opened(streamed).steps(0) * 16
 
@@ -136,11 +136,13 @@ def test_a_limit_streams_the_images_that_memory_holds(shards):
 
 def test_a_worker_process_opens_what_the_driver_prepared(in_memory, streamed):
     @ray.remote(num_cpus=1)
-    def epoch(handle):
-        return indices(opened(handle), 0)
+    def epoch(handle, open_images, data):
+        images = open_images(handle, data, seed=0, batch_size=16)
+        return [batch.index.tolist() for batch in images.epoch(0)]
 
     for handle in (in_memory, streamed):
-        assert ray.get(epoch.remote(handle)) == indices(opened(handle), 0)
+        found = ray.get(epoch.remote(handle, open_images, STREAM))
+        assert found == indices(opened(handle), 0)
 
 
 def damage(path):

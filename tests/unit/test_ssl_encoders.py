@@ -27,7 +27,7 @@ FEATURES = {
 }
 
 
-@pytest.mark.parametrize(("name", "channels"), [*((name, 1) for name in FEATURES))
+@pytest.mark.parametrize("name", FEATURES)
 def test_any_classifier_becomes_an_encoder(name):
     with torch.device("meta"):
         encoder = build_encoder(ModelConfig(backbone=name), 1, 96)

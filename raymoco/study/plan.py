@@ -1,0 +1,113 @@
+"""`--dry-run`: what a sweep would do, on what, and for how long."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from rich.console import Group
+from rich.table import Table
+
+from raymoco.config import RunConfig
+from raymoco.data.manifest import ShardSet
+from raymoco.data.shards import ensure_shards
+from raymoco.data.views import TwoViews
+from raymoco.engine.cluster import resolve_output, threads_per_worker
+from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.step import Step, build_optimizer
+from raymoco.ssl import build_method
+from raymoco.study.space import format_value
+from raymoco.study.spec import Sweep
+
+STEPS = 3
+START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
+
+
+def plan_sweep(sweep: Sweep) -> Group:
+    """The axes, the number of trials, the resources and an estimate of time, for the terminal.
+
+    Shards are built if they are not there (they are needed anyway); nothing else is written.
+
+    Raises:
+        InputError: whatever would also stop the sweep before its first trial.
+    """
+    spec, base = sweep.spec, sweep.base
+    shards = ensure_shards(base.data, resolve_output(spec.output))
+    images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
+    config = resolve(base, channels=shards.channels, train_images=images)
+    for key, axis in spec.search.items():
+        for value in axis.extremes:
+            resolve(base.with_values({key: value}), channels=shards.channels, train_images=images)
+
+    axes = Table(title=f"{spec.name}: what varies", title_justify="left")
+    for column in ("axis", "values", "default"):
+        axes.add_column(column)
+    defaults = config.model_dump()
+    for key, axis in spec.search.items():
+        value = defaults
+        for step in key.split("."):
+            value = value[step]
+        axes.add_row(key, axis.describe(), format_value(value))
+
+    budget, gang = spec.budget, spec.gang
+    confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
+    cpus = budget.concurrent * gang.workers * gang.cpus_per_worker
+    gpus = budget.concurrent * gang.workers * gang.gpus_per_worker
+    seconds = _step_seconds(config, shards, threads_per_worker(gang))
+    steps = images // config.optim.batch_size * config.epochs
+    trials = budget.trials + confirm
+    total = START_S + trials * steps * seconds / budget.concurrent
+    facts = Table(title="what it takes", title_justify="left", show_header=False)
+    facts.add_row("images", f"{images} to train on, {shards.rows('eval')} eval, {shards.rows('test')} test")
+    facts.add_row("trials", f"{budget.trials} of {config.epochs} epochs, and {confirm} to confirm")
+    facts.add_row("sampler", f"{spec.sampler.name}, scheduler {spec.scheduler.name}")
+    facts.add_row(
+        "resources",
+        f"{budget.concurrent} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, "
+        "and 1 CPU for Ray Data",
+    )
+    facts.add_row("step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here")
+    facts.add_row(
+        "time",
+        f"about {_minutes(total)} at most, evaluations left out"
+        + ("; early stops make it shorter" if spec.scheduler.name != "none" else ""),
+    )
+    warning = queue_warning(config, images)
+    return Group(axes, facts, *([f"warning: {warning}"] if warning else []))
+
+
+def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
+    """The median of a few real steps on random pixels, on this machine's CPU."""
+    size = config.data.image_size or shards.image_size or 32
+    torch.set_num_threads(threads)
+    module = build_method(
+        config.model,
+        config.method,
+        channels=shards.channels,
+        image_size=size,
+        classes=len(shards.classes),
+        seed=0,
+    ).to(memory_format=torch.channels_last)
+    step = Step(
+        module,
+        build_optimizer(config.optim, module.parameters()),
+        device=torch.device("cpu"),
+        bf16=config.precision == "bf16",
+        workers=1,
+    )
+    views = TwoViews(
+        config.data.views, shards.channels, size, shards.manifest.mean, shards.manifest.std
+    )
+    batch = config.optim.batch_size // config.scale.workers
+    images = torch.randint(0, 256, (batch, shards.channels, size, size), dtype=torch.uint8)
+    labels = torch.full((batch,), -1)
+    times = []
+    for _ in range(STEPS + 1):  # the first warms up
+        started = time.perf_counter()
+        step(*views(images), labels, config.optim.lr)
+        times.append(time.perf_counter() - started)
+    return sorted(times[1:])[STEPS // 2]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
