@@ -26,14 +26,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-shards_app = typer.Typer(help="Parquet shards of images.", no_args_is_help=True, rich_markup_mode=None)
+shards_app = typer.Typer(
+    help="Parquet shards of images.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(shards_app, name="shards")
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="overrides, such as optim.lr=0.1")
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="overrides, such as optim.lr=0.1"),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="go on with what is there, or begin if nothing is")
@@ -211,8 +214,8 @@ def main() -> None:
             if debug:
                 raise
             err.print(
-                f"error: {type(error).__name__}: {error}\nThis is a defect of raymoco; --debug shows "
-                "where.",
+                f"error: {type(error).__name__}: {error}\n"
+                "This is a defect of raymoco; --debug shows where.",
                 markup=False,
             )
             code = 1

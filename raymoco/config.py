@@ -205,11 +205,13 @@ class RunConfig(Part):
         if method.batch_norm == "split":
             if (batch // workers) % method.bn_groups:
                 raise ValueError(
-                    f"method.bn_groups is {method.bn_groups}, but must divide the batch of a worker, "
-                    f"{batch // workers}"
+                    f"method.bn_groups is {method.bn_groups}, but must divide the batch of a "
+                    f"worker, {batch // workers}"
                 )
             if batch // workers == method.bn_groups:
-                raise ValueError("method.bn_groups leaves one image a group: nothing to normalise by")
+                raise ValueError(
+                    "method.bn_groups leaves one image a group: nothing to normalise by"
+                )
         if self.optim.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"optim.warmup_epochs is {self.optim.warmup_epochs:g}, but must be below epochs, "
@@ -267,7 +269,9 @@ def axis_keys() -> list[str]:
 def preset_names() -> list[str]:
     """The presets that come with the package."""
     folder = resources.files("raymoco") / "presets"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def preset_values(name: str, where: str = "") -> dict[str, Any]:

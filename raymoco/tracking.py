@@ -64,7 +64,7 @@ class Tracker:
         self.undelivered: list[str] = []
         self._artifacts = artifacts
         self._runs: dict[str, _Run] = {}
-        self._jobs: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
+        self._jobs: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue()
         self._client: MlflowClient | None = None
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
         if uri != NOWHERE:
@@ -150,10 +150,13 @@ class Tracker:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             waiting = self._jobs.qsize()
-            return [*self.undelivered, f"{waiting} entries were still waiting after {timeout_s:g} s"]
+            return [
+                *self.undelivered,
+                f"{waiting} entries were still waiting after {timeout_s:g} s",
+            ]
         return self.undelivered
 
-    def _put(self, what: str, job: Callable[[], None]) -> None:
+    def _put(self, what: str, job: Callable[[], object]) -> None:
         if self.uri != NOWHERE:
             self._jobs.put((what, job))
 
@@ -223,7 +226,8 @@ def tracking_uri(uri: str | None, output: Path) -> str:
         return f"sqlite:///{output.absolute() / 'mlflow.db'}"
     if uri != NOWHERE and not uri.startswith(("sqlite:///", "http://", "https://", "databricks")):
         raise InputError(
-            f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT or {NOWHERE}."
+            f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT or "
+            f"{NOWHERE}."
         )
     return uri
 

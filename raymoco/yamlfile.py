@@ -206,7 +206,7 @@ def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: s
         return f"{where}{key + ': ' if key else ''}{reason}"
     if problem["type"] == "missing":
         return f"{where}key '{key}' is missing."
-    return f"{where}{key} is {problem['input']!r}, but {reason.removeprefix('should ').join(['must ', ''])}."
+    return f"{where}{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
 
 
 def _at(where: str) -> str:

@@ -72,7 +72,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as a checkpoint, it may be cut off: {error}") from None
+        raise DataError(
+            f"{path}: cannot be read as a checkpoint, it may be cut off: {error}"
+        ) from None
     found = state.pop("format", None) if isinstance(state, dict) else None
     if found != FORMAT:
         raise DataError(f"{path}: checkpoint format is {found}, but this raymoco reads {FORMAT}.")
@@ -91,4 +93,6 @@ def find_checkpoint(place: Path) -> Path:
         found = list_checkpoints(folder)
         if found:
             return found[-1]
-    raise DataError(f"{place}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN}).")
+    raise DataError(
+        f"{place}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN})."
+    )

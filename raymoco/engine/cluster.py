@@ -116,7 +116,7 @@ def check_layout(scale: ScaleConfig, groups: int) -> None:
 
     Ray would wait for ever, and say nothing.
     """
-    total = ray.cluster_resources()
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     held = groups * scale.workers * scale.cpus_per_worker
     wanted = groups * scale.workers * scale.gpus_per_worker
@@ -128,8 +128,8 @@ def check_layout(scale: ScaleConfig, groups: int) -> None:
         )
     if held > cpus - 1:
         raise ConfigError(
-            f"{shape} x {scale.cpus_per_worker:g} CPUs hold {held:g} of the cluster's {cpus:g} CPUs, "
-            "but Ray Data needs one that no gang holds. Lower budget.concurrent, workers or "
+            f"{shape} x {scale.cpus_per_worker:g} CPUs hold {held:g} of the cluster's {cpus:g} "
+            "CPUs, but Ray Data needs one that no gang holds. Lower budget.concurrent, workers or "
             "cpus_per_worker."
         )
 

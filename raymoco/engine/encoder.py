@@ -63,7 +63,9 @@ def evaluate(place: str | Path) -> Row:
     )
     if config.eval.labels == "visible":
         train = type(train)(train.features_NF, images.visible_labels)
-    return judge_on_test(config, train.labelled(), chosen.labelled(), test.labelled())
+    return judge_on_test(
+        config.eval, train.labelled(), chosen.labelled(), test.labelled(), seed=config.seed
+    )
 
 
 def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
@@ -82,7 +84,10 @@ def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
         "format": EXPORT_FORMAT,
         "backbone": checkpoint.run_config.model.backbone,
         "width": checkpoint.run_config.model.width,
-        **{key: checkpoint.data[key] for key in ("channels", "image_size", "classes", "mean", "std")},
+        **{
+            key: checkpoint.data[key]
+            for key in ("channels", "image_size", "classes", "mean", "std")
+        },
     }
     backbone = encoder.backbone
     assert isinstance(backbone, nn.Module)

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
+
+from raymoco.config import EvalConfig
 
 BLOCK = 2048
 PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -133,6 +135,20 @@ def linear_probe(
             "top1": float(ranked[:, 0].float().mean()),
             "top5": float(ranked.any(1).float().mean()),
         }
+
+
+def judge_on_test(
+    eval_config: EvalConfig, bank: Features, choose: Features, test: Features, *, seed: int
+) -> dict[str, float | int]:
+    """The final word on a run: kNN and, unless it has 0 epochs, the linear probe on test."""
+    knn, epochs = eval_config.knn, eval_config.linear.epochs
+    row: dict[str, float | int] = {
+        "test/knn_top1": knn_top1(bank, test, k=knn.k, temperature=knn.temperature)
+    }
+    if epochs:
+        found = linear_probe(bank, choose, test, epochs=epochs, seed=seed)
+        row |= {f"test/linear_{name}": value for name, value in found.items()}
+    return row
 
 
 @torch.no_grad()

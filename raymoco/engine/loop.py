@@ -20,8 +20,8 @@ from raymoco.engine.evaluate import (
     Features,
     collapse_metrics,
     extract_features,
+    judge_on_test,
     knn_top1,
-    linear_probe,
 )
 from raymoco.engine.metrics_file import Row
 from raymoco.engine.session import Session
@@ -86,7 +86,7 @@ class _Run:
             classes=len(self.images.classes),
             seed=config.seed,
         )
-        self.module = module.to(self.device, memory_format=torch.channels_last)
+        self.module = module.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(config.optim, self.module.parameters())
         self.step = Step(
             self.module,
@@ -146,7 +146,8 @@ class _Run:
             with watch.measure("views"):
                 images = batch.images.to(self.device, non_blocking=True)
                 view_a, view_b = (
-                    view.contiguous(memory_format=torch.channels_last) for view in self.views(images)
+                    view.contiguous(memory_format=torch.channels_last)
+                    for view in self.views(images)
                 )
                 labels = batch.labels.to(self.device, non_blocking=True)
             lr = learning_rate(
@@ -164,7 +165,9 @@ class _Run:
         # the one place where an epoch waits for the device
         names = list(sums)
         means = self.session.mean(torch.stack([sums[name].float() for name in names]) / steps)
-        row: Row = {f"train/{name}": value for name, value in zip(names, means.tolist(), strict=True)}
+        row: Row = {
+            f"train/{name}": value for name, value in zip(names, means.tolist(), strict=True)
+        }
         if not bool(torch.isfinite(means).all()):
             raise NotFiniteError(f"nan at epoch {epoch + 1}")
         seconds = time.perf_counter() - started
@@ -188,7 +191,13 @@ class _Run:
         found = collapse_metrics(self._encoder, eval_part, views)
         row |= {f"eval/{name}": value for name, value in found.items()}
         if last:
-            row |= judge_on_test(self.config, bank, eval_part, self._labelled_features("test"))
+            row |= judge_on_test(
+                self.config.eval,
+                bank,
+                eval_part,
+                self._labelled_features("test"),
+                seed=self.config.seed,
+            )
         return row
 
     def _labelled_features(self, split: str) -> Features:
@@ -199,7 +208,9 @@ class _Run:
             found = Features(found.features_NF, self.images.visible_labels.to(self.device))
         found = found.labelled()
         if len(found.labels_N) == 0:
-            raise DataError(f"the {split} split has no labelled image, so nothing can be judged by it.")
+            raise DataError(
+                f"the {split} split has no labelled image, so nothing can be judged by it."
+            )
         return found
 
     def _alignment_views(self) -> tuple[Tensor, Tensor]:
@@ -241,13 +252,3 @@ class _Run:
         self.train_seconds = float(row["train_seconds"])
         self.session.text(f"resumed after epoch {checkpoint.epoch} from {path.name}")
         return checkpoint.epoch, row
-
-
-def judge_on_test(config: RunConfig, bank: Features, choose: Features, test: Features) -> Row:
-    """The final word on a run: kNN and, unless it has 0 epochs, the linear probe on the test split."""
-    knn = config.eval.knn
-    row: Row = {"test/knn_top1": knn_top1(bank, test, k=knn.k, temperature=knn.temperature)}
-    if config.eval.linear.epochs:
-        found = linear_probe(bank, choose, test, epochs=config.eval.linear.epochs, seed=config.seed)
-        row |= {f"test/linear_{name}": value for name, value in found.items()}
-    return row

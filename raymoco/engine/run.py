@@ -10,7 +10,6 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import ray
 from ray.util.queue import Queue
 
 from raymoco import tracking
@@ -68,7 +67,7 @@ def train(
     Returns:
         The run's folder, resolved config and rows.
     Raises:
-        InputError: something in the config, the data or the folder is wrong; nothing is overwritten.
+        InputError: something in the config, the data or the folder is wrong; nothing is lost.
         TrainingError: the run failed; its checkpoints stay.
     """
     output = resolve_output(config.output)

@@ -13,7 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from raymoco.config import OptimConfig
 
 
-def build_optimizer(optim: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(
+    optim: OptimConfig, parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
     """The optimizer over the parameters that learn; one kernel for all of them where torch can."""
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     # fused on CUDA, foreach elsewhere: the same sums, fewer launches
@@ -28,8 +30,8 @@ def build_optimizer(optim: OptimConfig, parameters: Iterable[nn.Parameter]) -> t
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies in bf16 faster than in fp32: what `precision: auto` asks."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 class Step:
@@ -65,7 +67,9 @@ class Step:
                 gradient_as_bucket_view=True,
             )
 
-    def __call__(self, view_a: Tensor, view_b: Tensor, labels: Tensor, lr: float) -> dict[str, Tensor]:
+    def __call__(
+        self, view_a: Tensor, view_b: Tensor, labels: Tensor, lr: float
+    ) -> dict[str, Tensor]:
         """One step on (b, C, H, W) views and (b,) labels; the losses, detached, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr

@@ -22,7 +22,10 @@ class Stopwatch:
     def measure(self, name: str) -> Iterator[None]:
         """Time of the block, on the device where the block's work happens."""
         if self._cuda:
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin, end = (
+                torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+                for _ in range(2)
+            )
             begin.record()
             yield
             end.record()

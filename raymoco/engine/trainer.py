@@ -40,7 +40,7 @@ def build_trainer(
             use_gpu=scale.gpus_per_worker > 0,
             resources_per_worker=resources,
         ),
-        run_config=ray.train.RunConfig(
+        run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # mypy sees that of Train V1
             name=name,
             storage_path=str(folder / RAY_FOLDER),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
@@ -49,7 +49,7 @@ def build_trainer(
 
 
 class TrainerThread(threading.Thread):
-    """`fit()` in a thread of its own, so that the driver stays free to listen and to be interrupted.
+    """`fit()` in a thread, so that the driver stays free to listen and to be interrupted.
 
     `error` is what fit() raised, once the thread has ended.
     """

@@ -7,6 +7,7 @@ each time. A gang pays once.
 from __future__ import annotations
 
 import gc
+import socket
 import traceback
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def gang_loop(loop_config: dict[str, Any]) -> None:
     folder = Path(loop_config["folder"])
     if not (folder / MARKER).exists():
         raise GangError(
-            f"{folder} is not visible on node {ray.util.get_node_ip_address()}: on several nodes "
+            f"{folder} is not visible on node {socket.gethostname()}: on several nodes "
             "`output` must be storage that all of them see."
         )
     session = worker_session(folder, loop_config["threads"])

@@ -191,9 +191,7 @@ class _Launch:
         self.progress.begin(name, trials)
         slots = min(self._slots(), trials)
         ray.get(self.broker.open_gate.remote(slots))
-        self.searcher = TuneSearcher(
-            proposals, self.broker, self._assign, slots, self._refused
-        )
+        self.searcher = TuneSearcher(proposals, self.broker, self._assign, slots, self._refused)
         # on the head node and not on a CPU: Ray Data needs whole ones, and gangs may hold the rest
         place = tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
         tuner = tune.Tuner(
@@ -256,7 +254,9 @@ class _Launch:
             self.recorder.record(self._proposed(proposal, config))
         else:
             self.tracker.start_run(
-                proposal.trial_id, proposal.trial_id, run_id=known.mlflow_run_id or None,
+                proposal.trial_id,
+                proposal.trial_id,
+                run_id=known.mlflow_run_id or None,
                 parent=PARENT,
             )
         return Assignment(
@@ -292,7 +292,12 @@ class _Launch:
     def _interrupted_before(self, *, cells: bool) -> list[Proposal]:
         return [
             Proposal(
-                t.trial_id, t.values, t.seed, t.cell, attempt=t.attempt + 1, resume_from=t.checkpoint
+                t.trial_id,
+                t.values,
+                t.seed,
+                t.cell,
+                attempt=t.attempt + 1,
+                resume_from=t.checkpoint,
             )
             for t in self.ledger.in_state("waiting", "running")
             if bool(t.cell) == cells
@@ -399,8 +404,6 @@ def _lease(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ConfigError(f"{folder}: another process is running this sweep.") from None
         yield
-
-
 
 
 def sweep(

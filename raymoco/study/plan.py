@@ -58,7 +58,9 @@ def plan_sweep(sweep: Sweep) -> Group:
     trials = budget.trials + confirm
     total = START_S + trials * steps * seconds / budget.concurrent
     facts = Table(title="what it takes", title_justify="left", show_header=False)
-    facts.add_row("images", f"{images} to train on, {shards.rows('eval')} eval, {shards.rows('test')} test")
+    facts.add_row(
+        "images", f"{images} to train on, {shards.rows('eval')} eval, {shards.rows('test')} test"
+    )
     facts.add_row("trials", f"{budget.trials} of {config.epochs} epochs, and {confirm} to confirm")
     facts.add_row("sampler", f"{spec.sampler.name}, scheduler {spec.scheduler.name}")
     facts.add_row(
@@ -66,7 +68,9 @@ def plan_sweep(sweep: Sweep) -> Group:
         f"{budget.concurrent} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, "
         "and 1 CPU for Ray Data",
     )
-    facts.add_row("step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here")
+    facts.add_row(
+        "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
+    )
     facts.add_row(
         "time",
         f"about {_minutes(total)} at most, evaluations left out"
@@ -104,7 +108,8 @@ def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
     times = []
     for _ in range(STEPS + 1):  # the first warms up
         started = time.perf_counter()
-        step(*views(images), labels, config.optim.lr)
+        view_a, view_b = views(images)
+        step(view_a, view_b, labels, config.optim.lr)
         times.append(time.perf_counter() - started)
     return sorted(times[1:])[STEPS // 2]
 

@@ -154,9 +154,7 @@ class Recorder:
         with self._lock:
             for trial in self.ledger.trials.values():
                 self._note_run_id(trial)
-            write_trials(
-                self._folder / "trials.csv", self.ledger.trials.values(), self._axes
-            )
+            write_trials(self._folder / "trials.csv", self.ledger.trials.values(), self._axes)
 
     def _log(self, trial_id: str, line: str) -> None:
         with (self._folder / "logs" / f"{trial_id}.txt").open("a", encoding="utf-8") as stream:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import optuna
 import ray
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
@@ -76,7 +77,7 @@ class OptunaProposals:
     again: list[Proposal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        backend = optuna.storages.journal.JournalFileBackend(str(self.log))
+        backend = JournalFileBackend(str(self.log))
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
             study_name=self.name,
@@ -202,4 +203,3 @@ class TuneSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see save."""
-

@@ -39,7 +39,9 @@ class Axis(Part):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Axis:
-        given = [kind for kind, value in zip(KINDS, self._values(), strict=True) if value is not None]
+        given = [
+            kind for kind, value in zip(KINDS, self._values(), strict=True) if value is not None
+        ]
         if len(given) != 1:
             said = " and ".join(given) or "none of them"
             raise ValueError(f"an axis needs exactly one of {', '.join(KINDS)}, but has {said}")
@@ -51,7 +53,9 @@ class Axis(Part):
             return self
         low, high = self._range()
         if not low < high:
-            raise ValueError(f"{given[0]} is [{low:g}, {high:g}], but the first must be the smaller")
+            raise ValueError(
+                f"{given[0]} is [{low:g}, {high:g}], but the first must be the smaller"
+            )
         if self.loguniform and low <= 0:
             raise ValueError(f"loguniform is [{low:g}, {high:g}], but both must be above 0")
         return self

@@ -85,7 +85,7 @@ class Confirm(Part):
     """After a search: the best and the default again, with seeds that chose nothing."""
 
     top: Count = 3
-    seeds: Annotated[list[int], Field(min_length=2)] = [100, 101, 102]
+    seeds: Annotated[tuple[int, ...], Field(min_length=2)] = (100, 101, 102)
 
 
 class SweepSpec(Part):
@@ -93,7 +93,7 @@ class SweepSpec(Part):
 
     kind: Literal["search"]
     name: Annotated[str, Field(pattern=r"^\w[\w.+=-]*$")]
-    run: dict[str, Any] = {}
+    run: dict[str, Any] = Field(default_factory=dict)
     search: Annotated[dict[str, Axis], Field(min_length=1)]
     objective: Objective = Objective()
     sampler: Sampler = Sampler()
@@ -134,7 +134,9 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
         if key in run_document.values:
             where = run_document.origin((key,))
             instead = "gang" if key == "scale" else key
-            raise ConfigError(f"{where}: run.{key} belongs to the whole sweep: set {instead} instead.")
+            raise ConfigError(
+                f"{where}: run.{key} belongs to the whole sweep: set {instead} instead."
+            )
     spec = validate(SweepSpec, document)
     base = build_run_config(run_document, prefix="run.")
     base = base.with_values(

@@ -7,12 +7,18 @@ from typing import Any
 import ray
 from ray import tune
 
+from raymoco.study.broker import Assignment
+
 WAIT_S = 1.0
 ASSIGNMENT = "assignment"
 
 
 class TrialClient(tune.Trainable):
     """Submits its trial in the first step and hands over one report a step."""
+
+    _broker: Any
+    _assignment: Assignment
+    _submitted: bool
 
     def setup(self, config: dict[str, Any], broker: Any = None) -> None:
         """Tune's call at the start of the actor."""
@@ -27,7 +33,6 @@ class TrialClient(tune.Trainable):
         while True:
             news = ray.get(self._broker.next_row.remote(self._assignment.trial_id, WAIT_S))
             if isinstance(news, dict):
-                # a resumed trial repeats its last row: Tune has been told of that epoch
                 return news
             if isinstance(news, str):
                 return {"__duplicate__": True, "done": True}

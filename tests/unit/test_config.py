@@ -178,5 +178,5 @@ def test_an_override_reads_its_value_as_yaml():
 
 def test_a_mapping_that_is_a_word_is_refused_with_its_place():
     document = Document({"run": "digits"}, {("run",): "s.yaml:2"})
-    with pytest.raises(ConfigError, match="s.yaml:2: run is 'digits'"):
+    with pytest.raises(ConfigError, match=r"s\.yaml:2: run is 'digits'"):
         document.part("run")

@@ -15,7 +15,12 @@ EVENTS = [
         "row": {"epoch": 1, "eval/knn_top1": 0.5},
         "checkpoint": "one.pt",
     },
-    {"event": "report", "trial_id": "t000", "row": {"epoch": 2, "train/loss": 3.0}, "checkpoint": None},
+    {
+        "event": "report",
+        "trial_id": "t000",
+        "row": {"epoch": 2, "train/loss": 3.0},
+        "checkpoint": None,
+    },
     {"event": "ended", "trial_id": "t000", "state": "completed", "reason": ""},
 ]
 

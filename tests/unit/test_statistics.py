@@ -20,7 +20,9 @@ def test_the_interval_and_p_are_scipys(a, data):
     interval = expected.confidence_interval(0.95)
     assert found.difference == pytest.approx(sum(differences) / len(a), abs=1e-12)
     assert found.p == pytest.approx(float(expected.pvalue), rel=1e-6, abs=1e-12)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
+    assert (found.low, found.high) == pytest.approx(
+        (interval.low, interval.high), rel=1e-6, abs=1e-9
+    )
 
 
 def test_a_worked_example():
