@@ -96,13 +96,15 @@ class _Run:
             workers=session.workers,
         )
         self.train_seconds = 0.0
+        self.rows: list[Row] = []
 
     def train(self, resume_from: Path | None) -> Row:
-        first, row = 0, Row()
+        first = 0
         if resume_from is not None:
-            first, row = self._restore(resume_from)
-            # the kill may have come between the checkpoint and its report; the receiver knows twins
-            self.session.report(row, resume_from)
+            first = self._restore(resume_from)
+            # the receiver may have been killed before it wrote these down; it knows twins
+            for row in self.rows:
+                self.session.report(row, resume_from)
         else:
             session, images = self.session, self.images
             session.text(
@@ -110,10 +112,10 @@ class _Run:
                 f"{images.short_batch(0)} images left over in the first"
             )
         for epoch in range(first, self.config.epochs):
-            row = self._epoch(epoch)
-        return row
+            self._epoch(epoch)
+        return self.rows[-1]
 
-    def _epoch(self, epoch: int) -> Row:
+    def _epoch(self, epoch: int) -> None:
         config = self.config
         done, last = epoch + 1, epoch + 1 == config.epochs
         started = time.perf_counter()
@@ -125,11 +127,11 @@ class _Run:
         else:
             self.train_seconds += time.perf_counter() - started
         row["train_seconds"] = self.train_seconds
+        self.rows.append(row)
         path = None
         if (last or done % config.checkpoint.every == 0) and self.session.rank == 0:
-            path = self._save(done, row)
+            path = self._save(done)
         self.session.report(row, path)
-        return row
 
     def _train_epoch(self, epoch: int) -> Row:
         config, watch = self.config, Stopwatch(self.device)
@@ -227,7 +229,7 @@ class _Run:
         assert isinstance(encoder, nn.Module)
         return encoder
 
-    def _save(self, done: int, row: Row) -> Path:
+    def _save(self, done: int) -> Path:
         checkpoint = Checkpoint(
             config=self.config.model_dump(),
             epoch=done,
@@ -239,16 +241,16 @@ class _Run:
                 "classes": list(self.images.classes),
                 "mean": list(self.normalise.mean.flatten().tolist()),
                 "std": list(self.normalise.std.flatten().tolist()),
-                "row": dict(row),
+                "rows": [dict(row) for row in self.rows],
             },
         )
         return save_checkpoint(self.session.folder, checkpoint, self.config.checkpoint.keep)
 
-    def _restore(self, path: Path) -> tuple[int, Row]:
+    def _restore(self, path: Path) -> int:
         checkpoint = load_checkpoint(path, self.device)
         self.module.load_state_dict(checkpoint.module)
         self.optimizer.load_state_dict(checkpoint.optimizer)
-        row: Row = dict(checkpoint.data["row"])
-        self.train_seconds = float(row["train_seconds"])
+        self.rows = [dict(row) for row in checkpoint.data["rows"]]
+        self.train_seconds = float(self.rows[-1]["train_seconds"])
         self.session.text(f"resumed after epoch {checkpoint.epoch} from {path.name}")
-        return checkpoint.epoch, row
+        return checkpoint.epoch

@@ -21,7 +21,7 @@ from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
 from raymoco.engine.resolve import queue_warning, resolve
-from raymoco.engine.trainer import TrainerThread, build_trainer, worker_session
+from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.yamlfile import flatten, write_atomically
 
@@ -177,8 +177,7 @@ class _Receiver:
                 log.write(message["text"].rstrip() + "\n")
                 log.flush()
         if thread.error is not None and failure is None:
-            reason = str(thread.error).strip().split("\n")[0]
-            failure = TrainingError(f"{self.config.run_name}: the workers were lost: {reason}")
+            failure = TrainingError(f"{self.config.run_name}: {root_cause(thread.error)}")
         return failure
 
     def _row(self, row: Row) -> None:

@@ -16,6 +16,18 @@ from raymoco.engine.session import Session
 
 RAY_FOLDER = ".ray"
 
+# each starts an actor for every trainer, which takes seconds of a core and 200 MB: one hands out
+# `datasets=`, which raymoco does not use; the other is detached, and outlives a killed driver
+SPARED = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+
+
+class LeanTrainer(TorchTrainer):
+    """A TorchTrainer without the helper actors that raymoco has no use for."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        found = super()._create_default_callbacks()  # type: ignore[misc]  # of Train V2
+        return [callback for callback in found if type(callback).__name__ not in SPARED]
+
 
 def build_trainer(
     loop: Callable[[dict[str, Any]], None],
@@ -32,7 +44,7 @@ def build_trainer(
     resources: dict[str, float] = {"CPU": scale.cpus_per_worker}
     if scale.gpus_per_worker:
         resources["GPU"] = scale.gpus_per_worker
-    return TorchTrainer(
+    return LeanTrainer(
         loop,
         train_loop_config=loop_config,
         scaling_config=ray.train.ScalingConfig(
@@ -78,3 +90,14 @@ def worker_session(folder: Path, threads: int) -> Session:
         device=device,
         threads=threads,
     )
+
+
+def root_cause(error: BaseException) -> str:
+    """What happened, in a line, out of Ray Train's nested messages."""
+    text = str(error)
+    for death in ("Worker exit detail: ", "The actor is dead because "):
+        if death in text:
+            return "a worker process died: " + text.split(death)[1].split("\n")[0].split(". ")[0]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    ours = [line for line in lines if line.startswith("raymoco.errors.")]
+    return ours[-1].split(": ", 1)[-1] if ours else lines[-1] if lines else type(error).__name__

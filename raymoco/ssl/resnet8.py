@@ -21,16 +21,21 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(planes_out)
         self.conv2 = nn.Conv2d(planes_out, planes_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes_out)
+        # the shortcut takes every stride-th pixel itself and then convolves, which is the same sum:
+        # oneDNN corrupts the heap in the backward pass of a strided 1x1 convolution of fewer than 8
+        # channels-last channels (torch 2.14.1, AVX2)
+        self.stride = stride
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or planes_in != planes_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(planes_in, planes_out, 1, stride, bias=False), nn.BatchNorm2d(planes_out)
+                nn.Conv2d(planes_in, planes_out, 1, bias=False), nn.BatchNorm2d(planes_out)
             )
 
     def forward(self, images: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(images)), inplace=True)
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self.shortcut(images), inplace=True)
+        kept = images[:, :, :: self.stride, :: self.stride]
+        return F.relu(out + self.shortcut(kept), inplace=True)
 
 
 def build_resnet8(width: int, channels: int) -> tuple[nn.Module, int]:

@@ -20,7 +20,7 @@ from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import Row
 from raymoco.engine.session import Session, Stopped
-from raymoco.engine.trainer import TrainerThread, build_trainer, worker_session
+from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.broker import CLOSE, Assignment, Broker
 from raymoco.yamlfile import write_atomically
@@ -79,7 +79,7 @@ class Gangs:
         """Raise GangError if a gang has ended although nobody sent it home."""
         for thread in self._threads:
             if not thread.is_alive():
-                reason = _root_cause(thread.error) if thread.error else "it ended by itself"
+                reason = root_cause(thread.error) if thread.error else "it ended by itself"
                 raise GangError(f"{thread.name} was lost: {reason}")
 
     def close(self, timeout_s: float) -> None:
@@ -155,13 +155,3 @@ def run_assignment(broker: Any, work: Assignment, handle: Any, session: Session)
 
 def _report(broker: Any, work: Assignment, row: Row, checkpoint: str | None) -> bool:
     return bool(ray.get(broker.report.remote(work.trial_id, work.attempt, row, checkpoint)))
-
-
-def _root_cause(error: BaseException) -> str:
-    """The innermost message of Ray's nested errors, in one line."""
-    text = str(error).strip()
-    named = [line.strip() for line in text.split("\n") if "raymoco.errors." in line]
-    if named:
-        return named[-1].split(": ", 1)[-1]
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return lines[-1] if lines else type(error).__name__

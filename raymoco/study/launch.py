@@ -40,7 +40,7 @@ from raymoco.study.searcher import (
 from raymoco.study.spec import Sweep, load_sweep
 from raymoco.study.tables import ranked
 from raymoco.study.trial import TrialClient
-from raymoco.yamlfile import write_atomically
+from raymoco.yamlfile import flatten, write_atomically
 
 STOP_S = 10.0
 
@@ -152,6 +152,7 @@ class _Launch:
             budget.trials,
             self.base.seed,
             self.folder / "optuna.log",
+            first=flatten(self.resolved.model_dump()),
             again=self._interrupted_before(cells=False),
         )
         left = budget.trials - sum(t.ended is not None for t in self._search_trials())

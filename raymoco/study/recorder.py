@@ -67,6 +67,9 @@ class Recorder:
             if event["event"] == "text":  # a line for people; the journal can do without
                 self._log(event["trial_id"], event["line"])
                 return
+            trial = self.ledger.trials.get(event.get("trial_id", ""))
+            if event["event"] == "report" and trial and int(event["row"]["epoch"]) in trial.rows:
+                return  # a resumed run repeats what it had reported: it is known
             event = self._journal.append(event)
             self.ledger.apply(event)
             trial = self.ledger.trials.get(event.get("trial_id", ""))

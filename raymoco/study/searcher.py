@@ -64,7 +64,8 @@ class OptunaProposals:
     """An Optuna study on disk (optuna.log), asked for `budget` trials in all.
 
     Each ask seeds its sampler from (seed, trial number), so a resumed sweep asks what an
-    undisturbed one would have asked at that point.
+    undisturbed one would have asked at that point. `first` is tried before anything is sampled:
+    the run's own values, so that what is found is compared with where one stood.
     """
 
     name: str
@@ -74,6 +75,7 @@ class OptunaProposals:
     budget: int
     seed: int
     log: Path
+    first: dict[str, Any] | None = None
     again: list[Proposal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,7 +86,12 @@ class OptunaProposals:
             direction="maximize" if self.objective.mode == "max" else "minimize",
             load_if_exists=True,
         )
-        self._asked = len(self._study.get_trials(deepcopy=False))
+        trials = self._study.get_trials(deepcopy=False)
+        self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
+        if not trials and self.first is not None:
+            points = [axis.point(key, self.first[key]) for key, axis in self.axes.items()]
+            if None not in points:
+                self._study.enqueue_trial({k: v for p in points for k, v in (p or {}).items()})
 
     def ask(self) -> Proposal | None:
         if self.again:

@@ -85,6 +85,17 @@ class Axis(Part):
         low, high = self._range()
         return trial.suggest_float(key, low, high, log=self.loguniform is not None)
 
+    def point(self, key: str, value: Any) -> dict[str, Any] | None:
+        """The Optuna parameters that stand for a value of this axis; None if it lies off the axis."""
+        if self.choice is not None:
+            return {key: value} if value in self.choice else None
+        if self.or_ is not None and value == self.or_:
+            return {f"{key}:on": False}
+        low, high = self._range()
+        if not low <= value <= high:
+            return None
+        return {key: value} | ({f"{key}:on": True} if self.or_ is not None else {})
+
     def describe(self) -> str:
         """The axis in a few words, for `--dry-run`."""
         if self.choice is not None:

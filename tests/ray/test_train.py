@@ -1,0 +1,125 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from raymoco.engine.checkpoint import load_checkpoint
+from raymoco.engine.metrics_file import read_metrics
+
+SMALL = ("data.limit=300", "optim.batch_size=64", "method.queue_size=32", "model.width=4")
+RUN = ("train", "digits", *SMALL, "tracking.uri=none")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = (folder / "checkpoints").glob("*.pt")
+    return load_checkpoint(path).module
+
+
+def assert_equal_runs(a: Path, b: Path) -> None:
+    left, right = weights(a), weights(b)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    timed = ("perf/", "train_seconds")
+    for one, other in zip(
+        read_metrics(a / "metrics.csv"), read_metrics(b / "metrics.csv"), strict=True
+    ):
+        assert {k: v for k, v in one.items() if not k.startswith(timed)} == {
+            k: v for k, v in other.items() if not k.startswith(timed)
+        }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(raymoco, tmp_path_factory):
+    output = tmp_path_factory.mktemp("train")
+    done = raymoco(*RUN, "epochs=6", f"output={output}", "name=whole")
+    assert done.returncode == 0, done.stderr
+    return output / "whole", done
+
+
+def test_a_run_leaves_its_config_metrics_log_and_checkpoint(undisturbed):
+    folder, done = undisturbed
+    rows = read_metrics(folder / "metrics.csv")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert {"train/loss", "eval/knn_top1", "perf/images_per_second", "perf/data_wait"} <= set(
+        rows[0]
+    )
+    assert {"test/knn_top1", "test/linear_top1", "test/linear_top5"} <= set(rows[-1])
+    assert "precision: auto" not in (folder / "config.yaml").read_text()
+    assert "visible labels" in (folder / "log.txt").read_text()
+    assert "epoch 6/6" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_killed_and_resumed_run_has_the_weights_of_one_never_killed(
+    raymoco, head, undisturbed, tmp_path
+):
+    command = [sys.executable, "-m", "raymoco", *RUN, "epochs=6", f"output={tmp_path}", "name=cut"]
+    process = subprocess.Popen(
+        command,
+        env={**head.environment, "RAY_ADDRESS": head.address},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = tmp_path / "cut" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("epoch-0000[2-5].pt")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    done = raymoco(*RUN, "epochs=6", f"output={tmp_path}", "name=cut", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "resumed after epoch" in (tmp_path / "cut" / "log.txt").read_text()
+    assert_equal_runs(tmp_path / "cut", undisturbed[0])
+
+
+def test_two_workers_train_one_run_together(raymoco, tmp_path):
+    done = raymoco(
+        *RUN, "epochs=2", f"output={tmp_path}", "name=two", "scale.workers=2",
+        "method.batch_norm=sync",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = read_metrics(tmp_path / "two" / "metrics.csv")
+    assert len(rows) == 2
+    assert 0 <= rows[-1]["test/knn_top1"] <= 1
+
+
+def test_a_run_that_exists_is_not_overwritten(raymoco, undisturbed):
+    folder, _ = undisturbed
+    before = (folder / "metrics.csv").read_text()
+    done = raymoco(*RUN, "epochs=6", f"output={folder.parent}", "name=whole")
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (folder / "metrics.csv").read_text() == before
+
+
+def test_a_resume_with_another_config_is_refused_and_says_what_changed(raymoco, undisturbed):
+    folder, _ = undisturbed
+    done = raymoco(
+        *RUN, "epochs=6", f"output={folder.parent}", "name=whole", "--resume", "optim.lr=0.5"
+    )
+    assert done.returncode == 2
+    assert "optim.lr: 0.06 -> 0.5" in done.stderr
+
+
+def test_evaluate_measures_again_what_the_run_measured(raymoco, undisturbed):
+    folder, _ = undisturbed
+    last = read_metrics(folder / "metrics.csv")[-1]
+    done = raymoco("evaluate", str(folder))
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split() for line in done.stdout.splitlines() if line.startswith("test/"))
+    assert float(found["test/knn_top1"]) == pytest.approx(last["test/knn_top1"], abs=1e-3)
+
+
+def test_a_layout_that_leaves_ray_data_no_cpu_is_refused_with_the_numbers(raymoco, tmp_path):
+    done = raymoco(*RUN, f"output={tmp_path}", "scale.workers=4", "name=wide")
+    assert done.returncode == 2
+    assert "hold 4 of the cluster's 3 CPUs" in done.stderr
+    assert not (tmp_path / "wide").exists()

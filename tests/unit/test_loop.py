@@ -1,0 +1,200 @@
+"""The loop of one run, in this process: the same code that a worker runs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from raymoco.config import RunConfig
+from raymoco.data.shards import ensure_shards
+from raymoco.data.stream import load_images
+from raymoco.engine.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
+from raymoco.engine.encoder import export_backbone, load_encoder
+from raymoco.engine.loop import run_loop
+from raymoco.engine.metrics_file import MetricsFile, read_metrics
+from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.session import Session, Stopped
+from raymoco.errors import ConfigError, DataError, NotFiniteError
+
+TIMED = ("perf/", "train_seconds")
+BASE = RunConfig().with_values(
+    {
+        "data.limit": 160,
+        "data.labelled_fraction": 0.3,
+        "model.width": 4,
+        "optim.batch_size": 64,
+        "method.queue_size": 32,
+        "method.cross_consistency.weight": 0.5,
+        "method.negative_uniformity.weight": 0.1,
+        "eval.linear.epochs": 5,
+        "epochs": 3,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return load_images(BASE.data, ensure_shards(BASE.data, tmp_path_factory.mktemp("shards")))
+
+
+def resolved(images, **values):
+    config = BASE.with_values({key.replace("__", "."): value for key, value in values.items()})
+    return resolve(config, channels=1, train_images=images.rows("train"))
+
+
+def run(config, images, folder, resume_from=None, stop_after=None):
+    rows = {}
+
+    def on_report(row, checkpoint):
+        rows[row["epoch"]] = row
+        return row["epoch"] == stop_after
+
+    session = Session(folder, on_report=on_report)
+    try:
+        run_loop(config, images, session, resume_from)
+    except Stopped:
+        assert stop_after is not None
+    return rows
+
+
+def untimed(rows):
+    return {
+        epoch: {name: value for name, value in row.items() if not name.startswith(TIMED)}
+        for epoch, row in rows.items()
+    }
+
+
+def weights(folder):
+    return load_checkpoint(find_checkpoint(folder)).module
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"method__symmetric": True, "method__batch_norm": "split", "method__bn_groups": 4},
+        {"method__loss": "sup_con_in", "method__queue_init": "empty", "optim__name": "adamw"},
+        {
+            "method__loss": "cross_entropy",
+            "method__cross_consistency__weight": 0,
+            "method__negative_uniformity__weight": 0,
+        },
+    ],
+)
+def test_a_run_stopped_and_resumed_has_the_weights_and_rows_of_one_never_stopped(
+    images, tmp_path, values
+):
+    config = resolved(images, **values)
+    whole = run(config, images, tmp_path / "whole")
+    run(config, images, tmp_path / "part", stop_after=1)
+    resumed = run(config, images, tmp_path / "part", find_checkpoint(tmp_path / "part"))
+    assert untimed(resumed) == untimed(whole)
+    ours, theirs = weights(tmp_path / "part"), weights(tmp_path / "whole")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_is_not_changed_by_what_ran_before_it_in_the_process(images, tmp_path):
+    config = resolved(images)
+    alone = run(config, images, tmp_path / "alone")
+    other = {"method__queue_size": 16, "method__temperature": 0.5, "optim__batch_size": 32}
+    run(resolved(images, model__width=8, seed=5, **other), images, tmp_path / "other")
+    torch.rand(7)
+    assert untimed(run(config, images, tmp_path / "later")) == untimed(alone)
+
+
+def test_every_epoch_reports_its_metrics_and_the_last_one_the_test_split(images, tmp_path):
+    rows = run(resolved(images), images, tmp_path)
+    assert sorted(rows) == [1, 2, 3]
+    per_epoch = {
+        "train/loss", "train/contrast", "train/cross_consistency", "train/negative_uniformity",
+        "train/lr", "eval/knn_top1", "eval/alignment", "eval/uniformity", "eval/effective_rank",
+        "perf/images_per_second", "perf/data_wait", "perf/step_seconds",
+    }  # fmt: skip
+    assert all(per_epoch <= set(row) for row in rows.values())
+    final = {"test/knn_top1", "test/linear_top1", "test/linear_top5"}
+    assert [bool(final & set(rows[epoch])) for epoch in (1, 2, 3)] == [False, False, True]
+    assert rows[3]["train/lr"] < rows[1]["train/lr"]
+
+
+def test_evaluating_less_often_changes_no_weight(images, tmp_path):
+    run(resolved(images), images, tmp_path / "often")
+    rows = run(resolved(images, eval__every=2), images, tmp_path / "seldom")
+    assert ["eval/knn_top1" in rows[epoch] for epoch in (1, 2, 3)] == [False, True, True]
+    often, seldom = weights(tmp_path / "often"), weights(tmp_path / "seldom")
+    assert all(torch.equal(often[name], seldom[name]) for name in often)
+
+
+def test_a_loss_that_explodes_ends_the_run_with_the_epoch_and_keeps_the_checkpoints(
+    images, tmp_path
+):
+    config = resolved(images, optim__lr=1e30)
+    with pytest.raises(NotFiniteError, match=r"^nan at epoch 1$"):
+        run(config, images, tmp_path)
+
+
+def test_old_checkpoints_go_and_the_newest_stay(images, tmp_path):
+    run(resolved(images, checkpoint__keep=2), images, tmp_path)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        "epoch-00002.pt",
+        "epoch-00003.pt",
+    ]
+
+
+def test_a_truncated_checkpoint_is_named(images, tmp_path):
+    run(resolved(images, epochs=1), images, tmp_path)
+    path = find_checkpoint(tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match="epoch-00001.pt: cannot be read"):
+        load_checkpoint(path)
+
+
+def test_a_trained_encoder_is_loaded_with_its_weights_and_exported_without_raymoco(
+    images, tmp_path
+):
+    run(resolved(images, epochs=1), images, tmp_path)
+    encoder = load_encoder(tmp_path)
+    assert not encoder.training
+    batch = torch.randn(2, 1, 8, 8)
+    assert encoder.features(batch).shape == (2, 16)
+    about = export_backbone(tmp_path, tmp_path / "out" / "encoder.pt")
+    assert about["backbone"] == "resnet8"
+    exported = torch.load(tmp_path / "out" / "encoder.pt", weights_only=True)
+    expected = encoder.backbone.state_dict()
+    assert all(torch.equal(exported["state_dict"][name], expected[name]) for name in expected)
+
+
+def test_a_queue_that_holds_the_data_is_refused_and_a_large_one_warned_of():
+    config = RunConfig().with_values({"optim.batch_size": 64, "method.queue_size": 300})
+    with pytest.raises(ConfigError, match="method.queue_size is 300, but with 300 training images"):
+        resolve(config, channels=1, train_images=300)
+    assert "30% of the queries" in str(queue_warning(config, 1000))
+    assert queue_warning(config, 2000) is None
+    both = config.with_values({"method.symmetric": True})
+    assert resolve(both, channels=1, train_images=300).method.queue_size == 300
+
+
+def test_auto_values_are_written_out(images):
+    config = resolved(images)
+    assert config.precision in ("fp32", "bf16")
+    assert config.data.views == "glyph"
+    assert config.data.label_seed == config.seed
+    assert config.name
+
+
+def test_a_metrics_file_takes_a_row_again_in_its_place(tmp_path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path)
+    file.add({"epoch": 2, "train/loss": 2.0})
+    file.add({"epoch": 1, "train/loss": 3.0, "eval/knn_top1": 0.1})
+    file.add({"epoch": 2, "train/loss": 1.5})
+    assert read_metrics(path) == [
+        {"epoch": 1, "train/loss": 3.0, "eval/knn_top1": 0.1},
+        {"epoch": 2, "train/loss": 1.5},
+    ]
+    assert MetricsFile(path, up_to_epoch=1).rows.keys() == {1}
+
+
+def test_run_folders_without_a_checkpoint_say_so(tmp_path):
+    with pytest.raises(DataError, match="no checkpoint there"):
+        find_checkpoint(Path(tmp_path))
