@@ -51,9 +51,11 @@ def train(
 ) -> None:
     """Train one encoder."""
     from raymoco.config import load_run_config
-    from raymoco.engine.run import train as run
 
     config = load_run_config(preset_or_yaml, overrides or [])
+    # only now: a typo must not wait for torch and Ray
+    from raymoco.engine.run import train as run
+
     result = run(config, resume=resume, say=lambda line: out.print(line, markup=False))
     table = Table(title=result.config.run_name, title_justify="left", show_header=False)
     for name, value in result.last.items():

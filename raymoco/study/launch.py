@@ -53,8 +53,7 @@ class SweepResult:
     trials: list[TrialRecord] = field(repr=False)
     best: list[TrialRecord]
     confirmation: Confirmation | None
-    parent_run_id: str
-    interrupted: bool = False
+    interrupted: bool
 
 
 def run_sweep(sweep: Sweep, *, resume: bool = False, console: Console | None = None) -> SweepResult:
@@ -73,6 +72,8 @@ def run_sweep(sweep: Sweep, *, resume: bool = False, console: Console | None = N
     output = resolve_output(spec.output)
     folder = output / spec.name
     ledger = _open_folder(folder, spec.to_yaml(), resume)
+    if _nothing_left(sweep, ledger):
+        return _result(sweep, folder, ledger, interrupted=False)
     with _lease(folder):
         write_atomically(folder / "sweep.yaml", spec.to_yaml())
         with connect(spec.gang, spec.budget.concurrent):
@@ -85,8 +86,8 @@ class _Launch:
     def __init__(
         self, sweep: Sweep, output: Path, folder: Path, ledger: Ledger, console: Console
     ) -> None:
-        self.spec, self.output, self.folder, self.ledger = sweep.spec, output, folder, ledger
-        self.base = sweep.base
+        self.sweep, self.spec, self.base = sweep, sweep.spec, sweep.base
+        self.output, self.folder, self.ledger = output, folder, ledger
         self.axes = list(self.spec.search)
         self.progress = SweepProgress(console, ledger, self.spec.objective, self.base.epochs)
         self.journal = Journal(folder / "journal.jsonl")
@@ -121,23 +122,16 @@ class _Launch:
             state = "failed"
             try:
                 self._search()
-                confirmation = None if self.interrupted else self._confirm()
+                if not self.interrupted:
+                    self._confirm()
                 self.gangs.close(timeout_s=STOP_S)
                 state = "stopped" if self.interrupted else "completed"
             finally:
                 self._close(state)
-        best = ranked(self._search_trials(), self.spec.objective)
-        return SweepResult(
-            self.folder,
-            list(self.ledger.trials.values()),
-            best,
-            confirmation,
-            self.parent_run_id,
-            self.interrupted,
-        )
+        return _result(self.sweep, self.folder, self.ledger, interrupted=self.interrupted)
 
     def _search_trials(self) -> list[TrialRecord]:
-        return [trial for trial in self.ledger.trials.values() if not trial.cell]
+        return search_trials(self.ledger)
 
     def _slots(self) -> int:
         return min(self.spec.budget.concurrent, self.spec.budget.trials)
@@ -173,16 +167,15 @@ class _Launch:
             config = self.resolved.with_values({**best[0].values, "name": None})
             write_atomically(self.folder / "best.yaml", config.to_yaml())
 
-    def _confirm(self) -> Confirmation | None:
+    def _confirm(self) -> None:
         best = ranked(self._search_trials(), self.spec.objective)
         if self.spec.confirm is None or not best:
-            return None
+            return
         wanted = confirm_proposals(self.spec.confirm, best, self._interrupted_before(cells=True))
         done = {t.trial_id for t in self.ledger.trials.values() if t.ended is not None}
         waiting = [proposal for proposal in wanted if proposal.trial_id not in done]
         scheduler = FIFOScheduler()  # type: ignore[no-untyped-call]
         self._phase("confirm", ListProposals(waiting), len(waiting), scheduler)
-        return read_confirmation(self.ledger)
 
     def _phase(
         self, name: str, proposals: Proposals, trials: int, scheduler: TrialScheduler
@@ -359,6 +352,32 @@ class _TunerThread(threading.Thread):
             self._tuner.fit()
         except BaseException as error:  # noqa: BLE001 - raised again by the waiting driver
             self.error = error
+
+
+def search_trials(ledger: Ledger) -> list[TrialRecord]:
+    """The trials of the search itself, without those that confirm."""
+    return [trial for trial in ledger.trials.values() if not trial.cell]
+
+
+def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
+    return SweepResult(
+        folder,
+        list(ledger.trials.values()),
+        ranked(search_trials(ledger), sweep.spec.objective),
+        read_confirmation(ledger) if sweep.spec.confirm else None,
+        interrupted,
+    )
+
+
+def _nothing_left(sweep: Sweep, ledger: Ledger) -> bool:
+    """Whether a resume would find every trial at its end."""
+    ended = [trial for trial in search_trials(ledger) if trial.ended is not None]
+    if len(ended) < sweep.spec.budget.trials:
+        return False
+    best = ranked(ended, sweep.spec.objective)
+    confirm = sweep.spec.confirm
+    wanted = confirm_proposals(confirm, best, []) if confirm and best else []
+    return all(p.trial_id in ledger.trials and ledger.trials[p.trial_id].ended for p in wanted)
 
 
 def _open_folder(folder: Path, text: str, resume: bool) -> Ledger:

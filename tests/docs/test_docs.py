@@ -1,0 +1,85 @@
+"""What the documents say is so: links, the tree, the files, the commands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from raymoco.cli import app
+from raymoco.config import RunConfig, load_run_config, preset_names
+from raymoco.study.spec import SweepSpec, load_sweep
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md")])
+SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_relative_link_leads_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), f"{name_of(path)} links to {target}"
+
+
+def test_the_tree_in_the_readme_is_the_tree():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\n(raymoco/.*?)```", text, re.DOTALL)
+    named = [line.split()[0] for line in block.splitlines() if line.strip()]
+    for entry in named:
+        assert (ROOT / entry).exists(), f"README names {entry}"
+    for package in (ROOT / "raymoco").iterdir():
+        if package.is_dir() and (package / "__init__.py").exists():
+            assert f"raymoco/{package.name}/" in named, f"README leaves out {package.name}"
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=name_of)
+def test_every_sweep_file_loads_and_validates_against_its_schema(path):
+    load_sweep(path)
+    jsonschema.validate(YAML(typ="safe").load(path.read_text()), SweepSpec.model_json_schema())
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_validates_against_the_schema_of_a_run(name):
+    values = YAML(typ="safe").load((ROOT / "raymoco" / "presets" / f"{name}.yaml").read_text())
+    jsonschema.validate(values, RunConfig.model_json_schema())
+
+
+def commands() -> list[str]:
+    found = []
+    for path in DOCUMENTS:
+        for block in re.findall(r"```bash\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [line.split("#")[0].strip() for line in lines if "raymoco " in line]
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_in_the_documents_exists_and_takes_its_overrides(command):
+    words = shlex.split(command)
+    while Path(words[0]).name != "raymoco":
+        words = words[1:]
+    name, *rest = words[1:]
+    called = [name, *rest[:1]] if name == "shards" else [name]
+    assert CliRunner().invoke(app, [*called, "--help"]).exit_code == 0
+    files = [word for word in rest if word.endswith(".yaml") and (ROOT / word).exists()]
+    overrides = [word for word in rest if re.match(r"^[\w.]+=", word)]
+    if name == "sweep":
+        load_sweep(ROOT / files[0], overrides)
+    elif name == "train" and (files or rest[0] in preset_names()):
+        load_run_config(str(ROOT / files[0]) if files else rest[0], overrides)
+
+
+def test_the_makefile_has_the_targets_that_the_readme_names():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"\bmake ([a-z-]+)", text))
+    assert {"demo", "test", "check"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -1,0 +1,97 @@
+"""The command line as a person meets it: one clear message, the right exit code, no traceback."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "raymoco", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "digits", "method.temprature=0.2"], "did you mean 'method.temperature'"),
+        (["train", "digist"], "did you mean 'digits'"),
+        (["train", "none.yaml"], "no such file"),
+        (["train", "digits", "epochs=many"], "epochs is 'many'"),
+        (["train", "folder"], "no preset is called 'folder'"),
+        (["sweep", "none.yaml"], "no such file"),
+        (["shards", "verify", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere"], "no checkpoint there"),
+        (["schema", "all"], "there are run and sweep"),
+        (["ui", "nowhere"], "nothing has been logged there"),
+    ],
+)
+def test_bad_input_gets_one_clear_message_and_exit_code_2(tmp_path, arguments, words):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not list(tmp_path.iterdir()), "nothing may be left behind"
+
+
+def test_debug_shows_where(tmp_path):
+    done = run("train", "digits", "nothing=1", "--debug", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_an_unknown_command_and_a_missing_argument_are_wrong_usage(tmp_path):
+    assert run("tarin", cwd=tmp_path).returncode == 2
+    assert run("train", cwd=tmp_path).returncode == 2
+
+
+def test_an_empty_folder_of_images_is_named(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "my.yaml").write_text("preset: digits\ndata: {source: folder, root: images}\n")
+    done = run("shards", "build", "my.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "images" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_shards_are_built_looked_at_and_verified(tmp_path):
+    built = run("shards", "build", "digits", f"output={tmp_path}")
+    assert built.returncode == 0, built.stderr
+    folder = built.stdout.splitlines()[-1]
+    looked = run("shards", "inspect", folder, "--sheet", str(tmp_path / "sheet.png"))
+    assert looked.returncode == 0, looked.stderr
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert run("shards", "verify", folder).returncode == 0
+    victim = next((tmp_path / "shards").rglob("train-*.parquet"))
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    found = run("shards", "verify", folder)
+    assert found.returncode == 2
+    assert victim.name in found.stderr
+
+
+def test_schemas_are_json():
+    for which in ("run", "sweep"):
+        assert json.loads(run("schema", which).stdout)["type"] == "object"
+
+
+def test_the_public_names_are_there():
+    import raymoco.ssl
+
+    expected = {"RunConfig", "SweepSpec", "train", "sweep", "evaluate", "load_encoder"}
+    assert expected <= set(raymoco.__all__)
+    assert all(getattr(raymoco, name) for name in raymoco.__all__)
+    method = {
+        "MoCo", "KeyQueue", "info_nce", "sup_con", "unified_contrastive", "cross_consistency",
+        "negative_uniformity",
+    }  # fmt: skip
+    assert method <= set(raymoco.ssl.__all__)
