@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.searcher import Proposal
@@ -22,14 +24,22 @@ class Confirmation:
 
 
 def confirm_proposals(
-    confirm: Confirm, best: list[TrialRecord], again: list[Proposal]
+    confirm: Confirm,
+    best: list[TrialRecord],
+    default: Mapping[str, Any],
+    again: Iterable[Proposal] = (),
 ) -> list[Proposal]:
     """The default and the best trials' values, each with every fresh seed.
 
-    `again` are trials that an earlier driver left unfinished: they keep their checkpoint.
+    Args:
+        best: completed trials, best first.
+        default: every value of the base run by dotted key: a trial that has set nothing else is
+            the default itself, and is passed over.
+        again: trials that an earlier driver left unfinished; they keep their checkpoint.
     """
+    others = [t for t in best if any(default.get(key) != v for key, v in t.values.items())]
     cells: dict[str, TrialRecord | None] = {DEFAULT: None}
-    cells |= {f"best-{rank}": t for rank, t in enumerate(best[: confirm.top], start=1)}
+    cells |= {f"best-{rank}": t for rank, t in enumerate(others[: confirm.top], start=1)}
     begun = {proposal.trial_id: proposal for proposal in again}
     proposals = []
     for seed in confirm.seeds:

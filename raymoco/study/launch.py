@@ -171,7 +171,12 @@ class _Launch:
         best = ranked(self._search_trials(), self.spec.objective)
         if self.spec.confirm is None or not best:
             return
-        wanted = confirm_proposals(self.spec.confirm, best, self._interrupted_before(cells=True))
+        wanted = confirm_proposals(
+            self.spec.confirm,
+            best,
+            flatten(self.base.model_dump()),
+            self._interrupted_before(cells=True),
+        )
         done = {t.trial_id for t in self.ledger.trials.values() if t.ended is not None}
         waiting = [proposal for proposal in wanted if proposal.trial_id not in done]
         scheduler = FIFOScheduler()  # type: ignore[no-untyped-call]
@@ -376,7 +381,8 @@ def _nothing_left(sweep: Sweep, ledger: Ledger) -> bool:
         return False
     best = ranked(ended, sweep.spec.objective)
     confirm = sweep.spec.confirm
-    wanted = confirm_proposals(confirm, best, []) if confirm and best else []
+    default = flatten(sweep.base.model_dump())
+    wanted = confirm_proposals(confirm, best, default) if confirm and best else []
     return all(p.trial_id in ledger.trials and ledger.trials[p.trial_id].ended for p in wanted)
 
 

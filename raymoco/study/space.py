@@ -86,7 +86,7 @@ class Axis(Part):
         return trial.suggest_float(key, low, high, log=self.loguniform is not None)
 
     def point(self, key: str, value: Any) -> dict[str, Any] | None:
-        """The Optuna parameters that stand for a value of this axis; None if it lies off the axis."""
+        """The Optuna parameters that stand for a value; None if it lies off the axis."""
         if self.choice is not None:
             return {key: value} if value in self.choice else None
         if self.or_ is not None and value == self.or_:

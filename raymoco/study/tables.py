@@ -14,6 +14,11 @@ from raymoco.study.space import SHORT, format_value
 from raymoco.study.spec import Objective
 from raymoco.yamlfile import write_atomically
 
+SHOWN_AS = {
+    "eval/knn_top1": "eval kNN",
+    "test/knn_top1": "test kNN",
+    "test/linear_top1": "test linear",
+}
 FIRST = ("trial_id", "cell", "seed", "state", "reason", "epochs", "train_seconds", "wall_seconds")
 
 
@@ -61,7 +66,7 @@ def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[s
         table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
     columns = [objective.metric, "test/knn_top1", "test/linear_top1"]
     for column in dict.fromkeys(columns):
-        table.add_column(column, justify="right")
+        table.add_column(SHOWN_AS.get(column, column), justify="right")
     for trial in trials:
         cells = [format_value(trial.values.get(axis, "")) for axis in axes]
         scores = [trial.final.get(column) for column in dict.fromkeys(columns)]

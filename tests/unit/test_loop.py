@@ -145,7 +145,7 @@ def test_a_truncated_checkpoint_is_named(images, tmp_path):
     run(resolved(images, epochs=1), images, tmp_path)
     path = find_checkpoint(tmp_path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match="epoch-00001.pt: cannot be read"):
+    with pytest.raises(DataError, match=r"epoch-00001\.pt: cannot be read"):
         load_checkpoint(path)
 
 
@@ -166,7 +166,9 @@ def test_a_trained_encoder_is_loaded_with_its_weights_and_exported_without_raymo
 
 def test_a_queue_that_holds_the_data_is_refused_and_a_large_one_warned_of():
     config = RunConfig().with_values({"optim.batch_size": 64, "method.queue_size": 300})
-    with pytest.raises(ConfigError, match="method.queue_size is 300, but with 300 training images"):
+    with pytest.raises(
+        ConfigError, match=r"method\.queue_size is 300, but with 300 training images"
+    ):
         resolve(config, channels=1, train_images=300)
     assert "30% of the queries" in str(queue_warning(config, 1000))
     assert queue_warning(config, 2000) is None
