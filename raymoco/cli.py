@@ -75,7 +75,7 @@ def sweep(
     ] = False,
 ) -> None:
     """Run many trainings, by the file."""
-    from raymoco.study.spec import load_sweep
+    from raymoco.study.sweepfile import load_sweep
 
     loaded = load_sweep(yaml, overrides or [])
     if dry_run:
@@ -83,14 +83,14 @@ def sweep(
 
         out.print(plan_sweep(loaded))
         return
-    from raymoco.study.launch import run_sweep
+    from raymoco.study.launch import sweep as run
     from raymoco.study.summary import print_summary
 
-    result = run_sweep(loaded, resume=resume, console=out)
+    result = run(loaded, resume=resume, console=out)
     print_summary(out, loaded, result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if not result.best:
+    if not any(trial.state == "completed" for trial in result.trials):
         err.print("error: no trial was completed; the reasons are in trials.csv", markup=False)
         raise typer.Exit(1)
 
@@ -128,9 +128,9 @@ def schema(
     if which == "run":
         found: dict[str, Any] = RunConfig.model_json_schema()
     elif which == "sweep":
-        from raymoco.study.spec import SweepSpec
+        from raymoco.study.spec import sweep_schema
 
-        found = SweepSpec.model_json_schema()
+        found = sweep_schema()
     else:
         raise InputError(f"there is no schema '{which}'; there are run and sweep.")
     print(json.dumps(found, indent=2))  # noqa: T201 - for machines: no console in between

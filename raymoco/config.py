@@ -254,7 +254,16 @@ class RunConfig(Part):
         return dump_yaml(self.model_dump())
 
 
-FIXED_KEYS = ("scale", "tracking", "output", "name", "data.source", "data.root", "data.limit")
+FIXED_KEYS = (
+    "scale",
+    "tracking",
+    "output",
+    "name",
+    "data.source",
+    "data.root",
+    "data.limit",
+    "data.image_size",
+)
 
 
 def axis_keys() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ def confirm_proposals(
     confirm: Confirm,
     best: list[TrialRecord],
     default: Mapping[str, Any],
-    again: Iterable[Proposal] = (),
 ) -> list[Proposal]:
     """The default and the best trials' values, each with every fresh seed.
 
@@ -35,20 +34,15 @@ def confirm_proposals(
         best: completed trials, best first.
         default: every value of the base run by dotted key: a trial that has set nothing else is
             the default itself, and is passed over.
-        again: trials that an earlier driver left unfinished; they keep their checkpoint.
     """
     others = [t for t in best if any(default.get(key) != v for key, v in t.values.items())]
     cells: dict[str, TrialRecord | None] = {DEFAULT: None}
     cells |= {f"best-{rank}": t for rank, t in enumerate(others[: confirm.top], start=1)}
-    begun = {proposal.trial_id: proposal for proposal in again}
-    proposals = []
-    for seed in confirm.seeds:
-        for cell, trial in cells.items():
-            trial_id = f"{cell}-s{seed}"
-            values = dict(trial.values) if trial else {}
-            fresh = Proposal(trial_id, values, seed, cell)
-            proposals.append(begun.get(trial_id, fresh))
-    return proposals
+    return [
+        Proposal(f"{cell}-s{seed}", dict(trial.values) if trial else {}, seed, cell)
+        for seed in confirm.seeds
+        for cell, trial in cells.items()
+    ]
 
 
 def read_confirmation(ledger: Ledger) -> Confirmation:

@@ -17,7 +17,9 @@ from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
 from raymoco.study.space import format_value
-from raymoco.study.spec import Sweep
+from raymoco.study.spec import AblationSpec, SearchSpec
+from raymoco.study.sweepfile import Sweep, refuse_impossible
+from raymoco.yamlfile import flatten
 
 STEPS = 3
 START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
@@ -35,49 +37,63 @@ def plan_sweep(sweep: Sweep) -> Group:
     shards = ensure_shards(base.data, resolve_output(spec.output))
     images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
     config = resolve(base, channels=shards.channels, train_images=images)
-    for key, axis in spec.search.items():
-        for value in axis.extremes:
-            resolve(base.with_values({key: value}), channels=shards.channels, train_images=images)
-
-    axes = Table(title=f"{spec.name}: what varies", title_justify="left")
-    for column in ("axis", "values", "default"):
-        axes.add_column(column)
-    defaults = config.model_dump()
-    for key, axis in spec.search.items():
-        value = defaults
-        for step in key.split("."):
-            value = value[step]
-        axes.add_row(key, axis.describe(), format_value(value))
-
-    budget, gang = spec.budget, spec.gang
-    confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
-    cpus = budget.concurrent * gang.workers * gang.cpus_per_worker
-    gpus = budget.concurrent * gang.workers * gang.gpus_per_worker
+    refuse_impossible(sweep, channels=shards.channels, train_images=images)
+    budget, gang, epochs = spec.budget, spec.gang, config.epochs
+    if isinstance(spec, SearchSpec):
+        confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
+        trials = budget.trials + confirm
+        said = f"{budget.trials} of {epochs} epochs, and {confirm} to confirm"
+        chosen = f"sampler {spec.sampler.name}, scheduler {spec.scheduler.name}"
+        shorter = "; early stops make it shorter" if spec.scheduler.name != "none" else ""
+        what = _axes_table(spec, config)
+    else:
+        trials = len(spec.cells) * len(spec.seeds)
+        said = f"{len(spec.cells)} cells x {len(spec.seeds)} seeds, {epochs} epochs each"
+        chosen = f"{spec.design} design, seeds {', '.join(map(str, spec.seeds))}"
+        shorter = ""
+        what = _cells_table(spec)
+    groups = min(budget.concurrent, trials)
+    cpus = groups * gang.workers * gang.cpus_per_worker
+    gpus = groups * gang.workers * gang.gpus_per_worker
     seconds = _step_seconds(config, shards, threads_per_worker(gang))
-    steps = images // config.optim.batch_size * config.epochs
-    trials = budget.trials + confirm
-    total = START_S + trials * steps * seconds / budget.concurrent
+    steps = images // config.optim.batch_size * epochs
+    total = START_S + trials * steps * seconds / groups
+    tested = f"{shards.rows('eval')} eval, {shards.rows('test')} test"
     facts = Table(title="what it takes", title_justify="left", show_header=False)
-    facts.add_row(
-        "images", f"{images} to train on, {shards.rows('eval')} eval, {shards.rows('test')} test"
-    )
-    facts.add_row("trials", f"{budget.trials} of {config.epochs} epochs, and {confirm} to confirm")
-    facts.add_row("sampler", f"{spec.sampler.name}, scheduler {spec.scheduler.name}")
+    facts.add_row("images", f"{images} to train on, {tested}")
+    facts.add_row("trials", said)
+    facts.add_row("chosen by", chosen)
     facts.add_row(
         "resources",
-        f"{budget.concurrent} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, "
-        "and 1 CPU for Ray Data",
+        f"{groups} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, and 1 CPU for "
+        "Ray Data",
     )
     facts.add_row(
         "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
     )
-    facts.add_row(
-        "time",
-        f"about {_minutes(total)} at most, evaluations left out"
-        + ("; early stops make it shorter" if spec.scheduler.name != "none" else ""),
-    )
+    facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
     warning = queue_warning(config, images)
-    return Group(axes, facts, *([f"warning: {warning}"] if warning else []))
+    return Group(what, facts, *([f"warning: {warning}"] if warning else []))
+
+
+def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:
+    defaults = flatten(config.model_dump())
+    table = Table(title=f"{spec.name}: what varies", title_justify="left")
+    for column in ("axis", "values", "default"):
+        table.add_column(column)
+    for key, axis in spec.search.items():
+        table.add_row(key, axis.describe(), format_value(defaults[key]))
+    return table
+
+
+def _cells_table(spec: AblationSpec) -> Table:
+    table = Table(title=f"{spec.name}: {spec.question}", title_justify="left")
+    for column in ("cell", "sets"):
+        table.add_column(column)
+    for cell in spec.cells:
+        sets = ", ".join(f"{key}={format_value(value)}" for key, value in cell.values.items())
+        table.add_row(cell.name, sets or "nothing")
+    return table
 
 
 def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:

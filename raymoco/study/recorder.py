@@ -77,6 +77,11 @@ class Recorder:
                 getattr(self, f"_{event['event']}", lambda *_: None)(trial, event)
         self._on_event(event)
 
+    def reopen(self, trial_id: str) -> None:
+        """A trial of an earlier driver goes on in the MLflow run that it began."""
+        known = self.ledger.trials[trial_id].mlflow_run_id
+        self._tracker.start_run(trial_id, trial_id, run_id=known or None, parent=PARENT)
+
     def _listen(self, broker: Any) -> None:
         seen = 0
         try:
@@ -117,7 +122,9 @@ class Recorder:
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
         row = event["row"]
-        metrics = {name: value for name, value in row.items() if "/" in name}
+        # the objective first: MLflow's comparison page opens on the metric that it was given first
+        first = [name for name in row if name == self._objective.metric]
+        metrics = {name: row[name] for name in [*first, *row] if "/" in name}
         self._tracker.log_row(trial.trial_id, metrics, int(row["epoch"]))
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")

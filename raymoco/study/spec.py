@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
-from raymoco.config import (
-    Count,
-    Part,
-    Positive,
-    RunConfig,
-    ScaleConfig,
-    TrackingConfig,
-    axis_keys,
-    build_run_config,
-)
-from raymoco.errors import ConfigError
+from raymoco.config import Count, Part, Positive, ScaleConfig, TrackingConfig
+from raymoco.study.cells import Cell, Design, expand_cells
 from raymoco.study.space import Axis
-from raymoco.yamlfile import Document, dump_yaml, nearest, parse_override, read_yaml, validate
+from raymoco.yamlfile import dump_yaml, nearest
 
 METRICS = (
     "eval/knn_top1",
@@ -32,6 +20,7 @@ METRICS = (
     "train/contrast",
     "perf/images_per_second",
 )
+TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
 
 
 class Objective(Part):
@@ -89,93 +78,76 @@ class Confirm(Part):
 
 
 class SweepSpec(Part):
-    """A search: one YAML file in sweeps/. `raymoco schema sweep` prints its schema."""
+    """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema."""
 
-    kind: Literal["search"]
+    kind: Literal["search", "ablation"]
     name: Annotated[str, Field(pattern=r"^\w[\w.+=-]*$")]
     run: dict[str, Any] = Field(default_factory=dict)
-    search: Annotated[dict[str, Axis], Field(min_length=1)]
-    objective: Objective = Objective()
-    sampler: Sampler = Sampler()
-    scheduler: Scheduler = Scheduler()
     budget: Budget = Budget()
     gang: ScaleConfig = ScaleConfig()
-    confirm: Confirm | None = None
     output: str = "runs"
     tracking: TrackingConfig = TrackingConfig()
 
     def to_yaml(self) -> str:
         """The resolved file: running it again repeats the sweep."""
-        return dump_yaml(self.model_dump(by_alias=True, exclude_none=True))
+        return dump_yaml(self.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep file read and checked: the spec and the run that it varies."""
+class SearchSpec(SweepSpec):
+    """Optuna chooses the trials."""
 
-    spec: SweepSpec
-    base: RunConfig
+    kind: Literal["search"]
+    search: Annotated[dict[str, Axis], Field(min_length=1)]
+    objective: Objective = Objective()
+    sampler: Sampler = Sampler()
+    scheduler: Scheduler = Scheduler()
+    confirm: Confirm | None = None
 
 
-def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
-    """Read a sweep file, with `key=value` overrides that address the file.
+class AblationSpec(SweepSpec):
+    """The file says all cells; each runs with every seed."""
 
-    Raises:
-        ConfigError: anything wrong in it, with file and line: unknown keys, an axis that no run
-            has, a value on an axis that the run refuses.
-    """
-    document = read_yaml(path)
-    for text in overrides:
-        _apply(document, text)
-    if document.values.get("kind") == "ablation":
-        raise ConfigError(f"{path}: kind is 'ablation', which this version does not run yet.")
-    run_document = document.part("run")
-    for key in ("output", "tracking", "scale"):
-        if key in run_document.values:
-            where = run_document.origin((key,))
-            instead = "gang" if key == "scale" else key
-            raise ConfigError(
-                f"{where}: run.{key} belongs to the whole sweep: set {instead} instead."
+    kind: Literal["ablation"]
+    question: str = ""
+    factors: Annotated[dict[str, dict[str, dict[str, Any]]], Field(min_length=1)]
+    design: Design = "full"
+    baseline: dict[str, str] = Field(default_factory=dict)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    metric: str = "eval/knn_top1"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> AblationSpec:
+        known = (*METRICS, *TEST_METRICS)
+        if self.metric not in known:
+            raise ValueError(
+                f"no trial reports '{self.metric}'{nearest(self.metric, known)} "
+                f"There are: {', '.join(known)}"
             )
-    spec = validate(SweepSpec, document)
-    base = build_run_config(run_document, prefix="run.")
-    base = base.with_values(
-        {
-            "scale": spec.gang.model_dump(),
-            "output": spec.output,
-            "tracking": spec.tracking.model_dump(),
-        }
-    )
-    for key, axis in spec.search.items():
-        _check_axis(key, axis, base, document)
-    resolved = base.model_dump(exclude={"scale", "output", "tracking", "name"})
-    spec = spec.model_copy(update={"run": resolved})
-    if spec.scheduler.name == "asha" and spec.scheduler.grace_epochs >= base.epochs:
-        raise ConfigError(
-            f"{path}: scheduler.grace_epochs is {spec.scheduler.grace_epochs}, but must be below "
-            f"run.epochs, {base.epochs}: nothing would ever be stopped."
-        )
-    return Sweep(spec, base)
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}, but each must be there once")
+        for factor, levels in self.factors.items():
+            if len(levels) < 2:
+                raise ValueError(f"factors.{factor} has one level, but a factor needs two")
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """What tables rank by; higher is better for all but distances and losses."""
+        falls = self.metric in ("eval/alignment", "eval/uniformity", "train/loss", "train/contrast")
+        return Objective.model_construct(metric=self.metric, mode="min" if falls else "max")
+
+    @property
+    def keys(self) -> list[str]:
+        """Every config key that some level sets."""
+        levels = (values for levels in self.factors.values() for values in levels.values())
+        return list(dict.fromkeys(key for values in levels for key in values))
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the design, the baseline's first."""
+        return expand_cells(self.factors, self.design, self.baseline)
 
 
-def _apply(document: Document, text: str) -> None:
-    key, value = parse_override(text)
-    origin = f"command line: {text}"
-    head, _, axis = key.partition(".")
-    if head == "search" and axis:  # an axis is one key, dots and all
-        searched = document.values.setdefault("search", {})
-        searched[axis] = value
-        document.origins[("search", axis)] = origin
-    else:
-        document.set(key, value, origin)
-
-
-def _check_axis(key: str, axis: Axis, base: RunConfig, document: Document) -> None:
-    where = document.origin(("search", key))
-    if key not in axis_keys():
-        raise ConfigError(f"{where}: '{key}' is not an axis{nearest(key, axis_keys())}")
-    for value in axis.extremes:
-        try:
-            base.with_values({key: value})
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
+def sweep_schema() -> dict[str, Any]:
+    """The JSON Schema of a sweep file."""
+    return TypeAdapter(SearchSpec | AblationSpec).json_schema()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats
@@ -30,16 +30,56 @@ class PairedDifference:
             return "helps" if self.difference > 0 else "hurts"
         return "not resolved"
 
-    def __str__(self) -> str:
+    @property
+    def interval(self) -> str:
+        """The difference, its interval and n, in words."""
         if math.isnan(self.p):
-            return (
-                f"{self.difference:+.4f} on each of {self.n} seeds, so there is no spread to judge "
-                f"it by: {self.verdict}"
-            )
+            return f"{self.difference:+.4f} on each of {self.n} seeds: no spread to judge by"
         return (
             f"{self.difference:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}, "
-            f"{self.n} seeds: {self.verdict}"
+            f"{self.n} seeds"
         )
+
+    def __str__(self) -> str:
+        return f"{self.interval}: {self.verdict}"
+
+
+@dataclass(frozen=True)
+class CellMean:
+    """Mean, standard deviation (n - 1) and 95 % t-interval over seeds; nan with one seed."""
+
+    n: int
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+def cell_mean(values: Sequence[float]) -> CellMean | None:
+    """The mean over seeds with its interval, or None without a value."""
+    if not values:
+        return None
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return CellMean(1, mean, math.nan, math.nan, math.nan)
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)
+    return CellMean(n, mean, std, mean - reach, mean + reach)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference | None:

@@ -16,8 +16,9 @@ from rich.table import Table
 from raymoco.data.inspection import ShardReport
 from raymoco.errors import DataError
 from raymoco.study.journal import load_ledger
-from raymoco.study.spec import Sweep
-from raymoco.study.tables import best_table
+from raymoco.study.spec import AblationSpec
+from raymoco.study.sweepfile import Sweep
+from raymoco.study.tables import best_table, cells_table
 from raymoco.yamlfile import read_yaml
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     console.print()
     if result.best:
         shown = result.best[:SHOWN]
-        console.print(best_table(shown, sweep.spec.objective, sweep.spec.search))
+        console.print(best_table(shown, sweep.spec.objective, sweep.axes))
+    if result.comparisons is not None:
+        if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
+            console.print(sweep.spec.question, markup=False)
+        console.print(cells_table(result.comparisons))
+        for cell in result.comparisons.differences:
+            console.print(result.comparisons.sentence(cell), markup=False)
     for trial in result.trials:
         if trial.state == "failed":
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
@@ -69,7 +76,9 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
         trials = load_ledger(place / "journal.jsonl").trials.values()
-        ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
+        ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id]
+        searched = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
+        ids = searched or ids
     resolved = tracking.tracking_uri(uri, output.absolute())
     if resolved.startswith("sqlite:///") and not Path(resolved.removeprefix("sqlite:///")).exists():
         raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
@@ -77,7 +86,8 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     if resolved.startswith("http"):
         root = resolved.rstrip("/")
     _, experiment_id = tracking.open_store(resolved, name, None)
-    console.print(f"runs     {root}/#/experiments/{experiment_id}", markup=False)
+    runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+    console.print(f"runs     {runs}", markup=False)
     if ids:
         console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)
     if resolved.startswith("http"):

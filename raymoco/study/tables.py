@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from rich.table import Table
 
+from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import TrialRecord
 from raymoco.study.space import SHORT, format_value
 from raymoco.study.spec import Objective
@@ -74,3 +76,44 @@ def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[s
             trial.trial_id, *cells, *("" if score is None else f"{score:.4f}" for score in scores)
         )
     return table
+
+
+def cells_table(found: Comparisons) -> Table:
+    """An ablation's cells: mean, interval, and the difference to the baseline."""
+    table = Table(title=SHOWN_AS.get(found.metric, found.metric), title_justify="left")
+    for column in (
+        "cell",
+        "seeds",
+        "mean",
+        "95 % interval",
+        "difference",
+        "95 % interval",
+        "verdict",
+    ):
+        table.add_column(column, justify="left" if column in ("cell", "verdict") else "right")
+    for name, mean in found.means.items():
+        shown = (
+            ["", "", ""]
+            if mean is None
+            else [str(mean.n), f"{mean.mean:.4f}", _interval(mean.low, mean.high)]
+        )
+        difference = found.differences.get(name)
+        if name == found.baseline:
+            table.add_row(name, *shown, "", "", "baseline")
+        elif difference is None:
+            table.add_row(name, *shown, "", "", found.verdict(name))
+        else:
+            table.add_row(
+                name,
+                *shown,
+                f"{difference.difference:+.4f}",
+                _interval(difference.low, difference.high, signed=True),
+                found.verdict(name),
+            )
+    return table
+
+
+def _interval(low: float, high: float, *, signed: bool = False) -> str:
+    if math.isnan(low):
+        return ""
+    return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.4f} to {high:.4f}"

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from raymoco.cli import app
 from raymoco.config import RunConfig, load_run_config, preset_names
-from raymoco.study.spec import SweepSpec, load_sweep
+from raymoco.study.spec import sweep_schema
+from raymoco.study.sweepfile import load_sweep
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md")])
@@ -43,7 +44,7 @@ def test_the_tree_in_the_readme_is_the_tree():
 @pytest.mark.parametrize("path", SWEEPS, ids=name_of)
 def test_every_sweep_file_loads_and_validates_against_its_schema(path):
     load_sweep(path)
-    jsonschema.validate(YAML(typ="safe").load(path.read_text()), SweepSpec.model_json_schema())
+    jsonschema.validate(YAML(typ="safe").load(path.read_text()), sweep_schema())
 
 
 @pytest.mark.parametrize("name", preset_names())

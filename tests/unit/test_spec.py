@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from raymoco.errors import ConfigError
 from raymoco.study.searcher import OptunaProposals
 from raymoco.study.space import Axis, short_name
-from raymoco.study.spec import Objective, Sampler, load_sweep
+from raymoco.study.spec import Objective, Sampler
+from raymoco.study.sweepfile import load_sweep
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
 MINIMAL = "kind: search\nname: s\nrun: {preset: digits, epochs: 9}\nsearch:\n"
@@ -68,9 +69,9 @@ def test_what_belongs_to_the_whole_sweep_is_refused_inside_the_run(tmp_path):
 
 def test_overrides_address_the_file_and_an_axis_is_one_key():
     loaded = load_sweep(
-        DEMO, ["budget.trials=3", "run.epochs=7", "search.optim.lr={choice: [0.1, 0.3]}"]
+        DEMO, ["budget.trials=3", "run.epochs=17", "search.optim.lr={choice: [0.1, 0.3]}"]
     )
-    assert (loaded.spec.budget.trials, loaded.base.epochs) == (3, 7)
+    assert (loaded.spec.budget.trials, loaded.base.epochs) == (3, 17)
     assert loaded.spec.search["optim.lr"].choice == [0.1, 0.3]
 
 
@@ -152,9 +153,9 @@ def test_the_schema_accepts_the_demo_and_refuses_a_typo():
     import jsonschema
     from ruamel.yaml import YAML
 
-    from raymoco.study.spec import SweepSpec
+    from raymoco.study.spec import sweep_schema
 
-    schema = SweepSpec.model_json_schema()
+    schema = sweep_schema()
     values = json.loads(json.dumps(YAML(typ="safe").load(DEMO.read_text())))
     jsonschema.validate(values, schema)
     with pytest.raises(jsonschema.ValidationError):

@@ -1,0 +1,72 @@
+"""A sweep's folder: opened once, by one driver at a time, and never overwritten."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raymoco.errors import ConfigError
+from raymoco.study.journal import Ledger, load_ledger
+
+FREE = ("budget", "gang", "seeds")  # what a resume may change
+
+
+def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
+    """The state of the sweep in a folder; empty if it is new.
+
+    Args:
+        text: the resolved sweep file, as sweep.yaml will hold it.
+        resume: whether what is there may be gone on with.
+    Raises:
+        ConfigError: the folder exists and is not to be resumed, or was begun with another file;
+            says what differs.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return Ledger()
+    if not resume:
+        raise ConfigError(
+            f"{folder} exists already. Go on with --resume, or choose another name with name=NAME."
+        )
+    before = folder / "sweep.yaml"
+    if before.exists():
+        changed = _changes(before.read_text(encoding="utf-8"), text)
+        if changed:
+            raise ConfigError(
+                f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
+            )
+    return load_ledger(folder / "journal.jsonl")
+
+
+@contextmanager
+def lease(folder: Path) -> Iterator[None]:
+    """One driver per sweep.
+
+    Raises:
+        ConfigError: another process holds the lease.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lease").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{folder}: another process is running this sweep.") from None
+        yield
+
+
+def _changes(before: str, now: str) -> str:
+    """The lines that differ, but for the blocks that a resume may change."""
+
+    def fixed(text: str) -> list[str]:
+        lines, keep = [], True
+        for line in text.splitlines():
+            if not line.startswith((" ", "-")):
+                keep = line.split(":")[0] not in FREE
+            if keep:
+                lines.append(line)
+        return lines
+
+    lines = difflib.unified_diff(fixed(before), fixed(now), "begun with", "now", lineterm="", n=1)
+    return "\n".join(lines)

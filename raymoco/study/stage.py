@@ -1,0 +1,184 @@
+"""What stands while a sweep runs: broker, gangs, recorder; and how a phase of trials is played."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from raymoco.config import RunConfig, ScaleConfig
+from raymoco.data.stream import ImageData
+from raymoco.engine.resolve import resolve
+from raymoco.errors import RaymocoError
+from raymoco.study.broker import Assignment
+from raymoco.study.gangs import Gangs, start_broker
+from raymoco.study.progress import SweepProgress
+from raymoco.study.recorder import Recorder
+from raymoco.study.searcher import Proposal, Proposals, TuneSearcher
+from raymoco.study.trial import TrialClient
+
+STOP_S = 10.0
+
+
+class Stage:
+    """Broker and gangs of one sweep, and the phases that are played on them.
+
+    Args:
+        base: the resolved run that trials vary.
+        handle: the images.
+        folder: the sweep's folder.
+        recorder: hears every event; not yet listening.
+        progress: shows them.
+        gang: what each gang holds.
+        concurrent: how many gangs.
+    """
+
+    def __init__(
+        self,
+        base: RunConfig,
+        handle: ImageData,
+        folder: Path,
+        recorder: Recorder,
+        progress: SweepProgress,
+        gang: ScaleConfig,
+        concurrent: int,
+    ) -> None:
+        self.interrupted = False
+        self._base, self._handle, self._folder = base, handle, folder
+        self._recorder, self._progress, self._slots = recorder, progress, concurrent
+        self._searcher: TuneSearcher | None = None
+        self._broker = start_broker(0)
+        ray.get(self._broker.hand_data.remote([ray.put(handle)]))
+        recorder.listen(self._broker)
+        self._gangs = Gangs(self._broker, folder, gang, concurrent)
+        self._gangs.start()
+
+    def play(
+        self,
+        name: str,
+        proposals: Proposals,
+        trials: int,
+        scheduler: TrialScheduler,
+        enough: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Run the proposals to their end.
+
+        Args:
+            trials: how many there will be.
+            enough: asked often; a reason to stop all that run, or None.
+        Raises:
+            GangError: a gang was lost; its trials have failed with that reason.
+        """
+        if trials <= 0 or self.interrupted:
+            return
+        self._progress.begin(name, trials)
+        slots = min(self._slots, trials)
+        ray.get(self._broker.open_gate.remote(slots))
+        self._searcher = TuneSearcher(proposals, self._broker, self._assign, slots, self._refused)
+        # on the head node and not on a CPU: Ray Data needs whole ones, and gangs may hold the rest
+        place = tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(TrialClient, broker=self._broker), place),
+            tune_config=tune.TuneConfig(
+                search_alg=self._searcher,
+                scheduler=scheduler,
+                num_samples=10**9,  # the searcher says when it is finished
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{name}-{os.getpid()}",
+                storage_path=str(self._folder / ".ray"),
+                verbose=0,
+            ),
+        )
+        self._wait(_TunerThread(tuner), enough)
+
+    def close(self) -> None:
+        """Send the gangs home and take down the last events."""
+        self._gangs.close(timeout_s=STOP_S)
+
+    def _wait(self, thread: _TunerThread, enough: Callable[[], str | None]) -> None:
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(0.2)
+                self._gangs.check()
+                self._progress.tick()
+                reason = enough()
+                if reason is not None:
+                    self._stop(reason)
+        except KeyboardInterrupt:
+            self._progress.say("interrupted: ending the running trials")
+            self.interrupted = True
+            self._stop("interrupted")
+            thread.join(STOP_S)
+        except RaymocoError as error:
+            self._stop(str(error), "failed")
+            thread.join(STOP_S)
+            raise
+        if thread.error is not None:
+            raise thread.error
+
+    def _stop(self, reason: str, state: str = "stopped") -> None:
+        if self._searcher is None or self._searcher.stopping:
+            return
+        self._searcher.stopping = True
+        ray.get(self._broker.stop_all.remote(state, reason))
+
+    def _assign(self, proposal: Proposal) -> Assignment:
+        values = {"seed": proposal.seed, **proposal.values, "name": proposal.trial_id}
+        config = resolve(
+            self._base.with_values(values),
+            channels=self._handle.channels,
+            train_images=self._handle.rows("train"),
+        )
+        if proposal.trial_id not in self._recorder.ledger.trials:
+            self._recorder.record(_proposed(proposal, config))
+        else:
+            self._recorder.reopen(proposal.trial_id)
+        return Assignment(
+            proposal.trial_id,
+            proposal.attempt,
+            config.model_dump(),
+            str(self._folder / "checkpoints" / proposal.trial_id),
+            proposal.resume_from,
+        )
+
+    def _refused(self, proposal: Proposal, reason: str) -> None:
+        """A combination of values that no run can have: a failed trial, not the sweep's end."""
+        self._recorder.record(_proposed(proposal, None))
+        self._recorder.record(
+            {"event": "ended", "trial_id": proposal.trial_id, "state": "failed", "reason": reason}
+        )
+
+
+def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:
+    return {
+        "event": "proposed",
+        "trial_id": proposal.trial_id,
+        "values": proposal.values,
+        "seed": proposal.seed,
+        "cell": proposal.cell,
+        "config": config.to_yaml() if config else "",
+    }
+
+
+class _TunerThread(threading.Thread):
+    """`Tuner.fit()` in a thread, so that Ctrl-C and the clock are the driver's."""
+
+    def __init__(self, tuner: tune.Tuner) -> None:
+        super().__init__(name="tuner", daemon=True)
+        self._tuner = tuner
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._tuner.fit()
+        except BaseException as error:  # noqa: BLE001 - raised again by the waiting driver
+            self.error = error

@@ -1,0 +1,143 @@
+import csv
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from raymoco.errors import ConfigError
+from raymoco.study.cells import expand_cells
+from raymoco.study.comparisons import Comparisons
+from raymoco.study.journal import Ledger
+from raymoco.study.statistics import cell_mean, holm
+from raymoco.study.sweepfile import load_sweep
+
+FACTORS = {
+    "cross": {"off": {"c": 0}, "on": {"c": 1}},
+    "uniform": {"off": {"u": 0}, "low": {"u": 0.1}, "high": {"u": 1}},
+}
+
+
+def names(design, baseline=None):
+    return [cell.name for cell in expand_cells(FACTORS, design, baseline or {})]
+
+
+def test_a_full_design_has_every_combination_the_baseline_first():
+    cells = names("full", {"cross": "on", "uniform": "low"})
+    assert cells[0] == "cross=on uniform=low"
+    assert len(cells) == len(set(cells)) == 6
+
+
+def test_one_at_a_time_moves_one_factor_from_the_baseline():
+    assert names("one_at_a_time") == [
+        "cross=off uniform=off",
+        "cross=on uniform=off",
+        "cross=off uniform=low",
+        "cross=off uniform=high",
+    ]
+
+
+def test_leave_one_out_takes_one_factor_back_from_everything():
+    assert names("leave_one_out") == [
+        "cross=off uniform=off",
+        "cross=on uniform=high",
+        "cross=off uniform=high",
+        "cross=on uniform=off",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("factors", "baseline", "words"),
+    [
+        (FACTORS, {"crass": "on"}, "baseline names 'crass'"),
+        (FACTORS, {"cross": "maybe"}, r"baseline\.cross is 'maybe'"),
+        ({"a": {"x": {"c": 0}, "y": {"c": 0}}}, {}, "coincide"),
+        ({"a": {"x": {"c": 0}, "y": {"c": 1}}, "b": {"x": {"c": 2}, "y": {}}}, {}, "both set c"),
+        ({"a": {"1 %": {"c": 0}, "1": {"c": 1}}}, {}, "rename a level"),
+    ],
+)
+def test_a_design_that_says_nothing_is_refused(factors, baseline, words):
+    with pytest.raises(ConfigError, match=words):
+        expand_cells(factors, "full", baseline)
+
+
+def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
+    path = tmp_path / "a.yaml"
+    text = "kind: ablation\nname: a\nrun: {preset: digits}\nfactors:\n  w:\n"
+    text += "    off: {method.cross_consistency.weight: 0}\n    on: {method.cross_consistency.weight: 1}\n"
+    path.write_text(text)
+    assert [cell.name for cell in load_sweep(path).spec.cells] == ["w=off", "w=on"]
+    with pytest.raises(ConfigError, match="the cell 'w=on' is impossible"):
+        load_sweep(path, ["run.method.loss=cross_entropy"])
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_monotone_bounded_and_keeps_the_order_given(p):
+    adjusted = holm(p)
+    assert all(raw <= found <= 1 for raw, found in zip(p, adjusted, strict=True))
+    ranks = sorted(range(len(p)), key=lambda i: p[i])
+    assert [adjusted[i] for i in ranks] == sorted(adjusted)
+    assert adjusted[ranks[0]] == pytest.approx(min(1, len(p) * p[ranks[0]]))
+
+
+def test_holm_of_a_worked_example():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_a_cells_interval_is_scipys(values):
+    found = cell_mean(values)
+    error = stats.sem(values)
+    expected = stats.t.interval(0.95, len(values) - 1, loc=sum(values) / len(values), scale=error)
+    if error > 1e-9:
+        assert (found.low, found.high) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def ledger_of(scores):
+    ledger = Ledger()
+    for cell, by_seed in scores.items():
+        for seed, value in by_seed.items():
+            trial_id = f"{cell}-{seed}"
+            events = [
+                {"event": "proposed", "values": {}, "cell": cell, "seed": seed},
+                {"event": "report", "row": {"epoch": 1, "m": value}, "checkpoint": None},
+                {"event": "ended", "state": "completed", "reason": "", "time": 0.0},
+            ]
+            for event in events:
+                ledger.apply({**event, "trial_id": trial_id})
+    return ledger
+
+
+def test_comparisons_are_paired_adjusted_and_written_unrounded(tmp_path):
+    cells = expand_cells(FACTORS, "one_at_a_time", {})
+    base = {0: 0.50, 1: 0.52, 2: 0.51, 3: 0.49}
+    scores = {
+        cells[0].name: base,
+        cells[1].name: {s: v + 0.1 + 0.001 * s for s, v in base.items()},
+        cells[2].name: {s: v + 0.01 * (-1) ** s for s, v in base.items()},
+        cells[3].name: base,
+    }
+    found = Comparisons(cells, ledger_of(scores), "m", higher=True)
+    verdicts = [found.verdict(cell.name) for cell in cells[1:]]
+    assert verdicts == ["helps", "not resolved", "identical"]
+    assert (
+        Comparisons(cells, ledger_of(scores), "m", higher=False).verdict(cells[1].name) == "hurts"
+    )
+    found.write(tmp_path)
+    with (tmp_path / "comparisons.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    expected = stats.ttest_rel(list(scores[cells[1].name].values()), list(base.values()))
+    assert float(rows[0]["p"]) == pytest.approx(expected.pvalue)
+    assert float(rows[0]["p_holm"]) == pytest.approx(3 * expected.pvalue)
+    assert math.isclose(float(rows[0]["difference"]), 0.1015)
+    with (tmp_path / "cells.csv").open() as stream:
+        assert [row["n"] for row in csv.DictReader(stream)] == ["4"] * 4
+
+
+def test_a_cell_without_seeds_is_counted_and_not_invented(tmp_path):
+    cells = expand_cells(FACTORS, "one_at_a_time", {})
+    found = Comparisons(cells, ledger_of({cells[0].name: {0: 0.5}}), "m", higher=True)
+    found.write(tmp_path)
+    assert "fewer than two seeds" in found.sentence(cells[1].name)
+    assert found.verdict(cells[1].name) == "not resolved"
