@@ -61,6 +61,7 @@ class Broker:
         self._events: list[Event] = []
         self._changed = asyncio.Condition()
         self._closing = False
+        self._ending: tuple[str, str] | None = None
         self._data: Any = None
 
     # for the driver
@@ -72,6 +73,12 @@ class Broker:
     async def open_gate(self, slots: int) -> None:
         """Another phase begins: wait for this many submissions before the next assignment."""
         self._slots = len(self._tickets) + slots
+        self._ending = None
+
+    async def lift_gate(self) -> None:
+        """No more trials will come: hand out what waits."""
+        self._slots = 0
+        await self._notify()
 
     async def events(self, since: int, timeout_s: float) -> list[Event]:
         """Events from number `since` on; waits for one up to `timeout_s`."""
@@ -79,7 +86,11 @@ class Broker:
         return self._events[since:]
 
     async def stop_all(self, state: str, reason: str) -> None:
-        """End every trial that is not over, as `state`; gangs hear of it at their next report."""
+        """End every trial that is not over, or still comes in this phase, as `state`.
+
+        Gangs hear of it at their next report.
+        """
+        self._ending = (state, reason)
         for trial_id in list(self._tickets):
             await self.cancel(trial_id, state, reason)
 
@@ -96,7 +107,10 @@ class Broker:
 
     async def submit(self, assignment: Assignment) -> None:
         """Queue a trial. A retry of a known trial id replaces its ticket."""
-        self._tickets[assignment.trial_id] = _Ticket(assignment)
+        ticket = self._tickets[assignment.trial_id] = _Ticket(assignment)
+        if self._ending is not None:
+            await self._end(ticket, *self._ending)
+            return
         self._waiting.append(assignment.trial_id)
         await self._notify()
 
@@ -119,7 +133,13 @@ class Broker:
         Returns:
             The state that it ended in.
         """
-        ticket = self._tickets[trial_id]
+        ticket = self._tickets.get(trial_id)
+        if ticket is None:  # its client never came so far as to submit it
+            state, reason = self._ending or (state, reason)
+            await self._event(
+                {"event": "ended", "trial_id": trial_id, "state": state, "reason": reason}
+            )
+            return state
         if not ticket.ended:
             await self._end(ticket, state, reason)
         return ticket.state

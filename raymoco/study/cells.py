@@ -74,8 +74,8 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
                 )
             if cell.slug == earlier.slug:
                 raise ConfigError(
-                    f"the cells '{earlier.name}' and '{cell.name}' have the same name in letters and "
-                    "digits: rename a level."
+                    f"the cells '{earlier.name}' and '{cell.name}' have the same name in letters "
+                    "and digits: rename a level."
                 )
     return cells
 

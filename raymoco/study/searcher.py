@@ -182,6 +182,7 @@ class TuneSearcher(Searcher):
                 continue
             self._live[trial_id], self._rows[trial_id] = proposal, {}
             return {ASSIGNMENT: assignment}
+        self._broker.lift_gate.remote()
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 from raymoco.study.comparisons import Comparisons
@@ -79,41 +80,31 @@ def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[s
 
 
 def cells_table(found: Comparisons) -> Table:
-    """An ablation's cells: mean, interval, and the difference to the baseline."""
-    table = Table(title=SHOWN_AS.get(found.metric, found.metric), title_justify="left")
-    for column in (
-        "cell",
-        "seeds",
-        "mean",
-        "95 % interval",
-        "difference",
-        "95 % interval",
-        "verdict",
-    ):
-        table.add_column(column, justify="left" if column in ("cell", "verdict") else "right")
+    """An ablation's cells: mean and difference to the baseline, each with its 95 % interval."""
+    table = Table(
+        title=f"{SHOWN_AS.get(found.metric, found.metric)}, with 95 % intervals",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("cell", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("mean", no_wrap=True)
+    table.add_column("against the baseline", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for name, mean in found.means.items():
-        shown = (
-            ["", "", ""]
-            if mean is None
-            else [str(mean.n), f"{mean.mean:.4f}", _interval(mean.low, mean.high)]
-        )
+        n = str(mean.n) if mean else "0"
+        shown = f"{mean.mean:.3f}{_interval(mean.low, mean.high, '.3f')}" if mean else ""
         difference = found.differences.get(name)
         if name == found.baseline:
-            table.add_row(name, *shown, "", "", "baseline")
+            table.add_row(name, n, shown, "", "baseline")
         elif difference is None:
-            table.add_row(name, *shown, "", "", found.verdict(name))
+            table.add_row(name, n, shown, "", found.verdict(name))
         else:
-            table.add_row(
-                name,
-                *shown,
-                f"{difference.difference:+.4f}",
-                _interval(difference.low, difference.high, signed=True),
-                found.verdict(name),
-            )
+            reach = _interval(difference.low, difference.high, "+.3f")
+            verdict = found.verdict(name)
+            table.add_row(name, n, shown, f"{difference.difference:+.3f}{reach}", verdict)
     return table
 
 
-def _interval(low: float, high: float, *, signed: bool = False) -> str:
-    if math.isnan(low):
-        return ""
-    return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.4f} to {high:.4f}"
+def _interval(low: float, high: float, form: str) -> str:
+    return "" if math.isnan(low) else f" ({low:{form}} to {high:{form}})"

@@ -25,6 +25,7 @@ class Head:
 
     address: str
     dashboard: str
+    folder: str
     environment: dict[str, str]
 
 
@@ -58,7 +59,7 @@ def head():
         )
     try:
         _wait_for(dashboard, process, log)
-        yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", environment)
+        yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", folder, environment)
     finally:
         top = psutil.Process(process.pid)
         for one in [*top.children(recursive=True), top]:
