@@ -148,16 +148,34 @@ def ui(
 
 
 @shards_app.command("build")
-def shards_build(preset_or_yaml: str, overrides: Overrides = None) -> None:
-    """Build the shards of a config's source, or reuse those that are there."""
-    from raymoco.config import load_run_config
-    from raymoco.data.shards import ensure_shards
-    from raymoco.engine.cluster import resolve_output
+def shards_build(
+    preset_or_yaml: Annotated[str, typer.Argument(help="a preset's name, or a YAML file")],
+    overrides: Overrides = None,
+    size: Annotated[
+        int | None, typer.Option(help="resize images whose short side is longer, in pixels")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="refuse corrupt images")] = False,
+) -> None:
+    """Build the shards of a config's source in parallel, or reuse those that are there."""
+    from rich.progress import Progress
+
+    from raymoco.config import ScaleConfig, load_run_config
 
     config = load_run_config(preset_or_yaml, overrides or [])
-    shards = ensure_shards(
-        config.data, resolve_output(config.output), lambda line: out.print(line, markup=False)
-    )
+    from raymoco.data.shards import ensure_shards
+    from raymoco.engine.cluster import connect, resolve_output
+
+    output = resolve_output(config.output)
+    with connect(ScaleConfig(), groups=0), Progress(console=err, transient=True) as bar:
+        task = bar.add_task("images", total=None)
+        shards = ensure_shards(
+            config.data,
+            output,
+            lambda line: bar.console.print(line, markup=False),
+            size=size,
+            strict=strict,
+            advance=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     out.print(str(shards.folder), markup=False)
 
 

@@ -56,6 +56,14 @@ class Part(BaseModel):
         return value
 
 
+class ColumnsConfig(Part):
+    """What somebody else's Parquet calls its columns; null: id, image, label."""
+
+    id: str | None = None
+    image: str | None = None
+    label: str | None = None
+
+
 class DataConfig(Part):
     """Which images, and which of their labels pre-training may see."""
 
@@ -71,6 +79,7 @@ class DataConfig(Part):
     mix: Annotated[str, Field(pattern=r"^(natural|[1-9]\d*:[1-9]\d*)$")] = "natural"
     views: Literal["auto", "glyph", "grey", "colour"] = "auto"
     cache: Literal["auto", "memory", "stream"] = "auto"
+    columns: ColumnsConfig = ColumnsConfig()
 
 
 class ProjectorConfig(Part):
@@ -201,6 +210,12 @@ class RunConfig(Part):
             raise ValueError(
                 f"optim.batch_size is {batch}, but must be a multiple of scale.workers, {workers}"
             )
+        mix = self.data.mix
+        if mix != "natural" and (batch // workers) % sum(map(int, mix.split(":"))):
+            raise ValueError(
+                f"data.mix is {mix}, so the batch of a worker, {batch // workers}, must be a "
+                f"multiple of {sum(map(int, mix.split(':')))}"
+            )
         method = self.method
         if method.batch_norm == "split":
             if (batch // workers) % method.bn_groups:
@@ -263,6 +278,7 @@ FIXED_KEYS = (
     "data.root",
     "data.limit",
     "data.image_size",
+    "data.columns",
 )
 
 

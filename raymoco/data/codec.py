@@ -15,6 +15,7 @@ from raymoco.errors import DataError
 
 Pixels = NDArray[np.uint8]
 STORED_FORMATS = ("PNG", "JPEG")
+JPEG_QUALITY = 90
 # what Pillow raises on bytes that are no image, cut off, corrupt, or a decompression bomb
 BROKEN = (
     OSError,
@@ -44,7 +45,7 @@ def encode_png(pixels: Pixels) -> bytes:
     """
     stream = io.BytesIO()
     # level 1: three times as fast as the default, and small images hardly grow
-    Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG", compress_level=1)
     return stream.getvalue()
 
 
@@ -61,6 +62,36 @@ def decode(encoded: bytes) -> Decoded:
             return Decoded(_to_chw(image), kind)
     except BROKEN as error:
         raise DataError(f"not a whole image: {error}") from None
+
+
+def stored_form(found: bytes | Pixels, size: int | None) -> tuple[bytes, Pixels]:
+    """What a shard stores of an image, PNG or JPEG, and its pixels (C, H, W).
+
+    Args:
+        found: encoded, or pixels (H, W) or (H, W, 3) uint8.
+        size: a longer short side, in pixels, is resized to it; None: nothing is encoded again that
+            is PNG or JPEG already.
+    Raises:
+        DataError: the bytes are not an image, or only the beginning of one.
+    """
+    if isinstance(found, np.ndarray):
+        if size is None or min(found.shape[:2]) <= size:
+            return encode_png(found), _to_chw(found)
+        found = encode_png(found)
+    decoded = decode(found)
+    pixels = decoded.pixels
+    if size is None or min(pixels.shape[1:]) <= size:
+        return (found if decoded.format in STORED_FORMATS else encode_png(_to_hwc(pixels))), pixels
+    height, width = pixels.shape[1:]
+    scale = size / min(height, width)
+    shape = (max(size, round(width * scale)), max(size, round(height * scale)))
+    image = Image.fromarray(_to_hwc(pixels)).resize(shape, Image.Resampling.BICUBIC)
+    small = _to_chw(np.asarray(image))
+    if decoded.format != "JPEG":
+        return encode_png(_to_hwc(small)), small
+    stream = io.BytesIO()
+    image.save(stream, format="JPEG", quality=JPEG_QUALITY)
+    return stream.getvalue(), small
 
 
 def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
@@ -105,6 +136,10 @@ def _square(image: Image.Image, size: int) -> Image.Image:
     return resized.crop((left, top, left + size, top + size))
 
 
-def _to_chw(image: Image.Image) -> Pixels:
+def _to_chw(image: Image.Image | Pixels) -> Pixels:
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _to_hwc(pixels: Pixels) -> Pixels:
+    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)

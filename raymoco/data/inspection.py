@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels, decode_to
 from raymoco.data.manifest import SPLITS, Manifest, ShardSet, SplitCounts, load_shards
+from raymoco.data.pieces import read_columns, shard_pieces
 
 PER_CLASS = 3
 MOST_CLASSES = 12
+MOST_NAMED = 20
 TILE = 64  # pixels a side of an image on the contact sheet, at least
 GAP = 4
+NAMES = 130  # pixels for the names of classes
+HEADER = 20
+MOST_LETTERS = 20  # of a class name
+HEADINGS = ("image", "view a", "view b")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,42 @@ class ShardReport:
     shards: dict[str, int]
     bytes: dict[str, int]
     label_ratio: float
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What there is to say, a name and a text each, for a table."""
+        manifest, image = self.manifest, self.manifest.image
+        side = f"{image.height} x {image.width} pixels"
+        size = side if image.uniform else f"of different sizes, from {side} up"
+        resized = f", resized to {manifest.size} at the short side" if manifest.size else ""
+        found = [
+            ("folder", str(self.folder)),
+            ("source", manifest.source + (f", {manifest.root}" if manifest.root else "")),
+            ("built", manifest.created),
+            ("images", f"{'colour' if image.channels == 3 else 'grey'}, {size}{resized}"),
+            ("mean, std", f"{_numbers(manifest.mean)}, {_numbers(manifest.std)}"),
+        ]
+        for split, counts in self.counts.items():
+            text = (
+                f"{counts.rows:,} images ({counts.labelled:,} labelled, {counts.unlabelled:,} not) "
+                f"in {self.shards[split]} shard{'s' * (self.shards[split] != 1)}, "
+                f"{self.bytes[split] / 2**20:.1f} MiB"
+            )
+            found.append((split, text))
+        found.append(("label ratio", f"{self.label_ratio:.1%} of train"))
+        per_class = self.counts["train"].per_class
+        named = [f"{name} {count:,}" for name, count in per_class.items()]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        found.append(("classes", f"{len(named)}: {', '.join(named[:MOST_NAMED])}{more}"))
+        if manifest.skipped:
+            some = ", ".join(manifest.skipped[:MOST_NAMED])
+            more = f" and {len(manifest.skipped) - MOST_NAMED:,} more"
+            more = more if len(manifest.skipped) > MOST_NAMED else ""
+            found.append(("left out", f"{len(manifest.skipped):,} corrupt: {some}{more}"))
+        return found
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
 
 
 def verify_shards(folder: Path) -> list[str]:
@@ -94,36 +135,46 @@ def contact_sheet(shards: ShardSet, path: Path, views: str = "auto", seed: int =
         ]
     zoom = max(1, TILE // size)
     tile, number = size * zoom, 0
-    line, names = tile + GAP, 110
-    sheet = Image.new("RGB", (names + PER_CLASS * (3 * line + 2 * GAP), len(rows) * line), "white")
+    line = tile + GAP
+    block = 3 * line + 2 * GAP
+    shape = (NAMES + PER_CLASS * block, HEADER + len(rows) * line)
+    sheet = Image.new("RGB", shape, "white")
     draw = ImageDraw.Draw(sheet)
+    shown, all_classes = sum(name is not None for name, _ in rows), len(shards.classes)
+    title = f"{shown} of {all_classes} classes" if shown < all_classes else manifest.source
+    draw.text((GAP, GAP), title, fill="black")
+    for x in range(PER_CLASS):
+        for shift, heading in enumerate(HEADINGS):
+            draw.text((NAMES + x * block + shift * line, GAP), heading, fill="black")
+    counts = manifest.counts["train"]
     for y, (name, row) in enumerate(rows):
-        draw.text((GAP, y * line + tile // 2 - 6), name[:17], fill="black")
+        top = HEADER + y * line
+        count = counts.unlabelled if name is None else counts.per_class[name]
+        text = f"{'(no label)' if name is None else name[:MOST_LETTERS]}\n{count:,}"
+        draw.text((GAP, top + tile // 2 - 12), text, fill="black")
         for x in range(len(row)):
-            left = names + x * (3 * line + 2 * GAP)
+            left = NAMES + x * block
             for shift, pixels in enumerate((everything[number], pair[0][number], pair[1][number])):
-                sheet.paste(_tile(pixels, tile), (left + shift * line, y * line))
+                sheet.paste(_tile(pixels, tile), (left + shift * line, top))
             number += 1
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, format="PNG")
 
 
-def _some_of_each_class(shards: ShardSet, size: int) -> list[tuple[str, list[Pixels]]]:
-    """Class names and up to PER_CLASS images of each; images without a label come last."""
-    found: dict[str, list[Pixels]] = {name: [] for name in shards.classes[:MOST_CLASSES]}
-    found["(no label)"] = []
+def _some_of_each_class(shards: ShardSet, size: int) -> list[tuple[str | None, list[Pixels]]]:
+    """Class names and up to PER_CLASS images of each; images without a label (None) come last."""
+    found: dict[str | None, list[Pixels]] = {name: [] for name in shards.classes[:MOST_CLASSES]}
+    found[None] = []
     for shard in shards.shards("train"):
-        file = pq.ParquetFile(shards.folder / shard.path)
-        for group in range(file.num_row_groups):
-            if shard.labelled and all(len(row) >= PER_CLASS for row in list(found.values())[:-1]):
+        for piece in shard_pieces(shards.folder, shard):
+            wanted = list(found.values())[:-1] if shard.labelled else [found[None]]
+            if all(len(row) >= PER_CLASS for row in wanted):
                 break
-            columns = file.read_row_group(group, columns=["image", "label"]).to_pydict()
+            columns = read_columns(piece, ["image", "label"])
             for encoded, label in zip(columns["image"], columns["label"], strict=True):
-                name = "(no label)" if label is None else shards.classes[label]
-                if len(found.get(name, ())) < PER_CLASS and name in found:
+                name = None if label is None else shards.classes[label]
+                if name in found and len(found[name]) < PER_CLASS:
                     found[name].append(decode_to(encoded, shards.channels, size))
-            if not shard.labelled:
-                break
     return [(name, row) for name, row in found.items() if row]
 
 

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raymoco.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 SPLITS = ("train", "eval", "test")
+CONTENT_KEY = b"raymoco.content"  # in a shard's own metadata: tells it from any other
 
 
 class _Frozen(BaseModel):
@@ -41,7 +42,11 @@ class ImageInfo(_Frozen):
 
 
 class ShardInfo(_Frozen):
-    """One Parquet file: path below the folder, and what it must hold, byte for byte."""
+    """One Parquet file: path below the folder, and what it must hold.
+
+    `sha256` is of the file, `content` of ids, images and labels; the file says the latter too, so
+    that every read can tell it from another shard without hashing it.
+    """
 
     path: str
     split: str
@@ -50,10 +55,15 @@ class ShardInfo(_Frozen):
     rows_per_group: int
     bytes: int
     sha256: str
+    content: str
 
 
 class Manifest(_Frozen):
-    """The content of manifest.json; `mean` and `std` are per channel, of `train`, in 0-1."""
+    """The content of manifest.json.
+
+    `mean` and `std` are per channel, of `train`, in 0-1; `size` is the short side in pixels that
+    larger images were resized to, null if none was; `skipped` are ids of corrupt images.
+    """
 
     schema_version: int
     source: str
@@ -64,9 +74,14 @@ class Manifest(_Frozen):
     image: ImageInfo
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    size: int | None
     shards: tuple[ShardInfo, ...]
     skipped: tuple[str, ...]
     created: str
+
+    def rows(self, split: str) -> int:
+        """How many images, labelled or not, are in a split."""
+        return self.counts[split].rows
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,7 @@ class ShardSet:
 
     def rows(self, split: str) -> int:
         """How many images, labelled or not, are in a split."""
-        return self.manifest.counts[split].rows
+        return self.manifest.rows(split)
 
     def shards(self, split: str) -> list[ShardInfo]:
         """The shards of a split, labelled ones first, each kind in the order of its numbers."""

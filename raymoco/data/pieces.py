@@ -6,7 +6,8 @@ shards, and lets workers share any number of shards evenly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from raymoco.data.codec import Pixels, decode_to
 from raymoco.data.labels import HIDDEN
-from raymoco.data.manifest import ShardInfo
+from raymoco.data.manifest import CONTENT_KEY, ShardInfo
 from raymoco.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -28,11 +29,13 @@ Rows = NDArray[np.int64]
 class Piece:
     """Some rows of one row group of one shard.
 
-    `take` are rows within the group, `index` (as long) the rows' numbers within their split.
+    `bytes` and `content` are the file's, see `ShardInfo`; `take` are rows within the group, `index`
+    (as long) the rows' numbers within their split.
     """
 
     path: str
     bytes: int
+    content: str
     group: int
     group_rows: int
     take: Rows
@@ -51,6 +54,14 @@ class Chunk:
     labels: Rows
     index: Rows
 
+    def rows(self, start: int, stop: int) -> Chunk:
+        """Some consecutive rows, without a copy."""
+        return Chunk(self.images[start:stop], self.labels[start:stop], self.index[start:stop])
+
+    def select(self, chosen: NDArray[np.bool_]) -> Chunk:
+        """The chosen rows."""
+        return Chunk(self.images[chosen], self.labels[chosen], self.index[chosen])
+
 
 def shard_pieces(folder: Path, shard: ShardInfo) -> list[Piece]:
     """All rows of a shard, a piece for each row group, numbered from 0."""
@@ -58,7 +69,7 @@ def shard_pieces(folder: Path, shard: ShardInfo) -> list[Piece]:
     for group, first in enumerate(range(0, shard.rows, shard.rows_per_group)):
         rows = np.arange(min(shard.rows_per_group, shard.rows - first))
         path = str(folder / shard.path)
-        pieces.append(Piece(path, shard.bytes, group, len(rows), rows, rows + first))
+        pieces.append(Piece(path, shard.bytes, shard.content, group, len(rows), rows, rows + first))
     return pieces
 
 
@@ -68,13 +79,12 @@ def read_index(folder: Path, shard: ShardInfo) -> tuple[list[str], Rows]:
     Raises:
         DataError: the shard is damaged; names the file.
     """
-    ids: list[str] = []
-    labels: list[int | None] = []
-    for piece in shard_pieces(folder, shard):
-        columns = _read_columns(piece, ["id", "label"])
-        ids += columns["id"]
-        labels += columns["label"]
-    return ids, _plain_labels(labels)
+    path = folder / shard.path
+    with _opened(path, shard.bytes, shard.content) as file:
+        columns = file.read(columns=["id", "label"]).to_pydict()
+    if len(columns["id"]) != shard.rows:
+        raise damaged(path, f"it has {len(columns['id'])} rows, but the manifest says {shard.rows}")
+    return columns["id"], _plain_labels(columns["label"])
 
 
 def read_piece(piece: Piece, channels: int, image_size: int) -> Chunk:
@@ -83,14 +93,34 @@ def read_piece(piece: Piece, channels: int, image_size: int) -> Chunk:
     Raises:
         DataError: the shard is missing, cut off or corrupt, never wrong pixels; names the file.
     """
-    columns = _read_columns(piece, ["id", "image", "label"])
+    columns = read_columns(piece, ["id", "image", "label"])
     images = np.empty((len(piece.take), channels, image_size, image_size), np.uint8)
-    for place, row in enumerate(piece.take):
+    for place, encoded in enumerate(columns["image"]):
         try:
-            images[place] = decode_to(columns["image"][row], channels, image_size)
+            images[place] = decode_to(encoded, channels, image_size)
         except DataError as error:
-            raise damaged(piece.path, f"{columns['id'][row]} is {error}") from None
-    return Chunk(images, _plain_labels(columns["label"])[piece.take], piece.index)
+            raise damaged(piece.path, f"{columns['id'][place]} is {error}") from None
+    return Chunk(images, _plain_labels(columns["label"]), piece.index)
+
+
+def read_columns(piece: Piece, names: list[str]) -> dict[str, list[Any]]:
+    """Columns of the rows of a piece as they are stored: `id`, `image` (encoded), `label` or None.
+
+    Raises:
+        DataError: the shard is missing, cut off, corrupt or another one; names the file.
+    """
+    path = Path(piece.path)
+    with _opened(path, piece.bytes, piece.content) as file:
+        table = file.read_row_group(piece.group, columns=names)
+        if table.num_rows != piece.group_rows:
+            raise damaged(
+                path,
+                f"row group {piece.group} has {table.num_rows} rows, but the manifest says "
+                f"{piece.group_rows}",
+            )
+        if len(piece.take) < table.num_rows:
+            table = table.take(pa.array(piece.take))
+        return {name: table.column(name).to_pylist() for name in names}
 
 
 def damaged(path: str | Path, reason: object) -> DataError:
@@ -115,26 +145,21 @@ def cut_pieces(pieces: Sequence[Piece], start: int, stop: int) -> list[Piece]:
     return cut
 
 
-def _read_columns(piece: Piece, names: list[str]) -> dict[str, list[Any]]:
-    path = Path(piece.path)
+@contextmanager
+def _opened(path: Path, size: int, content: str) -> Iterator[pq.ParquetFile]:
+    """A shard, if it is the one that was built; whatever is wrong with it inside names it."""
     try:
-        size = path.stat().st_size
-        if size != piece.bytes:
-            raise damaged(path, f"it has {size} bytes, but the manifest says {piece.bytes}")
+        found = path.stat().st_size
+        if found != size:
+            raise damaged(path, f"it has {found} bytes, but the manifest says {size}")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read_row_group(piece.group, columns=names)
-        columns = {name: table.column(name).to_pylist() for name in names}
+            if (file.metadata.metadata or {}).get(CONTENT_KEY) != content.encode():
+                raise damaged(path, "another file has taken its place")
+            yield file
     except FileNotFoundError:
         raise damaged(path, "no such file") from None
     except (OSError, pa.ArrowException, KeyError, IndexError, UnicodeDecodeError) as error:
         raise damaged(path, error) from None
-    if table.num_rows != piece.group_rows:
-        raise damaged(
-            path,
-            f"row group {piece.group} has {table.num_rows} rows, but the manifest says "
-            f"{piece.group_rows}",
-        )
-    return columns
 
 
 def _plain_labels(labels: list[int | None]) -> Rows:

@@ -2,6 +2,7 @@
 
 Each pipeline is one map over bundles of pieces, run on CPUs anywhere in the cluster. The reading is
 ours and not `read_parquet`: a damaged shard is named in the error, and a bundle can be any rows.
+Without Ray the same work is done in this process.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import logging
 import pickle
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -24,43 +26,72 @@ from raymoco.data.pieces import Chunk, Piece, read_piece
 from raymoco.errors import DataError
 
 FREE_CPU_WAIT_S = 3.0
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 BUNDLE_ROWS = 4096
 BUNDLE_BYTES = 32 * 2**20  # decoded: keeps a task near a second, so that nobody waits long for one
 # its one record above DEBUG repeats, with 40 lines of trace, the exception that we raise anyway
 _TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
 
 
-def run_pieces(
-    pieces: Sequence[Piece], channels: int, image_size: int, batch_size: int | None = None
-) -> Iterator[Chunk]:
-    """Decode pieces through Ray Data, in their order.
+def run_pieces(pieces: Sequence[Piece], channels: int, image_size: int) -> Iterator[Chunk]:
+    """Decode pieces, in their order: through Ray Data, or here where Ray is not initialised.
+
+    Ray Data decodes ahead of whoever takes the chunks, by as much as its share of the object store
+    holds.
 
     Args:
         channels: 1 or 3.
         image_size: side of the decoded images in pixels.
-        batch_size: rows of a chunk, the last may be short; None: whatever comes.
     Raises:
         DataError: a shard is missing or damaged; names the file.
     """
     if not pieces:
         return
+    if not ray.is_initialized():
+        for piece in pieces:
+            yield read_piece(piece, channels, image_size)
+        return
     bundles = [{"bundle": pickle.dumps(b)} for b in _bundles(pieces, channels * image_size**2)]
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    logging.getLogger(_TASK_FAILURES).setLevel(logging.CRITICAL)
-    with DataContext.current(_quiet_context()):
+    with DataContext.current(_quiet_context(preserve_order=True)):
         dataset = ray.data.from_items(bundles, override_num_blocks=len(bundles)).map_batches(
             functools.partial(_decode_bundles, channels=channels, image_size=image_size),
             batch_size=None,
             batch_format="numpy",
         )
-        batches = dataset.iter_batches(batch_size=batch_size, batch_format="numpy")
-    try:
+        batches = dataset.iter_batches(batch_size=None, batch_format="numpy")
+    with _our_errors():
         for batch in batches:
             yield Chunk(batch["image"], batch["label"], batch["index"])
-    except RayTaskError as error:
-        if isinstance(error.cause, DataError):
-            raise DataError(str(error.cause)) from None
-        raise
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, parallel: bool
+) -> Iterator[tuple[Result, Job]]:
+    """Results of jobs, as they come: through Ray Data, or here where Ray is not initialised.
+
+    Args:
+        function: picklable; so are its results.
+        parallel: False: here in any case.
+    Raises:
+        DataError: as `function` raised it, or no CPU is free to work on.
+    """
+    if not (parallel and jobs and ray.is_initialized()):
+        for job in jobs:
+            yield function(job), job
+        return
+    require_free_cpu()
+    items = [{"job": pickle.dumps((number, job))} for number, job in enumerate(jobs)]
+    with DataContext.current(_quiet_context(preserve_order=False)):
+        dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            functools.partial(_do_jobs, function=function), batch_size=None, batch_format="numpy"
+        )
+        batches = dataset.iter_batches(batch_size=None, batch_format="numpy")
+    with _our_errors():
+        for batch in batches:
+            for done in batch["done"]:
+                number, result = pickle.loads(done)  # our own, made a moment ago
+                yield result, jobs[number]
 
 
 def require_free_cpu(wait_s: float = FREE_CPU_WAIT_S) -> None:
@@ -122,13 +153,32 @@ def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict
             }
 
 
-def _quiet_context() -> DataContext:
+def _do_jobs(batch: Any, function: Callable[[Any], Any]) -> Iterator[dict[str, Any]]:
+    for text in batch["job"]:
+        number, job = pickle.loads(text)  # our own, made a moment ago
+        yield {"done": np.array([pickle.dumps((number, function(job)))], dtype=object)}
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Raise a DataError of a task as such, without Ray's wrapper and the trace in it."""
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, DataError):
+            raise DataError(str(error.cause)) from None
+        raise
+
+
+def _quiet_context(*, preserve_order: bool) -> DataContext:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger(_TASK_FAILURES).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # Ray 2.60 warns of its own deprecated fields when it first sets them to their defaults
         warnings.simplefilter("ignore", DeprecationWarning)
         context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.execution_options.preserve_order = True
+    context.execution_options.preserve_order = preserve_order
     context.execution_options.verbose_progress = False
     return context

@@ -6,6 +6,7 @@ copy; of large data only ids, labels and the list of pieces are kept, and the pi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,6 @@ from raymoco.data.codec import Pixels
 from raymoco.data.manifest import SPLITS, Manifest, ShardSet
 from raymoco.data.pieces import Chunk, Piece, Rows, read_index, read_piece, shard_pieces
 from raymoco.data.pipeline import require_free_cpu, run_pieces
-from raymoco.data.sources import refuse_unsupported
 from raymoco.data.splits import order_key
 from raymoco.errors import ConfigError
 
@@ -112,19 +112,26 @@ def prepare_images(
 
 
 def load_images(data: DataConfig, shards: ShardSet) -> ImageData:
-    """The same as `prepare_images` with everything in this process's memory, without Ray.
+    """The same as `prepare_images` with the images in this process's memory, without Ray.
+
+    They are streamed for `cache: stream`, and for `auto` where they would take more than 40 % of
+    the memory that is free.
 
     Raises:
         ConfigError, DataError: as `prepare_images`.
     """
     plan = _plan(data, shards)
+    size = sum(split.rows for split in plan.splits.values()) * plan.image_bytes
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if data.cache == "stream" or (data.cache == "auto" and size > CACHE_SHARE * free):
+        return plan
     splits = {}
     for name, split in plan.splits.items():
         chunks = (read_piece(piece, plan.channels, plan.image_size) for piece in split.pieces)
         images = _fill(chunks, split, plan)
         images.flags.writeable = False
-        splits[name] = Split(split.rows, split.ids, split.labels, images, split.pieces)
-    return ImageData(plan.folder, plan.manifest, plan.image_size, plan.limit, splits)
+        splits[name] = replace(split, images=images)
+    return replace(plan, splits=splits)
 
 
 def fetch(value: Any) -> Any:
@@ -134,7 +141,6 @@ def fetch(value: Any) -> Any:
 
 def _plan(data: DataConfig, shards: ShardSet) -> ImageData:
     """Ids, labels and pieces of every split: all but the images."""
-    refuse_unsupported(data)
     size = data.image_size or shards.image_size
     if size is None:
         image = shards.manifest.image

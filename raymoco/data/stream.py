@@ -6,27 +6,38 @@ of all images; streamed it is a permutation of pieces of shards, shuffled again 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import ray
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from raymoco.config import DataConfig
 from raymoco.data.labels import visible_labels
-from raymoco.data.pieces import Chunk, cut_pieces, read_index
+from raymoco.data.order import (
+    Side,
+    Window,
+    ahead,
+    batch_rows,
+    count_steps,
+    epoch_generator,
+    interleaved,
+    rebatched,
+    split_sides,
+)
+from raymoco.data.pieces import Chunk, Piece, cut_pieces, read_index
 from raymoco.data.pipeline import require_free_cpu, run_pieces
 from raymoco.data.prepare import ImageData, fetch, load_images, prepare_images
-from raymoco.data.sources import refuse_unsupported
 from raymoco.errors import ConfigError, DataError
 
 __all__ = ["Batch", "ImageData", "Images", "load_images", "open_images", "prepare_images"]
 
 WINDOW_ROWS = 8192
 WINDOW_BYTES = 256 * 2**20
+AHEAD = 2  # batches that are ready before the step asks for them
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,12 @@ def open_images(
         labelled_only: only images with a visible label, over and over, for as many steps as all
             images would give.
     Raises:
-        ConfigError: the batch does not divide by the workers or exceeds the images; `data` asks for
-            another image size or limit than the handle was prepared with.
-        DataError: `labelled_only` and no label is visible; the label list names unknown images.
+        ConfigError: the batch does not divide by the workers or exceeds the images; a worker's part
+            of it does not divide by the sum of `data.mix`; `data` asks for another image size or
+            limit than the handle was prepared with.
+        DataError: `labelled_only` and no label is visible; one side of `data.mix` is empty; the
+            label list names unknown images.
     """
-    refuse_unsupported(data)
     if batch_size % workers:
         raise ConfigError(
             f"batch_size is {batch_size}, but must be a multiple of {workers} workers."
@@ -72,10 +84,15 @@ def open_images(
             f"batch_size is {batch_size}, but must be at most the number of training "
             f"images, {handle.rows('train')}."
         )
-    if data.image_size not in (None, handle.image_size) or data.limit != handle.limit:
+    if data.image_size not in (None, handle.image_size):
         raise ConfigError(
-            f"data.image_size is {data.image_size} and data.limit {data.limit}, but the images "
-            f"were prepared with {handle.image_size} and {handle.limit}."
+            f"data.image_size is {data.image_size}, but the images were prepared with "
+            f"{handle.image_size} for the whole sweep: it cannot vary within one."
+        )
+    if data.limit != handle.limit:
+        raise ConfigError(
+            f"data.limit is {data.limit}, but the images were prepared with {handle.limit} for the "
+            "whole sweep: it cannot vary within one."
         )
     return Images(handle, data, seed, batch_size, rank, workers, labelled_only)
 
@@ -115,32 +132,45 @@ class Images:
                 f"{data.labelled_fraction:g}, and this loss needs some."
             )
 
+        sides = split_sides(labels >= 0, data.mix, batch_size, workers)
+        self._steps = count_steps(sides, workers)
+        self._sides = sides
+        if labelled_only:
+            self._sides = (Side(np.flatnonzero(labels >= 0), batch_size // workers),)
+
     @property
     def visible(self) -> int:
         """How many training images have a label that pre-training sees."""
         return int((self._labels >= 0).sum())
 
     def steps(self, epoch: int) -> int:
-        """Batches of an epoch, the same on every worker."""
-        return self._handle.rows("train") // self._batch_size
+        """Batches of an epoch, the same on every worker.
+
+        With an exact ratio as many as the side that lasts longest fills: none of its images comes
+        twice, and the other side is cycled, reshuffled each time. `labelled_only` changes nothing.
+        """
+        return self._steps
 
     def short_batch(self, epoch: int) -> int:
-        """Images that an epoch leaves out: the size of its last, short batch."""
-        return 0 if self._labelled_only else self._handle.rows("train") % self._batch_size
+        """Images that an epoch leaves out: the size of its last, short batch.
+
+        With an exact ratio those of the side that lasts longest; the other one leaves none out.
+        """
+        left = (len(s.rows) - s.needed(self._steps, self._workers) for s in self._sides)
+        return max(0, *left, 0)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """This worker's part of every global batch of an epoch.
 
+        Streamed images are read, decoded and mixed in the background, ahead of the step.
+
         Raises:
             DataError: streaming, and a shard is damaged or no CPU is free.
         """
-        generator = _generator(self._seed, epoch)
-        needed = self.steps(epoch) * self._batch_size
-        chunks = (
-            self._streamed(generator, needed)
-            if self._handle.streamed
-            else (self._in_memory(generator, needed))
-        )
+        generator = epoch_generator(self._seed, epoch)
+        chunks = self._in_memory(generator)
+        if self._handle.streamed:
+            chunks = ahead(self._streamed(generator), AHEAD)
         for chunk in chunks:
             yield _batch(chunk, self._labels[chunk.index])
 
@@ -156,93 +186,80 @@ class Images:
         split = self._handle.splits[name]
         if split.images is None:
             self._check_cpu()
-            chunks = run_pieces(split.pieces, self.channels, self.image_size, batch_size)
-            yield from (_batch(chunk, chunk.labels) for chunk in chunks)
+            chunks = run_pieces(split.pieces, self.channels, self.image_size)
+            for chunk in ahead(rebatched(chunks, batch_size), AHEAD):
+                yield _batch(chunk, chunk.labels)
             return
         images, labels = fetch(split.images), fetch(split.labels)
         for first in range(0, split.rows, batch_size):
             index = np.arange(first, min(first + batch_size, split.rows))
             yield _batch(Chunk(images[index], labels[index], index), labels[index])
 
-    def _in_memory(self, generator: np.random.Generator, needed: int) -> Iterator[Chunk]:
+    def _in_memory(self, generator: np.random.Generator) -> Iterator[Chunk]:
         train = self._handle.splits["train"]
         images, labels = fetch(train.images), fetch(train.labels)
-        pool = np.flatnonzero(self._labels >= 0) if self._labelled_only else np.arange(train.rows)
-        cycles = -(-needed // len(pool))
-        order = np.concatenate([generator.permutation(pool) for _ in range(cycles)])[:needed]
-        part = self._batch_size // self._workers
-        for index in order.reshape(-1, self._workers, part)[:, self._rank]:
+        for index in batch_rows(self._sides, self._steps, self._rank, self._workers, generator):
             # indexing copies: a view of the shared array, written to, would change every process
             yield Chunk(images[index], labels[index], index)
 
-    def _streamed(self, generator: np.random.Generator, needed: int) -> Iterator[Chunk]:
+    def _streamed(self, generator: np.random.Generator) -> Iterator[Chunk]:
         self._check_cpu()
-        pieces = list(self._handle.splits["train"].pieces)
-        if self._labelled_only:
-            chosen = (piece.select(self._labels[piece.index] >= 0) for piece in pieces)
-            pieces = [piece for piece in chosen if len(piece.take)]
-        rows = sum(len(piece.take) for piece in pieces)
-        cycles = -(-needed // rows)
+        mine = [self._share_of(side, generator) for side in self._sides]
+        own = generator.spawn(self._workers)[self._rank]
+        rows = max(1, min(WINDOW_ROWS, WINDOW_BYTES // self._handle.image_bytes))
+        part = self._batch_size // self._workers
+        windows = [Window(own, s.share, rows * s.share // part) for s in self._sides]
+        # one pipeline for all sides: two would wait for each other's CPUs
+        chunks = run_pieces(interleaved(mine), self.channels, self.image_size)
+        for _ in range(self._steps):
+            while not all(window.ready for window in windows):
+                self._hand_out(next(chunks, None), windows)
+            drawn = [window.draw() for window in windows]
+            yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
+
+    def _share_of(self, side: Side, generator: np.random.Generator) -> list[Piece]:
+        """The pieces, and parts of pieces, that this worker reads of a side in an epoch."""
+        wanted = np.zeros(len(self._labels), dtype=bool)
+        wanted[side.rows] = True
+        everything = self._handle.splits["train"].pieces
+        chosen = (piece.select(wanted[piece.index]) for piece in everything)
+        pieces = [piece for piece in chosen if len(piece.take)]
+        needed = side.needed(self._steps, self._workers)
+        cycles = -(-needed // len(side.rows))
         order = [pieces[i] for _ in range(cycles) for i in generator.permutation(len(pieces))]
         share = needed // self._workers
-        mine = cut_pieces(order, self._rank * share, (self._rank + 1) * share)
-        chunks = run_pieces(mine, self.channels, self.image_size)
-        window = max(1, min(WINDOW_ROWS, WINDOW_BYTES // self._handle.image_bytes))
-        own = generator.spawn(self._workers)[self._rank]
-        return shuffled(chunks, own, self._batch_size // self._workers, window)
+        return cut_pieces(order, self._rank * share, (self._rank + 1) * share)
+
+    def _hand_out(self, chunk: Chunk | None, windows: list[Window]) -> None:
+        """Give each window the rows of its side, or tell all that nothing more comes."""
+        for number, window in enumerate(windows):
+            if chunk is None:
+                window.close()
+            elif len(windows) == 1:
+                window.add(chunk)
+            else:
+                mine = chunk.select((self._labels[chunk.index] >= 0) == (number == 0))
+                if len(mine.index):
+                    window.add(mine)
 
     def _check_cpu(self) -> None:
-        if not self._checked_cpu:  # once: who holds CPUs does so for a trainer's life
+        if (
+            not self._checked_cpu and ray.is_initialized()
+        ):  # once: who holds CPUs does so for a trainer's life
             require_free_cpu()
             self._checked_cpu = True
 
 
-def shuffled(
-    chunks: Iterator[Chunk], generator: np.random.Generator, batch_size: int, window: int
-) -> Iterator[Chunk]:
-    """Batches drawn at random from a window that moves along a stream; the last may be short.
-
-    Ray's own local shuffle depends on how the blocks happen to come.
-    """
-    waiting: list[Chunk] = []
-    held = 0
-    window = max(window, 2 * batch_size)
-
-    def mixed() -> Chunk:
-        order = generator.permutation(held)
-        parts = (
-            [getattr(chunk, name) for chunk in waiting] for name in ("images", "labels", "index")
-        )
-        return Chunk(*(np.concatenate(part)[order] for part in parts))
-
-    for chunk in chunks:
-        waiting.append(chunk)
-        held += len(chunk.index)
-        if held >= window:
-            pool = mixed()
-            ready = held // 2 // batch_size * batch_size  # the other half mixes with what comes
-            for first in range(0, ready, batch_size):
-                yield _rows_of(pool, first, first + batch_size)
-            waiting = [_rows_of(pool, ready, held)]
-            held -= ready
-    if held:
-        pool = mixed()
-        for first in range(0, held, batch_size):
-            yield _rows_of(pool, first, min(first + batch_size, held))
+def _mixed(drawn: list[Chunk], generator: np.random.Generator) -> Chunk:
+    """One batch of the draws of several sides: groups of batch norm must not be all of one."""
+    order = generator.permutation(sum(len(chunk.index) for chunk in drawn))
+    parts = ([getattr(chunk, name) for chunk in drawn] for name in ("images", "labels", "index"))
+    return Chunk(*(np.concatenate(part)[order] for part in parts))
 
 
 def _batch(chunk: Chunk, labels: NDArray[np.int64]) -> Batch:
     arrays = (chunk.images, labels, chunk.index)
     return Batch(*(torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in arrays))
-
-
-def _rows_of(chunk: Chunk, start: int, stop: int) -> Chunk:
-    return Chunk(chunk.images[start:stop], chunk.labels[start:stop], chunk.index[start:stop])
-
-
-def _generator(seed: int, epoch: int) -> np.random.Generator:
-    digest = hashlib.sha256(f"epoch:{seed}:{epoch}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
 def _all_ids(handle: ImageData) -> set[str]:

@@ -1,89 +1,91 @@
-"""Reading a source once: its records by split, and what the manifest says about their pixels."""
+"""What a manifest says about images, gathered shard by shard and added up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from raymoco.data.codec import STORED_FORMATS, Pixels, decode, encode_png
-from raymoco.data.manifest import SPLITS, ImageInfo, SplitCounts
-from raymoco.data.sources import Record, Source
-from raymoco.data.splits import in_eval_split
-from raymoco.errors import DataError
+from raymoco.data.codec import Pixels
+from raymoco.data.manifest import ImageInfo, ShardInfo, SplitCounts
 
 Progress = Callable[[str], None]
-PROGRESS_EVERY = 10_000
+Advance = Callable[[int, int], None]
 LEVELS = np.stack([np.arange(256) / 255, (np.arange(256) / 255) ** 2])  # x and x^2, (2, 256)
 
 
-@dataclass
-class Tally:
-    """Everything read from a source: the records by split, and running sums over the pixels."""
+class Pixelwise:
+    """Sizes and grey levels of some images.
 
-    records: dict[str, list[Record]] = field(default_factory=lambda: {name: [] for name in SPLITS})
-    skipped: list[str] = field(default_factory=list)
-    sizes: set[tuple[int, int]] = field(default_factory=set)
-    colour: bool = False
-    # per image, of the train split: the means over its pixels of x and x^2, three channels each
-    images: int = 0
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 3)))
+    `sums` are added up over images: the means over an image's pixels of x and x^2, (2, 3).
+    """
 
-    def add(self, record: Record, pixels: Pixels) -> None:
-        evaluate = record.split == "train" and record.label is not None and in_eval_split(record.id)
-        split = "eval" if evaluate else record.split
-        self.records[split].append(record)
-        self.sizes.add((pixels.shape[1], pixels.shape[2]))
+    def __init__(self) -> None:
+        self.images = 0
+        self.sums: NDArray[np.float64] = np.zeros((2, 3))
+        self.heights: list[int] = []
+        self.widths: list[int] = []
+        self.colour = False
+
+    def add(self, pixels: Pixels) -> None:
+        """Count one image, (C, H, W) uint8."""
+        self.images += 1
+        self.heights.append(pixels.shape[1])
+        self.widths.append(pixels.shape[2])
         self.colour |= pixels.shape[0] == 3
-        if split == "train":
-            self.images += 1
-            grey_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
-            self.sums += (LEVELS @ np.stack(grey_levels).T) / pixels[0].size  # grey fills all three
-
-    def counts(self, split: str, classes: tuple[str, ...]) -> SplitCounts:
-        labels = [record.label for record in self.records[split] if record.label is not None]
-        per_class = np.bincount(np.array(labels, dtype=np.int64), minlength=len(classes))
-        return SplitCounts(
-            labelled=len(labels),
-            unlabelled=len(self.records[split]) - len(labels),
-            per_class=dict(zip(classes, per_class.tolist(), strict=True)),
-        )
-
-    def image_info(self) -> ImageInfo:
-        return ImageInfo(
-            channels=3 if self.colour else 1,
-            height=min(height for height, _ in self.sizes),
-            width=min(width for _, width in self.sizes),
-            uniform=len(self.sizes) == 1,
-        )
-
-    def mean(self) -> list[float]:
-        mean: list[float] = (self.sums[0] / self.images).tolist()
-        return mean if self.colour else mean[:1]
-
-    def std(self) -> list[float]:
-        first, second = self.sums / self.images
-        # at least one grey level: the views divide by it, and images may all be of one colour
-        std: list[float] = np.sqrt(np.maximum(second - first**2, 255.0**-2)).tolist()
-        return std if self.colour else std[:1]
+        grey_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
+        self.sums += (LEVELS @ np.stack(grey_levels).T) / pixels[0].size  # grey fills all three
 
 
-def read_source(source: Source, progress: Progress | None) -> Tally:
-    """Decode every record once; what cannot be decoded goes to `skipped`."""
-    tally = Tally()
-    for number, record in enumerate(source.records(), start=1):
-        try:
-            decoded = decode(record.image)
-        except DataError:
-            tally.skipped.append(record.id)  # the manifest names it
-            continue
-        if decoded.format not in STORED_FORMATS:
-            pixels = decoded.pixels
-            png = encode_png(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-            record = Record(record.id, png, record.label, record.split)
-        tally.add(record, decoded.pixels)
-        if progress and number % PROGRESS_EVERY == 0:
-            progress(f"{source.name}: {number:,} images read")
-    return tally
+class Built(BaseModel):
+    """One finished shard (null if not one of its images is whole), and what was seen in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shard: ShardInfo | None
+    entries: int
+    skipped: tuple[str, ...]
+    per_class: dict[int, int]
+    sums: tuple[tuple[float, ...], ...]
+    heights: tuple[int, int]
+    widths: tuple[int, int]
+    colour: bool
+
+
+def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCounts:
+    """Labelled, unlabelled and per class, of one split."""
+    mine = [b for b in built if b.shard is not None and b.shard.split == split]
+    rows = {kind: sum(b.shard.rows for b in mine if b.shard and b.shard.labelled is kind)
+            for kind in (True, False)}  # fmt: skip
+    per_class = {
+        name: sum(b.per_class.get(number, 0) for b in mine) for number, name in enumerate(classes)
+    }
+    return SplitCounts(labelled=rows[True], unlabelled=rows[False], per_class=per_class)
+
+
+def image_info(built: Sequence[Built]) -> ImageInfo:
+    """Channels and sizes of all images; at least one shard has some."""
+    found = [b for b in built if b.shard is not None]
+    low = [min(getattr(b, side)[0] for b in found) for side in ("heights", "widths")]
+    high = [max(getattr(b, side)[1] for b in found) for side in ("heights", "widths")]
+    return ImageInfo(
+        channels=3 if any(b.colour for b in found) else 1,
+        height=low[0],
+        width=low[1],
+        uniform=low == high,
+    )
+
+
+def mean_and_std(built: Sequence[Built], channels: int) -> tuple[list[float], list[float]]:
+    """Per channel, over the training images, in 0-1.
+
+    Added up in the order of the shards, so that who built which changes no digit.
+    """
+    train = [b for b in built if b.shard is not None and b.shard.split == "train"]
+    images = sum(b.shard.rows for b in train if b.shard)
+    first, second = np.sum([b.sums for b in train], axis=0) / images
+    # at least one grey level: the views divide by it, and images may all be of one colour
+    spread = np.sqrt(np.maximum(second - first**2, 255.0**-2))
+    return first[:channels].tolist(), spread[:channels].tolist()

@@ -184,12 +184,15 @@ class _Run:
         }
 
     def _evaluate(self, last: bool) -> Row:
+        views = self._alignment_views()
+        if not self.images.classes:  # nothing has a label: only signs of collapse can be seen
+            found = collapse_metrics(self._encoder, self._features("eval"), views)
+            return {f"eval/{name}": value for name, value in found.items()}
         bank, eval_part = self._labelled_features("train"), self._labelled_features("eval")
         knn = self.config.eval.knn
         row: Row = {
             "eval/knn_top1": knn_top1(bank, eval_part, k=knn.k, temperature=knn.temperature)
         }
-        views = self._alignment_views()
         found = collapse_metrics(self._encoder, eval_part, views)
         row |= {f"eval/{name}": value for name, value in found.items()}
         if last:
@@ -202,10 +205,12 @@ class _Run:
             )
         return row
 
+    def _features(self, split: str) -> Features:
+        batches = self.images.split(split, EVAL_BATCH)
+        return extract_features(self._encoder, batches, self.normalise, self.device)
+
     def _labelled_features(self, split: str) -> Features:
-        found = extract_features(
-            self._encoder, self.images.split(split, EVAL_BATCH), self.normalise, self.device
-        )
+        found = self._features(split)
         if split == "train" and self.config.eval.labels == "visible":
             found = Features(found.features_NF, self.images.visible_labels.to(self.device))
         found = found.labelled()

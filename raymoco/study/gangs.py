@@ -21,12 +21,14 @@ from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import Row
 from raymoco.engine.session import Session, Stopped
 from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
-from raymoco.errors import GangError, RaymocoError
+from raymoco.errors import ConfigError, GangError, NotFiniteError, RaymocoError
 from raymoco.study.broker import CLOSE, Assignment, Broker
 from raymoco.yamlfile import write_atomically
 
 POLL_S = 2.0
 MARKER = ".raymoco-sweep"
+# raised by all workers of a gang at the same place, so they are still in step afterwards
+ON_EVERY_RANK = (NotFiniteError, ConfigError)
 
 
 def start_broker(slots: int) -> Any:
@@ -134,12 +136,13 @@ def run_assignment(broker: Any, work: Assignment, handle: Any, session: Session)
         run_loop(RunConfig.model_validate(work.config), handle, here, resume_from)
     except Stopped:
         state = "stopped"  # whoever asked for it has written down the true state
-    except RaymocoError as error:  # raised on every rank alike
-        state, reason = "failed", str(error)
     except Exception as error:
         here.text(traceback.format_exc())
-        state, reason = "failed", f"{type(error).__name__}: {error}".split("\n")[0]
-        if session.workers > 1:  # the other ranks are somewhere else in the loop
+        state, reason = "failed", str(error)
+        if not isinstance(error, RaymocoError):
+            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        if session.workers > 1 and not isinstance(error, ON_EVERY_RANK):
+            # the other ranks are somewhere else in the loop: only a new gang brings them together
             ray.get(broker.finish.remote(work.trial_id, work.attempt, state, reason))
             raise
     finally:

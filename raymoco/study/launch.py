@@ -68,7 +68,12 @@ def sweep(
     slots = min(spec.budget.concurrent, _count(loaded))
     with progress, connect(spec.gang, slots):
         resolved, handle = prepare_run(loaded.base, output, progress.say)
-        refuse_impossible(loaded, channels=handle.channels, train_images=handle.rows("train"))
+        refuse_impossible(
+            loaded,
+            channels=handle.channels,
+            train_images=handle.rows("train"),
+            classes=len(handle.classes),
+        )
         # nothing has been written so far: whatever was wrong can be mended and typed again
         with lease(folder):
             write_atomically(folder / "sweep.yaml", spec.to_yaml())

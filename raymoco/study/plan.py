@@ -37,7 +37,9 @@ def plan_sweep(sweep: Sweep) -> Group:
     shards = ensure_shards(base.data, resolve_output(spec.output))
     images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
     config = resolve(base, channels=shards.channels, train_images=images)
-    refuse_impossible(sweep, channels=shards.channels, train_images=images)
+    refuse_impossible(
+        sweep, channels=shards.channels, train_images=images, classes=len(shards.classes)
+    )
     budget, gang, epochs = spec.budget, spec.gang, config.epochs
     if isinstance(spec, SearchSpec):
         confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
@@ -56,7 +58,7 @@ def plan_sweep(sweep: Sweep) -> Group:
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
     seconds = _step_seconds(config, shards, threads_per_worker(gang))
-    steps = images // config.optim.batch_size * epochs
+    steps = images // config.optim.batch_size * epochs  # an exact data.mix has more
     total = START_S + trials * steps * seconds / groups
     tested = f"{shards.rows('eval')} eval, {shards.rows('test')} test"
     facts = Table(title="what it takes", title_justify="left", show_header=False)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from raymoco.data.inspection import ShardReport
 from raymoco.errors import DataError
@@ -99,6 +100,6 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
 def shards_table(report: ShardReport) -> Table:
     """What `raymoco shards inspect` prints."""
     table = Table(show_header=False)
-    for name, value in vars(report).items():
-        table.add_row(name.replace("_", " "), str(value))
+    for name, value in report.lines():
+        table.add_row(name, Text(value))  # names of classes may hold brackets
     return table

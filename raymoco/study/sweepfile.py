@@ -71,13 +71,19 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     return Sweep(spec, base)
 
 
-def refuse_impossible(sweep: Sweep, *, channels: int, train_images: int) -> None:
+def refuse_impossible(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
     """Refuse, before anything starts, a value or a cell that no run on these images can have.
 
     Raises:
         ConfigError: names the axis or the cell, and why.
     """
     spec = sweep.spec
+    metric = spec.objective.metric
+    if classes == 0 and metric.endswith(("_top1", "_top5")):
+        raise ConfigError(
+            f"no trial will report '{metric}': none of the images has a label. Choose a metric "
+            "that needs none, such as eval/alignment or eval/effective_rank."
+        )
     if isinstance(spec, SearchSpec):
         points = [
             (f"search.{key}", {key: value})

@@ -82,7 +82,7 @@ def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[s
 def cells_table(found: Comparisons) -> Table:
     """An ablation's cells: mean and difference to the baseline, each with its 95 % interval."""
     table = Table(
-        title=f"{SHOWN_AS.get(found.metric, found.metric)}, with 95 % intervals",
+        title=f"{SHOWN_AS.get(found.metric, found.metric)}, +- half the 95 % interval",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -93,18 +93,18 @@ def cells_table(found: Comparisons) -> Table:
     table.add_column("verdict", no_wrap=True)
     for name, mean in found.means.items():
         n = str(mean.n) if mean else "0"
-        shown = f"{mean.mean:.3f}{_interval(mean.low, mean.high, '.3f')}" if mean else ""
+        shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
         difference = found.differences.get(name)
         if name == found.baseline:
             table.add_row(name, n, shown, "", "baseline")
         elif difference is None:
             table.add_row(name, n, shown, "", found.verdict(name))
         else:
-            reach = _interval(difference.low, difference.high, "+.3f")
+            reach = _reach(difference.low, difference.high)
             verdict = found.verdict(name)
             table.add_row(name, n, shown, f"{difference.difference:+.3f}{reach}", verdict)
     return table
 
 
-def _interval(low: float, high: float, form: str) -> str:
-    return "" if math.isnan(low) else f" ({low:{form}} to {high:{form}})"
+def _reach(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" +- {(high - low) / 2:.3f}"

@@ -1,14 +1,18 @@
 """Ray Data decodes in a known order, in memory and streamed, and names a damaged shard."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import ray
 import torch
+from PIL import Image
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
 from raymoco.data.pipeline import require_free_cpu
-from raymoco.data.shards import build_shards
+from raymoco.data.shards import build_shards, load_shards
 from raymoco.data.sources import open_source
 from raymoco.data.stream import load_images, open_images, prepare_images
 from raymoco.errors import ConfigError, DataError
@@ -25,7 +29,7 @@ def build(root):
             pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
             (root / "in" / name / f"{i}.png").write_bytes(encode_png(pixels))
     source = open_source(DataConfig(source="folder", root=str(root / "in")))
-    return build_shards(source, root / "shards", shard_bytes=3000)
+    return build_shards(source, root / "shards", root=str(root / "in"), shard_bytes=3000)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,94 @@ def test_a_worker_process_opens_what_the_driver_prepared(in_memory, streamed):
         assert found == indices(opened(handle), 0)
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_streamed_ratio_is_exact_in_every_batch_of_every_worker(in_memory, streamed, workers):
+    data = DataConfig(cache="stream", mix="1:3", labelled_fraction=0.3)
+    everything = next(opened(in_memory).split("train", 10_000)).images
+    expected = opened(load_images(data, load_shards(streamed.folder)), data, workers=workers)
+    for rank in range(workers):
+        images = opened(streamed, data, rank=rank, workers=workers)
+        batches = list(images.epoch(2))
+        assert len(batches) == images.steps(2) == expected.steps(2)
+        for batch in batches:
+            assert int((batch.labels >= 0).sum()) * 4 == len(batch.labels) == 16 // workers
+            assert torch.equal(batch.labels, images.visible_labels[batch.index])
+            assert torch.equal(batch.images, everything[batch.index])
+
+
+def test_streaming_through_ray_gives_the_order_of_streaming_without(streamed):
+    plain = load_images(STREAM, load_shards(streamed.folder))
+    assert indices(opened(streamed), 1) == indices(opened(plain), 1)
+
+
+def test_shards_built_in_parallel_are_those_built_one_by_one(shards, tmp_path):
+    source = open_source(DataConfig(source="folder", root=shards.manifest.root))
+    counts = []
+    found = build_shards(
+        source,
+        tmp_path / "out",
+        root=shards.manifest.root,
+        shard_bytes=3000,
+        parallel=True,
+        advance=lambda *now: counts.append(now),
+    )
+    assert found.manifest.model_copy(update={"created": shards.manifest.created}) == shards.manifest
+    assert counts[-1] == (260, 260)
+
+
+def test_a_file_that_vanishes_during_a_parallel_build_is_named(shards, tmp_path):
+    shutil.copytree(shards.manifest.root, tmp_path / "in")
+    source = open_source(DataConfig(source="folder", root=str(tmp_path / "in")))
+    victim = tmp_path / "in" / "a" / "5.png"
+
+    def vanish(*_):
+        victim.unlink(missing_ok=True)
+
+    class Forgetful(type(source)):
+        def entries(self):
+            yield from super().entries()
+            vanish()
+
+    source.__class__ = Forgetful
+    with pytest.raises(DataError, match=f"{victim}: cannot be read") as caught:
+        build_shards(source, tmp_path / "out", shard_bytes=3000, parallel=True)
+    assert type(caught.value) is DataError
+
+
+def test_memory_stays_flat_over_epochs_at_ten_times_the_budget(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(300):
+            # smooth, so that 60 KiB of pixels are a small file
+            corners = Image.fromarray(rng.integers(0, 256, (3, 3, 3), dtype=np.uint8))
+            corners.resize((144, 144)).save(tmp_path / "in" / name / f"{i}.jpg")
+    source = open_source(DataConfig(source="folder", root=str(tmp_path / "in")))
+    shards = build_shards(source, tmp_path / "out", shard_bytes=200_000)
+    decoded = sum(shards.rows(split) for split in ("train", "eval", "test")) * 3 * 144 * 144
+    handle = prepare_images(DataConfig(), shards, budget_bytes=decoded // 10)
+    assert handle.streamed
+
+    @ray.remote(num_cpus=0)
+    class Reader:
+        def __init__(self, handle, open_images):
+            self.images = open_images(handle, DataConfig(), seed=0, batch_size=64)
+
+        def epoch(self, number):
+            rows = sum(len(batch.index) for batch in self.images.epoch(number))
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            own = sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
+            return rows, own / 1024
+
+    reader = Reader.remote(handle, open_images)
+    found = [ray.get(reader.epoch.remote(number)) for number in range(10)]
+    ray.kill(reader)
+    assert {rows for rows, _ in found} == {handle.rows("train") // 64 * 64}
+    memory = [mib for _, mib in found]
+    # an epoch decodes 30 MiB, so what is not let go is 210 MiB by the end
+    assert min(memory[-3:]) < memory[2] + 80
+
+
 def damage(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -182,7 +274,7 @@ def test_a_cluster_without_a_free_cpu_is_an_error_and_no_hang(streamed):
         def ready(self):
             return True
 
-    gang = Gang.options(num_cpus=int(ray.available_resources()["CPU"])).remote()
+    gang = Gang.options(num_cpus=int(ray.cluster_resources()["CPU"])).remote()
     try:
         ray.get(gang.ready.remote())
         with pytest.raises(DataError, match=r"CPUs of the cluster are held"):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymoco.config import (
@@ -131,6 +131,7 @@ def test_a_config_is_frozen():
         RunConfig().epochs = 3
 
 
+@settings(deadline=None)  # YAML files on a busy disk
 @given(
     temperature=st.floats(0.001, 10),
     queue=st.integers(1, 10**6),

@@ -1,6 +1,8 @@
 """Shards hold what the source held, and anything wrong with them is noticed and named."""
 
 import json
+import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from raymoco.config import DataConfig
+from raymoco.data import building
 from raymoco.data import shards as shards_module
 from raymoco.data.codec import decode, encode_png
 from raymoco.data.pieces import read_piece, shard_pieces
@@ -38,7 +41,9 @@ def test_every_image_is_in_one_split_byte_for_byte(tmp_path):
     data = write_images(tmp_path / "in")
     source = open_source(data)
     shards = build_shards(source, tmp_path / "out", shard_bytes=2000)
-    expected = {r.id: (r.image, r.label) for r in source.records()}
+    entries = list(source.entries())
+    images = source.read([entry.place for entry in entries])
+    expected = {e.id: (image, e.label) for e, image in zip(entries, images, strict=True)}
     stored = {}
     for shard in shards.manifest.shards:
         assert shard.path.startswith("labelled/" if shard.labelled else "unlabelled/")
@@ -95,7 +100,7 @@ def test_a_folder_without_a_single_readable_image_is_refused(tmp_path):
     source = open_source(DataConfig(source="folder", root=str(tmp_path / "in")))
     with pytest.raises(DataError, match=r"none of its 1 files.*a/x.png"):
         build_shards(source, tmp_path / "out", root=str(tmp_path / "in"))
-    assert list(tmp_path.glob("*")) == [tmp_path / "in"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_few_images_for_an_eval_split_are_refused(tmp_path):
@@ -135,26 +140,137 @@ def test_a_changed_source_is_noticed(tmp_path):
         ensure_shards(data, tmp_path / "runs")
 
 
-def test_a_build_that_dies_leaves_nothing_half_made(tmp_path, monkeypatch):
+def test_a_killed_build_goes_on_with_the_shards_it_finished(tmp_path, monkeypatch):
     data = write_images(tmp_path / "in")
+    whole = build_shards(open_source(data), tmp_path / "whole", shard_bytes=2000)
+    build, done = building.build_shard, []
 
-    def power_cut(*_):
-        raise KeyboardInterrupt
+    def power_cut(job, **keys):
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        done.append(job.path)
+        return build(job, **keys)
 
-    monkeypatch.setattr(shards_module, "write_atomically", power_cut)
+    monkeypatch.setattr(building, "build_shard", power_cut)
     with pytest.raises(KeyboardInterrupt):
-        ensure_shards(data, tmp_path / "runs")
-    assert list((tmp_path / "runs" / "shards").iterdir()) == []
+        build_shards(open_source(data), tmp_path / "out", shard_bytes=2000)
+    assert not (tmp_path / "out").exists()
+    again = []
+    monkeypatch.setattr(
+        building, "build_shard", lambda job, **keys: again.append(job.path) or build(job, **keys)
+    )
+    said = []
+    found = build_shards(
+        open_source(data), tmp_path / "out", shard_bytes=2000, progress=said.append
+    )
+    assert "4 of" in said[0]
+    assert not set(again) & set(done)
+    assert found.manifest.shards == whole.manifest.shards
+    assert verify_shards(found.folder) == []
+    assert sorted(path.name for path in found.folder.iterdir()) == [
+        "labelled",
+        "manifest.json",
+        "unlabelled",
+    ]
+    assert list(tmp_path.glob(".*")) == []
 
 
-def test_the_rest_of_a_killed_build_is_removed_by_the_next(tmp_path):
+def test_a_half_written_shard_of_a_killed_build_is_written_again(tmp_path, monkeypatch):
     data = write_images(tmp_path / "in")
-    folder = shards_module.shards_folder(data, tmp_path / "runs")
-    left = shards_module._building_folder(folder)
-    dead = left.with_name(left.name.rpartition("-")[0] + "-99999999")
-    left.rename(dead)
-    ensure_shards(data, tmp_path / "runs")
-    assert list(folder.parent.iterdir()) == [folder]
+    monkeypatch.setattr(shards_module, "publish", None)
+    with pytest.raises(TypeError):
+        build_shards(open_source(data), tmp_path / "out", shard_bytes=2000)
+    victim = next((tmp_path / ".out.building" / "labelled").glob("*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:-50])
+    monkeypatch.undo()
+    assert (
+        verify_shards(build_shards(open_source(data), tmp_path / "out", shard_bytes=2000).folder)
+        == []
+    )
+
+
+def test_a_source_that_changed_after_a_killed_build_is_built_anew(tmp_path, monkeypatch):
+    data = write_images(tmp_path / "in")
+    monkeypatch.setattr(shards_module, "publish", None)
+    with pytest.raises(TypeError):
+        build_shards(open_source(data), tmp_path / "out")
+    monkeypatch.undo()
+    (tmp_path / "in" / "a" / "000.png").unlink()
+    found = build_shards(open_source(data), tmp_path / "out")
+    assert sum(found.rows(split) for split in ("train", "eval", "test")) == 139
+
+
+def _build(root, output, told):
+    told.put(ensure_shards(DataConfig(source="folder", root=root), Path(output)).manifest.shards)
+
+
+def test_two_builds_of_one_source_at_once_give_one_folder(tmp_path):
+    write_images(tmp_path / "in")
+    spawn = multiprocessing.get_context("fork")
+    told = spawn.Queue()
+    arguments = (str(tmp_path / "in"), str(tmp_path / "runs"), told)
+    pair = [spawn.Process(target=_build, args=arguments) for _ in range(2)]
+    for process in pair:
+        process.start()
+    found = [told.get(timeout=60) for _ in pair]
+    for process in pair:
+        process.join(10)
+    assert found[0] == found[1]
+    folder = shards_module.shards_folder(
+        DataConfig(source="folder", root=str(tmp_path / "in")), tmp_path / "runs"
+    )
+    assert list((tmp_path / "runs" / "shards").iterdir()) == [folder]
+    assert verify_shards(folder) == []
+
+
+def test_strict_refuses_corrupt_images_and_names_them(tmp_path):
+    data = write_images(tmp_path / "in")
+    for i in range(12):
+        (tmp_path / "in/a" / f"bad{i:02d}.png").write_text("no image")
+    with pytest.raises(DataError, match=r"12 images cannot be decoded: a/bad00.png.* and 2 more"):
+        ensure_shards(data, tmp_path / "runs", strict=True)
+    said = []
+    shards = ensure_shards(data, tmp_path / "runs", said.append)
+    assert "12 left out as corrupt" in said[-1]
+    assert len(shards.manifest.skipped) == 12
+    assert "12 corrupt: a/bad00.png" in dict(describe_shards(shards).lines())["left out"]
+    with pytest.raises(DataError, match=r"12 images cannot be decoded"):
+        ensure_shards(data, tmp_path / "runs", strict=True)
+
+
+def test_images_are_encoded_again_only_if_asked_and_only_large_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    for i in range(40):
+        side = 20 if i % 2 else 60
+        image = Image.fromarray(rng.integers(0, 256, (side, 2 * side, 3), dtype=np.uint8))
+        image.save(tmp_path / "in" / "a" / f"{i}.{'jpg' if i % 4 < 2 else 'png'}")
+    data = DataConfig(source="folder", root=str(tmp_path / "in"))
+    shards = ensure_shards(data, tmp_path / "runs", size=30)
+    assert shards.manifest.size == 30
+    for shard in shards.manifest.shards:
+        for row in pq.read_table(shards.folder / shard.path).to_pylist():
+            original = (tmp_path / "in" / row["id"]).read_bytes()
+            stored = decode(row["image"])
+            assert stored.format == decode(original).format
+            if int(Path(row["id"]).stem) % 2:
+                assert row["image"] == original
+            else:
+                assert stored.pixels.shape == (3, 30, 60)
+    assert ensure_shards(data, tmp_path / "runs") == shards
+    with pytest.raises(DataError, match=r"of 30 pixels at the short side, not of 40 pixels"):
+        ensure_shards(data, tmp_path / "runs", size=40)
+
+
+def test_progress_counts_to_all_images(tmp_path):
+    counts = []
+    source = open_source(write_images(tmp_path / "in"))
+    build_shards(
+        source, tmp_path / "out", shard_bytes=2000, advance=lambda *now: counts.append(now)
+    )
+    assert counts[-1] == (140, 140)
+    assert counts == sorted(counts)
+    assert len(counts) > 5
 
 
 def test_verify_names_the_shard_with_a_flipped_byte(tmp_path):
@@ -178,7 +294,7 @@ def test_a_flipped_byte_never_gives_other_pixels(tmp_path):
     piece = shard_pieces(shards.folder, shard)[0]
     expected = read_piece(piece, 1, 8)
     noticed = []
-    for place in range(0, len(content), 7):
+    for place in range(0, len(content), 11):
         damaged = bytearray(content)
         damaged[place] ^= 0x10
         path.write_bytes(damaged)
@@ -189,7 +305,7 @@ def test_a_flipped_byte_never_gives_other_pixels(tmp_path):
         else:
             assert (found.images == expected.images).all()
             assert (found.labels == expected.labels).all()
-    assert len(noticed) > len(content) / 7 / 2
+    assert len(noticed) > len(content) / 11 / 2
     assert all(str(path) in message for message in noticed)
 
 
@@ -199,6 +315,23 @@ def test_a_manifest_of_another_version_is_refused(tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 9}))
     with pytest.raises(DataError, match=r"manifest.json: schema_version is 9.*delete"):
         load_shards(folder)
+
+
+def test_another_shard_in_the_place_of_one_is_noticed(tmp_path):
+    shards = build_shards(
+        open_source(write_images(tmp_path / "in")), tmp_path / "out", shard_bytes=2000
+    )
+    one, other = shards.shards("train")[:2]
+    piece = shard_pieces(shards.folder, one)[0]
+    content = (shards.folder / other.path).read_bytes()
+    for found in (content, content[: one.bytes].ljust(one.bytes, b"\0")):
+        (shards.folder / one.path).write_bytes(found)
+        with pytest.raises(DataError, match=f"{one.path}: the shard is damaged"):
+            read_piece(piece, 1, 8)
+    # of the right size, and whole: only its own metadata tell
+    (shards.folder / one.path).write_bytes(content)
+    with pytest.raises(DataError, match=r"another file has taken its place"):
+        read_piece(replace(piece, bytes=other.bytes), 1, 8)
 
 
 def test_a_missing_manifest_or_shard_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+import shutil
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
+from raymoco.data.order import Window, ahead, rebatched
 from raymoco.data.pieces import Chunk, Piece, cut_pieces
-from raymoco.data.shards import build_shards
+from raymoco.data.shards import build_shards, load_shards
 from raymoco.data.sources import open_source
-from raymoco.data.stream import load_images, open_images, shuffled
+from raymoco.data.stream import load_images, open_images
 from raymoco.errors import ConfigError, DataError
 
 
@@ -60,16 +62,16 @@ def test_every_image_comes_once_an_epoch_but_for_the_short_batch(handle):
     assert 0 < images.short_batch(0) < 16
 
 
-def test_no_eval_or_test_image_is_ever_trained_on(handle):
+def test_no_eval_or_test_image_is_ever_trained_on(either):
     held_out = {
         image.numpy().tobytes()
         for name in ("eval", "test")
-        for batch in opened(handle).split(name, 64)
+        for batch in opened(either).split(name, 64)
         for image in batch.images
     }
-    trained = {i.numpy().tobytes() for b in opened(handle, batch_size=1).epoch(0) for i in b.images}
-    assert len(held_out) == handle.rows("eval") + handle.rows("test")
-    assert len(trained) == handle.rows("train")
+    trained = {i.numpy().tobytes() for b in opened(either, batch_size=1).epoch(0) for i in b.images}
+    assert len(held_out) == either.rows("eval") + either.rows("test")
+    assert len(trained) == either.rows("train")
     assert not held_out & trained
 
 
@@ -159,9 +161,9 @@ def test_a_batch_that_no_epoch_can_fill_is_refused(handle):
 
 
 def test_another_image_size_or_limit_than_prepared_is_refused(handle):
-    with pytest.raises(ConfigError, match=r"were prepared with 8 and None"):
+    with pytest.raises(ConfigError, match=r"data.limit is 5, but .* None .* cannot vary"):
         opened(handle, limit=5)
-    with pytest.raises(ConfigError, match=r"were prepared with 8 and None"):
+    with pytest.raises(ConfigError, match=r"data.image_size is 16, but .* 8 .* cannot vary"):
         opened(handle, image_size=16)
 
 
@@ -186,7 +188,7 @@ def test_images_of_different_sizes_need_an_image_size(tmp_path):
 def test_cut_pieces_share_all_rows_evenly(sizes, workers):
     ends = np.cumsum(sizes)
     pieces = [
-        Piece("x", 0, 0, int(n), np.arange(n), np.arange(end - n, end))
+        Piece("x", 0, "", 0, int(n), np.arange(n), np.arange(end - n, end))
         for n, end in zip(sizes, ends, strict=True)
     ]
     share = int(ends[-1]) // workers
@@ -198,19 +200,205 @@ def test_cut_pieces_share_all_rows_evenly(sizes, workers):
     assert np.concatenate(parts).tolist() == list(range(share * workers))
 
 
+def chunks_of(sizes):
+    first = 0
+    for size in sizes:
+        index = np.arange(first, first + size)
+        yield Chunk(index.astype(np.uint8)[:, None], index, index)
+        first += size
+
+
+def windowed(sizes, batch_size, rows):
+    window, found = Window(np.random.default_rng(3), batch_size, rows), []
+    for chunk in chunks_of(sizes):
+        window.add(chunk)
+        while window.ready:
+            found.append(window.draw())
+    window.close()
+    while window.ready:
+        found.append(window.draw())
+    return found
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 9), st.integers(1, 50))
-def test_a_window_loses_and_repeats_nothing_however_the_chunks_come(sizes, batch_size, window):
-    def chunks():
-        first = 0
-        for size in sizes:
-            index = np.arange(first, first + size)
-            yield Chunk(index.astype(np.uint8), index, index)
-            first += size
+def test_a_window_loses_and_repeats_nothing_however_the_chunks_come(sizes, batch_size, rows):
+    found = windowed(sizes, batch_size, rows)
+    index = np.concatenate([chunk.index for chunk in found])
+    assert sorted(index) == list(range(sum(sizes)))
+    assert all((chunk.images[:, 0] == chunk.index % 256).all() for chunk in found)
+    assert all(len(chunk.index) == batch_size for chunk in found[:-1])
+    others = (
+        windowed([sum(sizes)], batch_size, rows),
+        windowed([1] * sum(sizes), batch_size, rows),
+    )
+    for other in others:
+        assert [chunk.index.tolist() for chunk in other] == [c.index.tolist() for c in found]
 
-    def batches():
-        return list(shuffled(chunks(), np.random.default_rng(3), batch_size, window))
 
-    assert sorted(np.concatenate([b.index for b in batches()])) == list(range(sum(sizes)))
-    assert all(len(b.index) == batch_size for b in batches()[:-1])
-    assert all((a.index == b.index).all() for a, b in zip(batches(), batches(), strict=True))
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 40))
+def test_rebatching_keeps_the_order(sizes, batch_size):
+    found = list(rebatched(chunks_of(sizes), batch_size))
+    assert np.concatenate([chunk.index for chunk in found]).tolist() == list(range(sum(sizes)))
+    assert {len(chunk.index) for chunk in found[:-1]} <= {batch_size}
+
+
+def test_what_is_made_ahead_is_bounded_and_ends_with_its_taker():
+    made, closed = [], []
+
+    def numbers():
+        try:
+            for number in range(100):
+                made.append(number)
+                yield number
+        finally:
+            closed.append(True)
+
+    items = ahead(numbers(), 2)
+    assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
+    items.close()
+    assert len(made) <= 5 + 2 + 1 + 1
+    assert closed == [True]
+
+
+def test_an_error_in_the_background_is_raised_where_its_item_would_come():
+    def numbers():
+        yield 1
+        raise DataError("gone")
+
+    items = ahead(numbers(), 2)
+    assert next(items) == 1
+    with pytest.raises(DataError, match="gone"):
+        next(items)
+
+
+@pytest.fixture(scope="module")
+def streamed(shards):
+    return load_images(DataConfig(cache="stream"), shards)
+
+
+@pytest.fixture(params=["memory", "stream"])
+def either(request, handle, streamed):
+    return handle if request.param == "memory" else streamed
+
+
+def parts_of(images_handle, epoch, workers, **keys):
+    return [
+        indices(opened(images_handle, rank=rank, workers=workers, **keys), epoch)
+        for rank in range(workers)
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_every_image_comes_once_at_any_number_of_workers(either, workers):
+    parts = parts_of(either, 1, workers)
+    images = opened(either)
+    assert {len(part) for part in parts} == {images.steps(1)}
+    assert {len(batch) for part in parts for batch in part} == {16 // workers}
+    seen = [row for part in parts for batch in part for row in batch]
+    assert len(seen) == len(set(seen)) == images.steps(1) * 16
+    assert len(seen) + images.short_batch(1) == either.rows("train")
+    assert parts == parts_of(either, 1, workers)
+    assert parts != parts_of(either, 2, workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize(("mix", "fraction"), [("1:3", 0.1), ("1:3", 0.8), ("3:1", 0.5)])
+def test_the_ratio_is_exact_in_every_batch_of_every_worker(either, workers, mix, fraction):
+    one, other = map(int, mix.split(":"))
+    keys = {"mix": mix, "labelled_fraction": fraction}
+    counts = np.zeros(either.rows("train"), dtype=int)
+    first = opened(either, **keys)
+    for rank in range(workers):
+        images = opened(either, rank=rank, workers=workers, **keys)
+        assert images.steps(0) == first.steps(0)
+        batches = list(images.epoch(0))
+        assert len(batches) == first.steps(0)
+        for batch in batches:
+            assert len(batch.labels) == 16 // workers
+            assert int((batch.labels >= 0).sum()) * other == int((batch.labels < 0).sum()) * one
+            assert torch.equal(batch.labels, images.visible_labels[batch.index])
+            counts += np.bincount(batch.index.numpy(), minlength=len(counts))
+    visible = first.visible_labels.numpy() >= 0
+    sides = sorted((counts[visible], counts[~visible]), key=lambda side: side.mean())
+    assert sides[0].max() == 1  # the side that lasts longest: each at most once
+    assert (sides[0] == 0).sum() == first.short_batch(0)
+    assert sides[1].min() >= 1
+    assert sides[1].max() - sides[1].min() <= 1  # the other one is cycled evenly
+
+
+def test_a_mixed_order_repeats_after_reopening_and_changes_with_the_epoch(either):
+    keys = {"mix": "1:3", "labelled_fraction": 0.3}
+    assert parts_of(either, 2, 2, **keys) == parts_of(either, 2, 2, **keys)
+    assert parts_of(either, 2, 2, **keys) != parts_of(either, 3, 2, **keys)
+
+
+def test_the_sides_of_a_batch_are_not_its_halves(either):
+    images = opened(either, mix="1:1", labelled_fraction=0.5)
+    batches = list(images.epoch(0))
+    assert any((batch.labels[:8] >= 0).any() and (batch.labels[8:] >= 0).any() for batch in batches)
+
+
+def test_streamed_batches_hold_the_images_of_their_index(handle, streamed):
+    everything = next(opened(handle).split("train", 10_000))
+    for keys in ({}, {"mix": "1:3", "labelled_fraction": 0.3}):
+        for batch in opened(streamed, **keys).epoch(0):
+            assert torch.equal(batch.images, everything.images[batch.index])
+
+
+def test_labelled_only_with_a_ratio_takes_as_many_steps_as_the_ratio(either):
+    keys = {"mix": "1:3", "labelled_fraction": 0.3}
+    only = opened(either, labelled_only=True, **keys)
+    batches = list(only.epoch(0))
+    assert len(batches) == only.steps(0) == opened(either, **keys).steps(0)
+    assert all((batch.labels >= 0).all() for batch in batches)
+
+
+def test_a_ratio_that_does_not_divide_the_batch_of_a_worker_is_refused(handle):
+    with pytest.raises(
+        ConfigError,
+        match=r"1:7, so .* a multiple of 8, but optim.batch_size 24 over 2 workers is 12",
+    ):
+        opened(handle, mix="1:7", batch_size=24, workers=2)
+
+
+def test_a_ratio_needs_both_sides(handle, tmp_path):
+    with pytest.raises(DataError, match=r"1:1, but none of the .* has a visible label"):
+        opened(handle, mix="1:1", labelled_fraction=0.0)
+    for name in "ab":
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = np.full((8, 8), i, np.uint8)
+            (tmp_path / "in" / name / f"{i}.png").write_bytes(encode_png(pixels))
+    source = open_source(DataConfig(source="folder", root=str(tmp_path / "in")))
+    labelled = load_images(DataConfig(), build_shards(source, tmp_path / "out"))
+    with pytest.raises(DataError, match=r"1:1, but none of the .* is without one"):
+        opened(labelled, mix="1:1")
+
+
+def delete(path):
+    path.unlink()
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def replace_by_the_next(path):
+    path.write_bytes(path.with_name("train-00002.parquet").read_bytes())
+
+
+@pytest.mark.parametrize("spoil", [delete, cut_off, replace_by_the_next])
+def test_a_shard_that_is_spoilt_between_epochs_is_named(shards, tmp_path, spoil):
+    shutil.copytree(shards.folder, tmp_path / "copy")
+    copy = load_shards(tmp_path / "copy")
+    data = DataConfig(cache="stream")
+    images = opened(load_images(data, copy))
+    assert len(indices(images, 0)) == images.steps(0)
+    victim = copy.folder / "labelled/train-00001.parquet"
+    spoil(victim)
+    with pytest.raises(DataError, match=f"{victim}: the shard is damaged"):
+        list(images.epoch(1))
+    with pytest.raises(DataError, match=f"{victim}"):
+        load_images(data, load_shards(copy.folder))

@@ -1,0 +1,257 @@
+"""In which order images come, and what a batch is made of.
+
+A batch takes so many rows of each of its sides: one side of all images for the natural mix, one of
+those with a visible label and one of the rest for an exact ratio.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raymoco.data.pieces import Chunk, Piece, Rows
+from raymoco.errors import ConfigError, DataError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Rows of the train split, and how many of them each batch of one worker has."""
+
+    rows: Rows
+    share: int
+
+    def needed(self, steps: int, workers: int) -> int:
+        """Rows that all workers take in an epoch, repeated ones counted again."""
+        return steps * self.share * workers
+
+
+def split_sides(
+    visible: NDArray[np.bool_], mix: str, batch_size: int, workers: int
+) -> tuple[Side, ...]:
+    """The sides of each worker's batches: one for `natural`, or visible labels and the rest.
+
+    Args:
+        visible: (N,), which images have a label that pre-training sees.
+        mix: `natural`, or `1:7`, visible labels to the rest.
+        batch_size: global; a multiple of `workers`.
+    Raises:
+        ConfigError: a worker's batch is no multiple of the ratio's sum.
+        DataError: a side is empty.
+    """
+    part = batch_size // workers
+    if mix == "natural":
+        return (Side(np.arange(len(visible)), part),)
+    ratio = [int(number) for number in mix.split(":")]
+    if part % sum(ratio):
+        raise ConfigError(
+            f"data.mix is {mix}, so the batch of a worker must be a multiple of {sum(ratio)}, but "
+            f"optim.batch_size {batch_size} over {workers} worker{'s' * (workers > 1)} is {part}."
+        )
+    rows = [np.flatnonzero(visible), np.flatnonzero(~visible)]
+    for side, what, cure in (
+        (rows[0], "has a visible label", "raise data.labelled_fraction"),
+        (rows[1], "is without one that is visible", "lower data.labelled_fraction"),
+    ):
+        if not len(side):
+            raise DataError(
+                f"data.mix is {mix}, but none of the {len(visible)} training images {what}: "
+                f"{cure}, or use natural."
+            )
+    return tuple(
+        Side(side, part * number // sum(ratio)) for side, number in zip(rows, ratio, strict=True)
+    )
+
+
+def count_steps(sides: Sequence[Side], workers: int) -> int:
+    """Batches of an epoch: as many as the side that lasts longest fills, each of its rows once."""
+    return max(len(side.rows) // (side.share * workers) for side in sides)
+
+
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """Random numbers of one epoch, the same on every worker."""
+    digest = hashlib.sha256(f"epoch:{seed}:{epoch}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def batch_rows(
+    sides: Sequence[Side], steps: int, rank: int, workers: int, generator: np.random.Generator
+) -> Iterator[Rows]:
+    """The rows of each batch of one worker; a side that is too short begins again, reshuffled."""
+    parts = []
+    for side in sides:
+        needed = side.needed(steps, workers)
+        cycles = -(-needed // len(side.rows))
+        order = np.concatenate([generator.permutation(side.rows) for _ in range(cycles)])[:needed]
+        parts.append(order.reshape(steps, workers, side.share)[:, rank])
+    own = generator.spawn(workers)[rank]
+    for step in range(steps):
+        rows = np.concatenate([part[step] for part in parts])
+        # groups of batch norm are neighbours: they must not be all of one side
+        yield own.permutation(rows) if len(sides) > 1 else rows
+
+
+def interleaved(lists: Sequence[Sequence[Piece]]) -> list[Piece]:
+    """Pieces of several sides in one list, so that each side comes at the pace of its rows."""
+    placed: list[tuple[float, int, Piece]] = []
+    for number, pieces in enumerate(lists):
+        total, done = sum(len(piece.take) for piece in pieces), 0
+        for piece in pieces:
+            placed.append((done / total, number, piece))
+            done += len(piece.take)
+    return [piece for _, _, piece in sorted(placed, key=lambda item: item[:2])]
+
+
+class Window:
+    """Rows drawn at random from a window that moves along a stream, however the chunks come.
+
+    Ray's own local shuffle depends on how the blocks happen to come.
+
+    Args:
+        batch_size: rows of a draw; the last draw of a stream may have fewer.
+        rows: of the window; at least two draws.
+    """
+
+    def __init__(self, generator: np.random.Generator, batch_size: int, rows: int) -> None:
+        self._generator, self._batch_size = generator, batch_size
+        self._rows = max(rows, 2 * batch_size)
+        self._chunks: list[Chunk] = []
+        self._held = 0
+        self._order: Rows = np.empty(0, np.int64)  # rows of the chunks that are being drawn
+        self._drawn = self._ready = 0
+        self._closed = False
+
+    def add(self, chunk: Chunk) -> None:
+        """More rows of the stream."""
+        self._chunks.append(chunk)
+        self._held += len(chunk.index)
+
+    def close(self) -> None:
+        """The stream has ended: what is held may be drawn to the last row."""
+        self._closed = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether `draw` gives something."""
+        return (
+            self._drawn < self._ready or self._held >= self._rows or (self._closed and self._left)
+        )
+
+    @property
+    def _left(self) -> bool:
+        return self._held > self._drawn
+
+    def draw(self) -> Chunk:
+        """The next rows; call it only when `ready`."""
+        if self._drawn == self._ready:
+            self._mix()
+        stop = min(self._drawn + self._batch_size, self._ready)
+        found = self._gather(self._order[self._drawn : stop])
+        self._drawn = stop
+        if self._drawn == self._ready:
+            self._forget()
+        return found
+
+    def _mix(self) -> None:
+        last = self._closed and self._held < self._rows
+        pool = self._held if last else self._rows
+        self._order = self._generator.permutation(pool)
+        # all but at the end, the other half mixes with what comes
+        self._ready = pool if last else pool // 2 // self._batch_size * self._batch_size
+        self._drawn = 0
+
+    def _forget(self) -> None:
+        """Let go of the rows that were drawn."""
+        left = np.concatenate([self._order[self._ready :], np.arange(len(self._order), self._held)])
+        self._chunks = [self._gather(left)] if len(left) else []
+        self._held, self._drawn, self._ready = len(left), 0, 0
+        self._order = np.empty(0, np.int64)
+
+    def _gather(self, rows: Rows) -> Chunk:
+        starts = np.cumsum([0] + [len(chunk.index) for chunk in self._chunks])
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        first = self._chunks[0]
+        images = np.empty((len(rows), *first.images.shape[1:]), first.images.dtype)
+        labels, index = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        for number in np.unique(owner).tolist():
+            mine = owner == number
+            place, chunk = rows[mine] - starts[number], self._chunks[number]
+            images[mine], labels[mine] = chunk.images[place], chunk.labels[place]
+            index[mine] = chunk.index[place]
+        return Chunk(images, labels, index)
+
+
+def rebatched(chunks: Iterator[Chunk], batch_size: int) -> Iterator[Chunk]:
+    """The rows of chunks in their order, `batch_size` at a time; the last may be short."""
+    waiting: list[Chunk] = []
+    held = 0
+
+    def take(rows: int) -> Chunk:
+        names = ("images", "labels", "index")
+        joined = [np.concatenate([getattr(chunk, name) for chunk in waiting]) for name in names]
+        whole = Chunk(*joined)
+        waiting[:] = [whole.rows(rows, held)] if rows < held else []
+        return whole.rows(0, rows)
+
+    for chunk in chunks:
+        waiting.append(chunk)
+        held += len(chunk.index)
+        while held >= batch_size:
+            yield take(batch_size)
+            held -= batch_size
+    if held:
+        yield take(held)
+
+
+def ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
+    """The same items, made by a thread that is at most `depth` of them ahead.
+
+    An exception of the thread is raised where its item would have come.
+    """
+    waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(more: bool, item: Item | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                waiting.put((more, item), timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(True, item)
+                if stopped.is_set():
+                    break
+            put(False, None)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever takes the items
+            put(False, error)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()  # in the thread that ran it: a generator cannot be closed from another
+
+    thread = threading.Thread(target=work, name="data-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = waiting.get()
+            if more:
+                yield item  # type: ignore[misc]  # an item, as `more` says
+                continue
+            if isinstance(item, BaseException):
+                raise item
+            return
+    finally:
+        stopped.set()
+        thread.join()

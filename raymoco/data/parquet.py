@@ -1,0 +1,227 @@
+"""Somebody else's Parquet: image bytes in a column, or Hugging Face's struct of bytes and path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raymoco.config import DataConfig
+from raymoco.data.records import Entry, Found, stat_fingerprint
+from raymoco.data.splits import in_test_split
+from raymoco.errors import ConfigError, DataError
+
+COLUMNS = ("id", "image", "label")
+TEST_WORDS = ("test", "validation", "valid", "val")
+
+
+class ParquetSource:
+    """A folder of Parquet files, a row an image.
+
+    `data.columns` maps id, image and label to the files' names for them; what it does not map has
+    its own name. Images are encoded bytes or a struct with `bytes` inside; labels are whole
+    numbers (-1 or null: none) or text. Without a column of ids an id is FILE:ROW; ids of a column
+    must be unique. Files whose name or folder begins with `test` or `validation` are the test set;
+    without any a fixed 20 % of the labelled images is.
+    """
+
+    name = "shards"
+
+    def __init__(self, data: DataConfig) -> None:
+        if not data.root:
+            raise ConfigError(
+                "data.root is null, but data.source shards needs a folder of Parquet files."
+            )
+        self._root = Path(data.root).expanduser().absolute()
+        self._mapped = mapped_columns(data)
+        unknown = sorted(set(self._mapped) - set(COLUMNS))
+        if unknown:
+            raise ConfigError(
+                f"data.columns maps {unknown[0]}, but must map only {', '.join(COLUMNS)}."
+            )
+        self._columns = {key: self._mapped.get(key, key) for key in COLUMNS}
+        found = self._root.rglob("*.parquet")
+        self._files = sorted(
+            path.relative_to(self._root).as_posix()
+            for path in found
+            if not any(part.startswith(".") for part in path.relative_to(self._root).parts)
+        )
+        if not self._files:
+            raise DataError(
+                f"{self._root}: holds no *.parquet file. Put the files there, each with a column "
+                "of encoded images and maybe one of labels, or set data.root to their folder."
+            )
+        self._tests = self._test_files()
+        self._has = self._check_schema()
+        self.classes, self._numbers = self._find_classes()
+
+    def entries(self) -> Iterator[Entry]:
+        for name in self._files:
+            path = self._root / name
+            with _opened(path) as file:
+                first = 0
+                for group in range(file.num_row_groups):
+                    size = file.metadata.row_group(group)
+                    each = max(1, size.total_byte_size // max(1, size.num_rows))
+                    ids, labels = self._index(path, file, group)
+                    for row, label in enumerate(labels):
+                        image_id = ids[row] if ids else f"{name}:{first + row}"
+                        if not isinstance(image_id, str | int):
+                            raise DataError(f"{path}: row {first + row} has the id {image_id!r}.")
+                        number = self._number(label, path)
+                        place = f"{name}:{group}:{row}"
+                        split = self._split(name, str(image_id), number)
+                        yield Entry(str(image_id), number, split, place, each, f"{name}:{group}")
+                    first += size.num_rows
+
+    def read(self, places: Sequence[str]) -> Iterator[Found]:
+        wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for number, place in enumerate(places):
+            name, in_file, in_group = place.rsplit(":", 2)
+            wanted.setdefault((name, int(in_file)), []).append((number, int(in_group)))
+        images: list[bytes] = [b""] * len(places)
+        for (name, group), rows in sorted(wanted.items()):
+            path = self._root / name
+            with _opened(path) as file:
+                column = _read_group(path, file, group, [self._columns["image"]]).column(0)
+            # without a copy of the rows that nobody asked for
+            for number, row in rows:
+                value = column[row].as_py()
+                found = value.get("bytes") if isinstance(value, dict) else value
+                images[number] = found or b""
+        yield from images
+
+    def fingerprint(self) -> str:
+        try:
+            return stat_fingerprint(self._root, self._files)
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+    def _test_files(self) -> set[str]:
+        found: dict[str, set[str]] = {}
+        for name in self._files:
+            for part in name.lower().split("/"):
+                word = next((word for word in TEST_WORDS if part.startswith(word)), None)
+                if word:
+                    found.setdefault("test" if word == "test" else "validation", set()).add(name)
+        if len(found) > 1:
+            raise DataError(
+                f"{self._root}: has test and validation files, but one test set is enough (the "
+                "evaluation split is taken from the training images): move the others away."
+            )
+        return next(iter(found.values()), set())
+
+    def _check_schema(self) -> set[str]:
+        """Which of id, image and label every file has."""
+        has: set[str] = set(COLUMNS)
+        for name in self._files:
+            path = self._root / name
+            with _opened(path) as file:
+                schema = file.schema_arrow
+            names = ", ".join(schema.names)
+            for key, column in self._columns.items():
+                if column in schema.names:
+                    continue
+                if key == "image" or key in self._mapped:
+                    raise ConfigError(
+                        f"{path}: has no column '{column}'; it has {names}. Say which one holds "
+                        f"the {key}, such as data.columns.{key}={schema.names[0]}."
+                    )
+                has.discard(key)
+            kind = schema.field(self._columns["image"]).type
+            if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+                kind = kind.field("bytes").type
+            if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+                raise DataError(
+                    f"{path}: the column '{self._columns['image']}' holds {kind}, but must hold "
+                    "encoded images as bytes, or a struct with bytes."
+                )
+        return has
+
+    def _find_classes(self) -> tuple[tuple[str, ...], dict[Any, int]]:
+        """The classes, and the number of each value in the column of labels."""
+        values: set[Any] = set()
+        names: list[str] | None = None
+        for name in self._files if "label" in self._has else ():
+            path = self._root / name
+            with _opened(path) as file:
+                names = names or _class_names(file.schema_arrow, self._columns["label"])
+                for group in range(file.num_row_groups):
+                    values.update(self._index(path, file, group)[1])
+        values -= {None, -1, ""}
+        if all(isinstance(value, str) for value in values):
+            words = sorted(values)
+            return tuple(words), {word: number for number, word in enumerate(words)}
+        wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, int) or v < 0]
+        if wrong:
+            raise DataError(
+                f"{self._root}: the column '{self._columns['label']}' holds {wrong[0]!r}, but must "
+                "hold text, or whole numbers from 0 (-1 or null: no label)."
+            )
+        count = max(values) + 1
+        if names is not None and len(names) >= count:
+            return tuple(names), {number: number for number in range(len(names))}
+        return tuple(map(str, range(count))), {number: number for number in range(count)}
+
+    def _index(
+        self, path: Path, file: pq.ParquetFile, group: int
+    ) -> tuple[list[Any] | None, list[Any]]:
+        """Ids, if there are any, and labels as they stand in a row group."""
+        wanted = [self._columns[key] for key in ("id", "label") if key in self._has]
+        rows = file.metadata.row_group(group).num_rows
+        if not wanted:
+            return None, [None] * rows
+        table = _read_group(path, file, group, wanted)
+        ids = table.column(self._columns["id"]).to_pylist() if "id" in self._has else None
+        labels = [None] * rows
+        if "label" in self._has:
+            labels = table.column(self._columns["label"]).to_pylist()
+        return ids, labels
+
+    def _number(self, label: Any, path: Path) -> int | None:
+        if label is None or label == -1 or label == "":
+            return None
+        if label not in self._numbers:
+            raise DataError(f"{path}: has changed while it was read: the label {label!r} is new.")
+        return self._numbers[label]
+
+    def _split(self, name: str, image_id: str, label: int | None) -> str:
+        if self._tests:
+            return "test" if name in self._tests else "train"
+        return "test" if label is not None and in_test_split(image_id) else "train"
+
+
+def mapped_columns(data: DataConfig) -> dict[str, str]:
+    """What `data.columns` says of id, image and label; what is null there is left out."""
+    columns: Any = getattr(data, "columns", None)
+    return {key: name for key, name in dict(columns or {}).items() if name is not None}
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {str(error).strip()}") from None
+
+
+def _read_group(path: Path, file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    try:
+        return file.read_row_group(group, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: row group {group}: {str(error).strip()}") from None
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
+    """The names of the classes, if Hugging Face's `datasets` wrote them into the file."""
+    stored = (schema.metadata or {}).get(b"huggingface")
+    if stored is None:
+        return None
+    try:
+        names = json.loads(stored)["info"]["features"][column]["names"]
+    except (ValueError, KeyError, TypeError):
+        return None  # written by another version, or no class label: numbers will do
+    return [str(name) for name in names] if isinstance(names, list) else None
