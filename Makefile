@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: demo test check format clean
 
 demo: $(STAMP)
-	$(BIN)/raymoco sweep sweeps/demo.yaml --restart
+	$(BIN)/raymoco sweep sweeps/demo.yaml --resume
 
 test: $(STAMP)
 	$(BIN)/python -m pytest tests

@@ -93,7 +93,10 @@ def test_optuna_was_told_the_truth_about_each_trial(finished):
         if row["state"] == "completed":
             assert trial.value == float(row["eval/knn_top1"])
         if row["state"] != "failed":
-            assert set(trial.intermediate_values) == set(range(1, int(row["epochs"]) + 1))
+            # a gang may be an epoch or two ahead of the report that a scheduler stopped it by
+            seen = sorted(trial.intermediate_values)
+            assert seen == list(range(1, len(seen) + 1))
+            assert 1 <= len(seen) <= int(row["epochs"])
     assert not told
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from raymoco.config import RunConfig
 from raymoco.data.shards import ensure_shards
@@ -200,3 +202,26 @@ def test_a_metrics_file_takes_a_row_again_in_its_place(tmp_path):
 def test_run_folders_without_a_checkpoint_say_so(tmp_path):
     with pytest.raises(DataError, match="no checkpoint there"):
         find_checkpoint(Path(tmp_path))
+
+
+def test_images_without_any_label_train_and_show_collapse_only(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(150):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    values = {"data.source": "folder", "data.root": str(folder), "data.limit": None}
+    values |= {"method.loss": "info_nce", "optim.batch_size": 32, "method.queue_size": 16}
+    config = BASE.with_values(values)
+    images = load_images(config.data, ensure_shards(config.data, tmp_path / "out"))
+    config = resolve(config, channels=1, train_images=images.rows("train"))
+    rows = run(config, images, tmp_path / "run")
+    assert "eval/effective_rank" in rows[3]
+    assert not [name for name in rows[3] if "top1" in name]
+
+
+def test_an_exact_ratio_trains_on_every_image(images, tmp_path):
+    config = resolved(images, data__mix="1:3", data__labelled_fraction=0.2)
+    rows = run(config, images, tmp_path)
+    assert sorted(rows) == [1, 2, 3]

@@ -189,7 +189,7 @@ def test_a_restored_method_goes_on_bit_for_bit(batch_norm):
 
 def test_split_permutes_the_keys_by_seed_and_step_and_puts_them_back():
     method = some_moco(batch_norm="split", bn_groups=4, seed=5)
-    assert isinstance(method.encoder.backbone.stem[1], SplitBatchNorm)
+    assert isinstance(method.encoder.backbone.bn, SplitBatchNorm)
     reference = copy.deepcopy(method)
     _, view_b = some_views()
     method(view_b, view_b, LABELS)
