@@ -63,8 +63,8 @@ def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRec
 def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[str]) -> Table:
     """The best trials as a table: what they set, what they reached."""
     axes = list(axes)
-    table = Table(title="best trials", title_justify="left", header_style="bold")
-    table.add_column("trial")
+    table = Table(title="best trials", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
     columns = [objective.metric, "test/knn_top1", "test/linear_top1"]
