@@ -83,6 +83,8 @@ def worker_session(folder: Path, threads: int) -> Session:
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
     assert isinstance(device, torch.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where NCCL and torch.distributed's object broadcasts work
     return Session(
         folder=folder,
         rank=context.get_world_rank(),
