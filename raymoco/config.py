@@ -186,6 +186,11 @@ class TrackingConfig(Part):
     experiment: str | None = None
 
 
+# what does not decide the result of a run: a resume may change it, a name does not tell of it
+INDECISIVE = {"name", "output", "tracking", "scale", "checkpoint"}
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class RunConfig(Part):
     """One training: one source, one method, one seed. `raymoco schema run` prints its schema."""
 
@@ -194,7 +199,7 @@ class RunConfig(Part):
     method: MethodConfig = MethodConfig()
     optim: OptimConfig = OptimConfig()
     epochs: Count = 40
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -254,8 +259,8 @@ class RunConfig(Part):
         return validate(RunConfig, document)
 
     def digest(self) -> str:
-        """Eight hex digits of everything that decides the result, the name and places left out."""
-        decisive = self.model_dump(exclude={"name", "output", "tracking"})
+        """Eight hex digits of what decides the result: where and on what it runs is left out."""
+        decisive = self.model_dump(exclude=INDECISIVE)
         text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -274,6 +279,7 @@ FIXED_KEYS = (
     "tracking",
     "output",
     "name",
+    "seed",
     "data.source",
     "data.root",
     "data.limit",

@@ -21,10 +21,11 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+# the writer tries again by itself; MLflow's own retries would hold it for minutes a call
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 from mlflow.entities import Metric, Param, RunStatus, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import InputError  # noqa: E402
@@ -32,7 +33,7 @@ from raymoco.errors import InputError  # noqa: E402
 NOWHERE = "none"
 BATCH = 1000
 PARAM_LENGTH = 6000
-RETRY_S = (0.5, 1.0, 2.0, 4.0)
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
 
 # the parent's page opens as charts of training, not as a table of traces
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -66,6 +67,7 @@ class Tracker:
         self._runs: dict[str, _Run] = {}
         self._jobs: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue()
         self._client: MlflowClient | None = None
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
         if uri != NOWHERE:
             self._thread.start()
@@ -91,7 +93,7 @@ class Tracker:
                 client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
                 run.run_id = run_id
             else:
-                all_tags = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "raymoco"}
+                all_tags = {"mlflow.user": _user(), "mlflow.source.name": "raymoco"}
                 all_tags |= {name: str(value) for name, value in (tags or {}).items()}
                 if parent is not None:
                     all_tags["mlflow.parentRunId"] = self._id(parent)
@@ -148,6 +150,8 @@ class Tracker:
             return []
         self._jobs.put(None)
         self._thread.join(timeout_s)
+        self._closing.set()  # one last try for each, then it is named
+        self._thread.join(timeout_s)
         if self._thread.is_alive():
             waiting = self._jobs.qsize()
             return [
@@ -163,16 +167,17 @@ class Tracker:
     def _deliver(self) -> None:
         while (entry := self._jobs.get()) is not None:
             what, job = entry
-            for pause in (*RETRY_S, None):
+            pause = FIRST_RETRY_S
+            while True:
                 try:
                     job()
                     break
-                except (MlflowException, OSError, KeyError) as error:
-                    if pause is None:
-                        reason = str(error).split("\n")[0]
-                        self.undelivered.append(f"{what}: {reason}")
-                    else:
-                        time.sleep(pause)
+                except Exception as error:  # noqa: BLE001 - a dead writer would lose all that follows
+                    # the head of the queue stays until it is delivered: what comes after needs it
+                    if self._closing.wait(pause):
+                        self.undelivered.append(f"{what}: {str(error).splitlines()[0]}")
+                        break
+                    pause = min(2 * pause, LAST_RETRY_S)
 
     def _connected(self) -> MlflowClient:
         if self._client is None:
@@ -214,6 +219,13 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
     for tag, value in EXPERIMENT_TAGS.items():
         client.set_experiment_tag(made, tag, value)
     return made
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        return str(os.getuid())
 
 
 def tracking_uri(uri: str | None, output: Path) -> str:

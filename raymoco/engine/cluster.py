@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -82,7 +83,7 @@ def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
         check_layout(scale, groups)
         yield
         return
-    address = os.environ.get("RAY_ADDRESS")
+    address = os.environ.get("RAY_ADDRESS") or None
     joined = address is not None or inside_job()
     try:
         if joined:
@@ -102,8 +103,12 @@ def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
                 object_store_memory=_object_store_bytes(),
                 runtime_env={"env_vars": WORKER_ENV},
             )
-    except ConnectionError as error:
-        raise InputError(f"no Ray cluster answers at {address}: {error}") from None
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(
+            f"no Ray cluster answers at {address or 'this machine'} (RAY_ADDRESS is the head's "
+            f"HOST:PORT, not the dashboard's address): {reason}"
+        ) from None
     try:
         check_layout(scale, groups)
         yield
@@ -121,6 +126,11 @@ def check_layout(scale: ScaleConfig, groups: int) -> None:
     held = groups * scale.workers * scale.cpus_per_worker
     wanted = groups * scale.workers * scale.gpus_per_worker
     shape = f"{groups} x {scale.workers} workers"
+    if scale.workers > 1 and 0 < scale.gpus_per_worker < 1:
+        raise ConfigError(
+            f"{scale.workers} workers with {scale.gpus_per_worker:g} GPUs each would share a GPU, "
+            "which NCCL refuses: give the workers of one gang whole GPUs."
+        )
     if wanted > gpus:
         raise ConfigError(
             f"{shape} x {scale.gpus_per_worker:g} GPUs hold {wanted:g} GPUs, but the cluster has "
@@ -132,6 +142,25 @@ def check_layout(scale: ScaleConfig, groups: int) -> None:
             "CPUs, but Ray Data needs one that no gang holds. Lower budget.concurrent, workers or "
             "cpus_per_worker."
         )
+    nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
+    fits = sum(_workers_on(node, scale) for node in nodes)
+    if fits < groups * scale.workers:
+        raise ConfigError(
+            f"{shape} x {scale.cpus_per_worker:g} CPUs and {scale.gpus_per_worker:g} GPUs do not "
+            f"fit: the cluster's {len(nodes)} nodes have room for {fits} such workers."
+        )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
+
+
+def _workers_on(node: dict[str, float], scale: ScaleConfig) -> int:
+    room = node.get("CPU", 0.0) / scale.cpus_per_worker
+    if scale.gpus_per_worker:
+        room = min(room, node.get("GPU", 0.0) / scale.gpus_per_worker)
+    return int(room + 1e-9)
 
 
 def _object_store_bytes() -> int:

@@ -170,7 +170,10 @@ class _Run:
         row: Row = {
             f"train/{name}": value for name, value in zip(names, means.tolist(), strict=True)
         }
-        if not bool(torch.isfinite(means).all()):
+        # the weights too: the last step may have broken what no loss has seen yet. They are equal
+        # on all ranks, so all raise alike
+        finite = torch.stack([p.isfinite().all() for p in self.module.parameters()]).all()
+        if not (bool(torch.isfinite(means).all()) and bool(finite)):
             raise NotFiniteError(f"nan at epoch {epoch + 1}")
         seconds = time.perf_counter() - started
         spent = watch.totals()

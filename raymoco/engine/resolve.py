@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from raymoco.config import RunConfig
@@ -26,9 +28,10 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             f"optim.batch_size is {batch}, but there are only {train_images} training images."
         )
     _check_queue(config, train_images)
-    precision = config.precision
+    precision, listed = config.precision, config.data.labelled_list
     if precision == "auto":
-        # on GPUs the workers' device is not at hand here; every GPU since 2020 has fast bf16
+        # the workers' GPUs are not at hand here: Ampere (2020) and later multiply bf16 fast; for an
+        # older one say fp32
         fast = config.scale.gpus_per_worker > 0 or bf16_is_fast(torch.device("cpu"))
         precision = "bf16" if fast else "fp32"
     return config.with_values(
@@ -37,6 +40,8 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             "data.label_seed": (
                 config.seed if config.data.label_seed is None else config.data.label_seed
             ),
+            # workers have another working directory
+            "data.labelled_list": listed and str(Path(listed).expanduser().absolute()),
             "precision": precision,
             "name": config.run_name,
         }

@@ -13,7 +13,7 @@ from typing import Any
 from ray.util.queue import Queue
 
 from raymoco import tracking
-from raymoco.config import RunConfig
+from raymoco.config import INDECISIVE, RunConfig
 from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import ImageData, prepare_images
 from raymoco.engine.checkpoint import list_checkpoints, load_checkpoint
@@ -21,6 +21,7 @@ from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
 from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.yamlfile import flatten, write_atomically
@@ -71,8 +72,10 @@ def train(
         TrainingError: the run failed; its checkpoints stay.
     """
     output = resolve_output(config.output)
+    config = config.with_values({"output": str(output)})  # whoever reads it stands somewhere else
     folder = output / config.run_name
     _check_folder(folder, resume)
+    tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)
         start = _resume_point(folder, resolved) if resume else None
@@ -100,7 +103,7 @@ def _resume_point(folder: Path, config: RunConfig) -> Path | None:
     if not found:
         return None
     then, now = (
-        flatten(load.model_dump(exclude={"name", "output", "tracking", "scale", "checkpoint"}))
+        flatten(load.model_dump(exclude=INDECISIVE))
         for load in (load_checkpoint(found[-1]).run_config, config)
     )
     changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
@@ -224,11 +227,9 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     resume_from = loop_config["resume_from"]
     try:
         run_loop(config, loop_config["handle"], session, Path(resume_from) if resume_from else None)
-    except RaymocoError as error:
-        session.text(traceback.format_exc())
-        if session.rank == 0:
-            mailbox.put({"reason": str(error), "text": f"failed: {error}"})
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        mailbox.put({"reason": reason, "text": traceback.format_exc()})
-        raise
+        alike = session.workers == 1 or isinstance(error, ON_EVERY_RANK)
+        if session.rank == 0 or not alike:
+            mailbox.put({"reason": reason_of(error), "text": traceback.format_exc()})
+        if not (alike and isinstance(error, RaymocoError)):
+            raise  # the other ranks are somewhere else in the loop, and must not wait for this one

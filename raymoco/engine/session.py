@@ -16,6 +16,10 @@ import torch
 from torch import distributed
 
 from raymoco.engine.metrics_file import Row
+from raymoco.errors import ConfigError, NotFiniteError, RaymocoError
+
+# raised by all workers of a run at the same place, so they are still in step afterwards
+ON_EVERY_RANK = (NotFiniteError, ConfigError)
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: somebody asked the run to end early
@@ -65,3 +69,10 @@ class Session:
             distributed.all_reduce(values)
             values /= self.workers
         return values
+
+
+def reason_of(error: Exception) -> str:
+    """Why a run failed, in one line for people."""
+    if isinstance(error, RaymocoError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".split("\n")[0]

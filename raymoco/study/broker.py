@@ -127,11 +127,11 @@ class Broker:
             return ticket.rows.popleft()
         return ticket.state if ticket.ended else None
 
-    async def cancel(self, trial_id: str, state: str, reason: str) -> str:
+    async def cancel(self, trial_id: str, state: str, reason: str) -> tuple[str, list[Row]]:
         """End a trial as `state` unless it has ended already.
 
         Returns:
-            The state that it ended in.
+            The state that it ended in, and the reports that its client has not fetched.
         """
         ticket = self._tickets.get(trial_id)
         if ticket is None:  # its client never came so far as to submit it
@@ -139,10 +139,10 @@ class Broker:
             await self._event(
                 {"event": "ended", "trial_id": trial_id, "state": state, "reason": reason}
             )
-            return state
+            return state, []
         if not ticket.ended:
             await self._end(ticket, state, reason)
-        return ticket.state
+        return ticket.state, list(ticket.rows)
 
     # for the gangs
 

@@ -20,7 +20,7 @@ ALPHA = 0.05
 def scores_by_cell(ledger: Ledger, metric: str) -> dict[str, dict[int, float]]:
     """The last value of a metric by cell and seed, of the completed trials."""
     scores: dict[str, dict[int, float]] = {}
-    for trial in ledger.trials.values():
+    for trial in ledger.all():
         if trial.cell and trial.state == "completed" and metric in trial.final:
             scores.setdefault(trial.cell, {})[trial.seed] = trial.final[metric]
     return scores

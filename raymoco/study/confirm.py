@@ -48,7 +48,7 @@ def confirm_proposals(
 def read_confirmation(ledger: Ledger) -> Confirmation:
     """The confirmation as far as its trials were completed."""
     scores: dict[str, dict[int, float]] = {}
-    for trial in ledger.trials.values():
+    for trial in ledger.all():
         if trial.cell and trial.state == "completed" and METRIC in trial.final:
             scores.setdefault(trial.cell, {})[trial.seed] = trial.final[METRIC]
     baseline = scores.get(DEFAULT, {})

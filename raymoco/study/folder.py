@@ -11,6 +11,8 @@ from pathlib import Path
 from raymoco.errors import ConfigError
 from raymoco.study.journal import Ledger, load_ledger
 
+CLOSED = ".closed"  # the last thing that a sweep writes: all trials ended, all tables written
+RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
 FREE = ("budget", "gang", "seeds")  # what a resume may change
 
 
@@ -24,6 +26,8 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
         ConfigError: the folder exists and is not to be resumed, or was begun with another file;
             says what differs.
     """
+    if folder.name in RESERVED:
+        raise ConfigError(f"name is '{folder.name}', which is taken in an output folder.")
     if not folder.exists() or not any(folder.iterdir()):
         return Ledger()
     if not resume:
@@ -38,6 +42,12 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
             )
     return load_ledger(folder / "journal.jsonl")
+
+
+def journal_bytes(folder: Path) -> int:
+    """How much has been written down so far."""
+    journal = folder / "journal.jsonl"
+    return journal.stat().st_size if journal.exists() else 0
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,14 @@ from raymoco.config import RunConfig, ScaleConfig
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import Row
-from raymoco.engine.session import Session, Stopped
+from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
 from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
-from raymoco.errors import ConfigError, GangError, NotFiniteError, RaymocoError
+from raymoco.errors import GangError
 from raymoco.study.broker import CLOSE, Assignment, Broker
 from raymoco.yamlfile import write_atomically
 
 POLL_S = 2.0
 MARKER = ".raymoco-sweep"
-# raised by all workers of a gang at the same place, so they are still in step afterwards
-ON_EVERY_RANK = (NotFiniteError, ConfigError)
 
 
 def start_broker(slots: int) -> Any:
@@ -61,7 +60,7 @@ class Gangs:
                         "broker": broker,
                         "gang": f"gang-{number}",
                         "folder": str(folder),
-                        "threads": threads_per_worker(scale),
+                        "scale": scale.model_dump(),
                     },
                     scale,
                     name=f"gang-{number}",
@@ -87,9 +86,10 @@ class Gangs:
     def close(self, timeout_s: float) -> None:
         """Send all gangs home and wait for them; those that linger end with the driver."""
         ray.get(self._broker.close.remote())
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout_s)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def gang_loop(loop_config: dict[str, Any]) -> None:
@@ -101,7 +101,9 @@ def gang_loop(loop_config: dict[str, Any]) -> None:
             f"{folder} is not visible on node {socket.gethostname()}: on several nodes "
             "`output` must be storage that all of them see."
         )
-    session = worker_session(folder, loop_config["threads"])
+    # computed here: the driver's machine may have other cores than this one
+    threads = threads_per_worker(ScaleConfig(**loop_config["scale"]))
+    session = worker_session(folder, threads)
     boxed = ray.get(broker.hello.remote(gang, session.workers)) if session.rank == 0 else None
     handle = ray.get(session.broadcast(boxed)[0])
     while True:
@@ -138,9 +140,7 @@ def run_assignment(broker: Any, work: Assignment, handle: Any, session: Session)
         state = "stopped"  # whoever asked for it has written down the true state
     except Exception as error:
         here.text(traceback.format_exc())
-        state, reason = "failed", str(error)
-        if not isinstance(error, RaymocoError):
-            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        state, reason = "failed", reason_of(error)
         if session.workers > 1 and not isinstance(error, ON_EVERY_RANK):
             # the other ranks are somewhere else in the loop: only a new gang brings them together
             ray.get(broker.finish.remote(work.trial_id, work.attempt, state, reason))

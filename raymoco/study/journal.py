@@ -56,7 +56,7 @@ class Ledger:
         self.gangs: dict[str, str] = {}
 
     def apply(self, event: Event) -> None:
-        """Take one event into account; events of older attempts change nothing."""
+        """Take one event into account. The broker has filtered out what older attempts say."""
         kind = event["event"]
         if kind == "proposed":
             self.trials[event["trial_id"]] = TrialRecord(
@@ -72,6 +72,7 @@ class Ledger:
         if kind == "assigned":
             trial.state, trial.attempt = "running", event["attempt"]
             trial.began = trial.began or event["time"]
+            trial.ended, trial.reason = None, ""  # an interrupted one that goes on
         elif kind == "report":
             trial.rows[int(event["row"]["epoch"])] = event["row"]
             trial.checkpoint = event["checkpoint"] or trial.checkpoint
@@ -83,7 +84,11 @@ class Ledger:
 
     def in_state(self, *states: str) -> list[TrialRecord]:
         """The trials in one of these states, in the order of their proposal."""
-        return [trial for trial in self.trials.values() if trial.state in states]
+        return [trial for trial in self.all() if trial.state in states]
+
+    def all(self) -> list[TrialRecord]:
+        """All trials as they stand now; safe beside a thread that adds some."""
+        return list(self.trials.values())
 
 
 class Journal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
@@ -13,17 +13,19 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
+from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.engine.cluster import connect, resolve_output
 from raymoco.engine.run import prepare_run
+from raymoco.errors import ConfigError
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, confirm_proposals, read_confirmation
-from raymoco.study.folder import lease, open_folder
+from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import PARENT, Recorder
 from raymoco.study.searcher import ListProposals, OptunaProposals, Proposal
 from raymoco.study.spec import AblationSpec, SearchSpec
-from raymoco.study.stage import Stage
+from raymoco.study.stage import INTERRUPTED, Stage
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
 from raymoco.yamlfile import flatten, write_atomically
@@ -59,9 +61,13 @@ def sweep(
     spec = loaded.spec
     output = resolve_output(spec.output)
     folder = output / spec.name
+    # absolute from here on: whoever reads a trial's config stands somewhere else
+    loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
+    tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
     ledger = open_folder(folder, spec.to_yaml(), resume)
-    if not _plan(loaded, ledger):
+    if (folder / CLOSED).exists() and not _plan(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
+    seen = journal_bytes(folder)
     progress = SweepProgress(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs
     )
@@ -76,6 +82,9 @@ def sweep(
         )
         # nothing has been written so far: whatever was wrong can be mended and typed again
         with lease(folder):
+            if journal_bytes(folder) != seen:
+                raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
+            (folder / CLOSED).unlink(missing_ok=True)
             write_atomically(folder / "sweep.yaml", spec.to_yaml())
             launch = _Launch(loaded, resolved, output, folder, ledger, progress)
             launch.run(handle, slots)
@@ -112,28 +121,30 @@ class _Launch:
 
     def run(self, handle: ImageData, slots: int) -> None:
         self._start_parent()
+        stage = Stage(
+            self.sweep.base,
+            handle,
+            self.folder,
+            self.recorder,
+            self.progress,
+            self.spec.gang,
+            slots,
+        )
         state = "failed"
         try:
-            stage = Stage(
-                self.sweep.base,
-                handle,
-                self.folder,
-                self.recorder,
-                self.progress,
-                self.spec.gang,
-                slots,
-            )
             self._note_parent()
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)
             else:
-                proposals = _plan(self.sweep, self.ledger)
+                proposals = _plan(self.sweep, self.folder, self.ledger)
                 stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
-            stage.close()
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
+            # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
+            stage.close()
             self._close(state)
+        self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
         proposals = OptunaProposals(
@@ -145,7 +156,8 @@ class _Launch:
             self.sweep.base.seed,
             self.folder / "optuna.log",
             first=flatten(self.resolved.model_dump()),
-            again=interrupted_before(self.ledger, cells=False),
+            again=interrupted_before(self.folder, self.ledger, cells=False),
+            known=self.ledger.trials,
         )
         ended = sum(trial.ended is not None for trial in search_trials(self.ledger))
         scheduler = _fifo()
@@ -161,7 +173,7 @@ class _Launch:
             )
         left = spec.budget.trials - ended
         stage.play("search", proposals, left, scheduler, self._budget_check(spec))
-        waiting = _confirmations(self.sweep, spec, self.ledger)
+        waiting = _confirmations(self.sweep, spec, self.folder, self.ledger)
         stage.play("confirm", ListProposals(waiting), len(waiting), _fifo())
 
     def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
@@ -223,20 +235,41 @@ class _Launch:
         for line in self.tracker.close():
             self.progress.say(f"warning: not delivered to MLflow: {line}")
         self.journal.close()
+        if state == "completed" and self.recorder.error is None:
+            (self.folder / CLOSED).touch()
 
 
 def search_trials(ledger: Ledger) -> list[TrialRecord]:
     """The trials of a search itself, without those that confirm."""
-    return [trial for trial in ledger.trials.values() if not trial.cell]
+    return [trial for trial in ledger.all() if not trial.cell]
 
 
-def interrupted_before(ledger: Ledger, *, cells: bool) -> list[Proposal]:
-    """What an earlier driver left unfinished, to go on from its last checkpoint."""
-    return [
-        Proposal(t.trial_id, t.values, t.seed, t.cell, t.attempt + 1, t.checkpoint)
-        for t in ledger.in_state("waiting", "running")
-        if bool(t.cell) == cells
-    ]
+def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
+    """What an earlier driver left unfinished, to go on from its last checkpoint.
+
+    A trial of a search that Ctrl-C ended is over, Optuna has been told; a cell's goes on, or the
+    comparison would miss a pair.
+    """
+    begun = ledger.in_state("waiting", "running")
+    if cells:
+        begun += [t for t in ledger.in_state("stopped") if t.reason == INTERRUPTED]
+    proposals = []
+    for trial in begun:
+        if bool(trial.cell) == cells:
+            # the folder knows better than the journal: a kill may have come between the two
+            found = list_checkpoints(folder / "checkpoints" / trial.trial_id)
+            resume_from = str(found[-1]) if found else None
+            proposals.append(
+                Proposal(
+                    trial.trial_id,
+                    trial.values,
+                    trial.seed,
+                    trial.cell,
+                    trial.attempt + 1,
+                    resume_from,
+                )
+            )
+    return proposals
 
 
 def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
@@ -247,34 +280,35 @@ def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     return Comparisons(spec.cells, ledger, spec.metric, higher=spec.objective.mode == "max")
 
 
-def _plan(sweep: Sweep, ledger: Ledger) -> list[Proposal]:
+def _plan(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
     """The trials known beforehand that are not over; for a search one stands for the rest."""
     spec = sweep.spec
     if isinstance(spec, SearchSpec):
         ended = sum(trial.ended is not None for trial in search_trials(ledger))
         if ended < spec.budget.trials:
             return [Proposal("search", {}, sweep.base.seed)]
-        return _confirmations(sweep, spec, ledger)
+        return _confirmations(sweep, spec, folder, ledger)
     # seed by seed: whatever ends early leaves whole pairs
     wanted = [
         Proposal(f"{cell.slug}-s{seed}", cell.values, seed, cell.name)
         for seed in spec.seeds
         for cell in spec.cells
     ]
-    return _open(wanted, ledger)
+    return _open(wanted, folder, ledger)
 
 
-def _confirmations(sweep: Sweep, spec: SearchSpec, ledger: Ledger) -> list[Proposal]:
+def _confirmations(sweep: Sweep, spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
     best = ranked(search_trials(ledger), spec.objective)
     if spec.confirm is None or not best:
         return []
-    return _open(confirm_proposals(spec.confirm, best, flatten(sweep.base.model_dump())), ledger)
+    wanted = confirm_proposals(spec.confirm, best, flatten(sweep.base.model_dump()))
+    return _open(wanted, folder, ledger)
 
 
-def _open(wanted: list[Proposal], ledger: Ledger) -> list[Proposal]:
+def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal]:
     """Those that have not ended, the begun ones with their checkpoint."""
-    begun = {p.trial_id: p for p in interrupted_before(ledger, cells=True)}
-    over = {trial.trial_id for trial in ledger.trials.values() if trial.ended is not None}
+    begun = {p.trial_id: p for p in interrupted_before(folder, ledger, cells=True)}
+    over = {t.trial_id for t in ledger.all() if t.ended is not None} - begun.keys()
     return [begun.get(p.trial_id, p) for p in wanted if p.trial_id not in over]
 
 
@@ -294,7 +328,7 @@ def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) ->
     confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
     return SweepResult(
         folder,
-        list(ledger.trials.values()),
+        ledger.all(),
         ranked(search_trials(ledger), spec.objective),
         read_confirmation(ledger) if confirmed else None,
         compare(sweep, ledger),

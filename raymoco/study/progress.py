@@ -49,7 +49,7 @@ class SweepProgress:
         """A phase of so many trials begins."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._first = sum(t.epochs for t in self._ledger.trials.values())
+        self._first = self._epochs_done()
         self._task = self._bar.add_task(what, total=trials * self._epochs, news="gangs start")
         self.say(f"{what}: {trials} trials")
 
@@ -63,12 +63,8 @@ class SweepProgress:
         if self._task is None:
             return
         ledger = self._ledger
-        # what an early stop saves counts as done
-        epochs = sum(
-            self._epochs if trial.state in ENDED else trial.epochs
-            for trial in ledger.trials.values()
-        )
-        self._bar.update(self._task, completed=epochs - self._first, news=self._news())
+        done = self._epochs_done() - self._first
+        self._bar.update(self._task, completed=done, news=self._news())
         if event["event"] == "ended":
             trial = ledger.trials[event["trial_id"]]
             score = trial.final.get(self._objective.metric)
@@ -83,13 +79,18 @@ class SweepProgress:
         if not self._console.is_terminal and time.monotonic() - self._printed > QUIET_S:
             self.say(self._news())
 
+    def _epochs_done(self) -> int:
+        # what an early stop saves counts as done
+        trials = self._ledger.all()
+        return sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
+
     def _news(self) -> str:
         ledger = self._ledger
         running = ledger.in_state("running")
         parts = [f"{t.trial_id} {t.epochs}/{self._epochs}" for t in running[:4]]
         if len(running) > 4:
             parts.append(f"and {len(running) - 4} more")
-        best = ranked(ledger.trials.values(), self._objective)
+        best = ranked(ledger.all(), self._objective)
         if best:
             score = best[0].final[self._objective.metric]
             parts.append(f"best {score:.4f} ({best[0].trial_id})")

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from raymoco.errors import TrainingError
 from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
 from raymoco.study.space import short_name
 from raymoco.study.spec import Objective
@@ -45,7 +46,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         (folder / "logs").mkdir(exist_ok=True)
 
     def listen(self, broker: Any) -> None:
@@ -54,12 +55,15 @@ class Recorder:
         self._thread.start()
 
     def finish(self) -> None:
-        """Read what is left and end the thread."""
+        """Read what is left and end the thread; `check` says whether it could be written."""
         self._done.set()
         if self._thread is not None:
             self._thread.join()
+
+    def check(self) -> None:
+        """Raise if an event could not be written down: the sweep must not go on unrecorded."""
         if self.error is not None:
-            raise self.error
+            raise TrainingError(f"the sweep cannot be written down: {self.error}") from self.error
 
     def record(self, event: Event) -> None:
         """Take one event: journal, ledger, and what follows from it."""
@@ -75,12 +79,11 @@ class Recorder:
             trial = self.ledger.trials.get(event.get("trial_id", ""))
             if trial is not None:
                 getattr(self, f"_{event['event']}", lambda *_: None)(trial, event)
-        self._on_event(event)
+            self._on_event(event)
 
     def reopen(self, trial_id: str) -> None:
         """A trial of an earlier driver goes on in the MLflow run that it began."""
-        known = self.ledger.trials[trial_id].mlflow_run_id
-        self._tracker.start_run(trial_id, trial_id, run_id=known or None, parent=PARENT)
+        self._start_tracking(self.ledger.trials[trial_id])
 
     def _listen(self, broker: Any) -> None:
         seen = 0
@@ -93,10 +96,14 @@ class Recorder:
                 seen += len(events)
                 if last_round and not events:
                     return
-        except BaseException as error:  # noqa: BLE001 - raised again in finish()
+        except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
     def _proposed(self, trial: TrialRecord, event: Event) -> None:
+        self._start_tracking(trial)
+        self._tracker.log_text(trial.trial_id, "config.yaml", event["config"])
+
+    def _start_tracking(self, trial: TrialRecord) -> None:
         tags = {
             "raymoco.kind": "trial",
             "raymoco.trial_id": trial.trial_id,
@@ -110,10 +117,10 @@ class Recorder:
             trial.trial_id,
             f"{trial.cell} seed={trial.seed}" if trial.cell else name,
             params={**varied, "seed": trial.seed},
-            tags={**tags, **event.get("tags", {})},
+            tags=tags,
             parent=PARENT,
+            run_id=trial.mlflow_run_id or None,
         )
-        self._tracker.log_text(trial.trial_id, "config.yaml", event["config"])
 
     def _assigned(self, trial: TrialRecord, event: Event) -> None:
         self._tracker.set_tags(trial.trial_id, {"raymoco.attempt": event["attempt"]})
@@ -121,6 +128,7 @@ class Recorder:
         self._note_run_id(trial)
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
+        self._note_run_id(trial)
         row = event["row"]
         # the objective first: MLflow's comparison page opens on the metric that it was given first
         first = [name for name in row if name == self._objective.metric]
@@ -149,7 +157,7 @@ class Recorder:
                 )
 
     def _log_parent(self) -> None:
-        ended = [t for t in self.ledger.trials.values() if t.ended is not None]
+        ended = [t for t in self.ledger.all() if t.ended is not None]
         counts: dict[str, float | int] = {
             f"sweep/{state}": len(self.ledger.in_state(state))
             for state in ("completed", "pruned", "stopped", "failed")
@@ -162,9 +170,9 @@ class Recorder:
     def write_tables(self) -> None:
         """Rewrite trials.csv."""
         with self._lock:
-            for trial in self.ledger.trials.values():
+            for trial in self.ledger.all():
                 self._note_run_id(trial)
-            write_trials(self._folder / "trials.csv", self.ledger.trials.values(), self._axes)
+            write_trials(self._folder / "trials.csv", self.ledger.all(), self._axes)
 
     def _log(self, trial_id: str, line: str) -> None:
         with (self._folder / "logs" / f"{trial_id}.txt").open("a", encoding="utf-8") as stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 from raymoco.engine.metrics_file import Row
 from raymoco.errors import InputError
 from raymoco.study.broker import Assignment
+from raymoco.study.journal import TrialRecord
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective, Sampler
 from raymoco.study.trial import ASSIGNMENT
@@ -64,8 +65,9 @@ class OptunaProposals:
     """An Optuna study on disk (optuna.log), asked for `budget` trials in all.
 
     Each ask seeds its sampler from (seed, trial number), so a resumed sweep asks what an
-    undisturbed one would have asked at that point. `first` is tried before anything is sampled:
-    the run's own values, so that what is found is compared with where one stood.
+    undisturbed one would have asked at that point. `known` is what the journal says of an earlier
+    driver's trials. `first` is tried before anything is sampled: the run's own values, so that what
+    is found is compared with where one stood.
     """
 
     name: str
@@ -77,6 +79,7 @@ class OptunaProposals:
     log: Path
     first: dict[str, Any] | None = None
     again: list[Proposal] = field(default_factory=list)
+    known: Mapping[str, TrialRecord] | None = None
 
     def __post_init__(self) -> None:
         backend = JournalFileBackend(str(self.log))
@@ -87,11 +90,28 @@ class OptunaProposals:
             load_if_exists=True,
         )
         trials = self._study.get_trials(deepcopy=False)
-        self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
+        lost = self._settle(trials)
+        self._asked = sum(trial.state != TrialState.WAITING for trial in trials) - lost
         if not trials and self.first is not None:
             points = [axis.point(key, self.first[key]) for key, axis in self.axes.items()]
             if None not in points:
                 self._study.enqueue_trial({k: v for p in points for k, v in (p or {}).items()})
+
+    def _settle(self, trials: list[optuna.trial.FrozenTrial]) -> int:
+        """Tell the study what a killed driver could not; count the trials that nobody has seen."""
+        if self.known is None:
+            return 0
+        lost = 0
+        for trial in trials:
+            record = self.known.get(trial_name(trial.number))
+            if record is None and trial.state != TrialState.WAITING:
+                # killed between the ask and the journal: it takes no place in the budget
+                self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                lost += 1
+            elif record is not None and record.ended is not None:
+                proposal = Proposal(record.trial_id, record.values, record.seed)
+                self.tell(proposal, record.state, record.rows)
+        return lost
 
     def ask(self) -> Proposal | None:
         if self.again:
@@ -102,7 +122,7 @@ class OptunaProposals:
         trial = self._study.ask()
         self._asked += 1
         values = {key: axis.suggest(trial, key) for key, axis in self.axes.items()}
-        return Proposal(f"t{trial.number:03d}", values, self.seed)
+        return Proposal(trial_name(trial.number), values, self.seed)
 
     def tell(self, proposal: Proposal, state: str, rows: dict[int, Row]) -> None:
         number = int(proposal.trial_id[1:])
@@ -123,6 +143,11 @@ class OptunaProposals:
             self._study.tell(number, state=TrialState.PRUNED)
         else:
             self._study.tell(number, state=TrialState.FAIL)
+
+
+def trial_name(number: int) -> str:
+    """Our id of an Optuna trial."""
+    return f"t{number:03d}"
 
 
 def build_sampler(sampler: Sampler, number: int) -> optuna.samplers.BaseSampler:
@@ -203,7 +228,9 @@ class TuneSearcher(Searcher):
         if error:
             state = "failed"
         reason = "a scheduler stopped it" if state == "pruned" else "its Tune client was lost"
-        true_state = ray.get(self._broker.cancel.remote(proposal.trial_id, state, reason))
+        # the gang may be ahead of Tune: an end and a score that it has reported already stand
+        true_state, unread = ray.get(self._broker.cancel.remote(proposal.trial_id, state, reason))
+        rows |= {int(row["epoch"]): row for row in unread}
         self._proposals.tell(proposal, true_state, rows)
 
     def save(self, checkpoint_path: str) -> None:

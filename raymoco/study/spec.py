@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
-from raymoco.config import Count, Part, Positive, ScaleConfig, TrackingConfig
+from raymoco.config import Count, Part, Positive, ScaleConfig, Seed, TrackingConfig
 from raymoco.study.cells import Cell, Design, expand_cells
 from raymoco.study.space import Axis
 from raymoco.yamlfile import dump_yaml, nearest
@@ -21,6 +21,13 @@ METRICS = (
     "perf/images_per_second",
 )
 TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
+
+
+def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """A seed that is given twice would be one trial under two names."""
+    if len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds are {list(seeds)}, but each must be there once")
+    return seeds
 
 
 class Objective(Part):
@@ -74,7 +81,9 @@ class Confirm(Part):
     """After a search: the best and the default again, with seeds that chose nothing."""
 
     top: Count = 3
-    seeds: Annotated[tuple[int, ...], Field(min_length=2)] = (100, 101, 102)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (100, 101, 102)
+
+    _once = field_validator("seeds")(each_once)
 
 
 class SweepSpec(Part):
@@ -112,8 +121,10 @@ class AblationSpec(SweepSpec):
     factors: Annotated[dict[str, dict[str, dict[str, Any]]], Field(min_length=1)]
     design: Design = "full"
     baseline: dict[str, str] = Field(default_factory=dict)
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     metric: str = "eval/knn_top1"
+
+    _once = field_validator("seeds")(each_once)
 
     @model_validator(mode="after")
     def _fits_together(self) -> AblationSpec:
@@ -123,8 +134,6 @@ class AblationSpec(SweepSpec):
                 f"no trial reports '{self.metric}'{nearest(self.metric, known)} "
                 f"There are: {', '.join(known)}"
             )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds are {list(self.seeds)}, but each must be there once")
         for factor, levels in self.factors.items():
             if len(levels) < 2:
                 raise ValueError(f"factors.{factor} has one level, but a factor needs two")

@@ -24,13 +24,14 @@ from raymoco.study.searcher import Proposal, Proposals, TuneSearcher
 from raymoco.study.trial import TrialClient
 
 STOP_S = 10.0
+INTERRUPTED = "interrupted"
 
 
 class Stage:
     """Broker and gangs of one sweep, and the phases that are played on them.
 
     Args:
-        base: the resolved run that trials vary.
+        base: the run that trials vary, unresolved: each trial's `auto` values are its own.
         handle: the images.
         folder: the sweep's folder.
         recorder: hears every event; not yet listening.
@@ -73,7 +74,7 @@ class Stage:
             trials: how many there will be.
             enough: asked often; a reason to stop all that run, or None.
         Raises:
-            GangError: a gang was lost; its trials have failed with that reason.
+            GangError: a gang was lost; every trial that ran has failed with that reason.
         """
         if trials <= 0 or self.interrupted:
             return
@@ -109,14 +110,15 @@ class Stage:
             while thread.is_alive():
                 thread.join(0.2)
                 self._gangs.check()
+                self._recorder.check()
                 self._progress.tick()
                 reason = enough()
                 if reason is not None:
                     self._stop(reason)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into the latter
             self._progress.say("interrupted: ending the running trials")
             self.interrupted = True
-            self._stop("interrupted")
+            self._stop(INTERRUPTED)
             thread.join(STOP_S)
         except RaymocoError as error:
             self._stop(str(error), "failed")
@@ -132,7 +134,7 @@ class Stage:
         ray.get(self._broker.stop_all.remote(state, reason))
 
     def _assign(self, proposal: Proposal) -> Assignment:
-        values = {"seed": proposal.seed, **proposal.values, "name": proposal.trial_id}
+        values = {**proposal.values, "seed": proposal.seed, "name": proposal.trial_id}
         config = resolve(
             self._base.with_values(values),
             channels=self._handle.channels,

@@ -50,7 +50,9 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         for cell, found in result.confirmation.differences.items():
             said = "too few seeds finished for an interval" if found is None else str(found)
             console.print(f"{cell} against default, test/knn_top1, new seeds: {said}", markup=False)
-    console.print(f"\ncompare  raymoco ui {shlex.quote(str(result.folder))}", markup=False)
+    # by its full name: after `make demo` nobody has activated .venv
+    command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
+    console.print(f"\ncompare  {command}", markup=False)
     console.print(f"files    ls {shlex.quote(str(result.folder))}", markup=False)
 
 
@@ -81,6 +83,8 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         searched = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
         ids = searched or ids
     resolved = tracking.tracking_uri(uri, output.absolute())
+    if resolved == tracking.NOWHERE:
+        raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")
     if resolved.startswith("sqlite:///") and not Path(resolved.removeprefix("sqlite:///")).exists():
         raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
     root = f"http://127.0.0.1:{port}"
@@ -94,7 +98,9 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     if resolved.startswith("http"):
         return
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", resolved]
-    subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False)
+    done = subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False)
+    if done.returncode > 0:
+        raise DataError(f"the MLflow server on port {port} ended with status {done.returncode}.")
 
 
 def shards_table(report: ShardReport) -> Table:

@@ -129,8 +129,6 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
         for level, values in levels.items():
             where = document.origin(("factors", factor, level))
             for key in values:
-                if key == "seed":
-                    raise ConfigError(f"{where}: seed is not a factor: every cell runs all seeds.")
                 _check_value(key, {}, base, where)
     for cell in spec.cells:
         try:

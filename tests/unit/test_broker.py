@@ -65,7 +65,7 @@ def test_a_cancelled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_clie
         await broker.next_assignment("g", 1)
         waiting = asyncio.create_task(broker.next_row("a", 5))
         await asyncio.sleep(0)
-        state = await broker.cancel("a", "pruned", "why")
+        state, _ = await broker.cancel("a", "pruned", "why")
         woken = await waiting
         stop = await broker.report("a", 1, {"epoch": 1}, None)
         await broker.finish("a", 1, "completed", "")
@@ -74,6 +74,19 @@ def test_a_cancelled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_clie
     state, woken, stop, ended = played(scenario)
     assert (state, woken, stop) == ("pruned", "pruned", True)
     assert ended == {"a": ("pruned", "why")}
+
+
+def test_what_a_scheduler_stops_too_late_is_completed_with_every_report():
+    async def scenario():
+        broker = Broker(0)
+        await broker.submit(assignment("a"))
+        await broker.next_assignment("g", 1)
+        for epoch in (1, 2, 3):
+            await broker.report("a", 1, {"epoch": epoch}, None)
+        await broker.next_row("a", 1)
+        return await broker.cancel("a", "pruned", "a scheduler stopped it")
+
+    assert played(scenario) == ("completed", [{"epoch": 2}, {"epoch": 3}])
 
 
 def test_a_report_of_an_older_attempt_is_rejected():

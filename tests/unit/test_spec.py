@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
+from raymoco.study.journal import Ledger
 from raymoco.study.searcher import OptunaProposals
 from raymoco.study.space import Axis, short_name
 from raymoco.study.spec import Objective, Sampler
@@ -120,6 +121,27 @@ def test_the_first_trial_is_the_run_as_it_stands_where_the_axes_allow_it(tmp_pat
     (tmp_path / "off").mkdir()
     off = proposals(tmp_path / "off", first={"optim.lr": 7.0, "w": 0.0}).ask()
     assert 0.01 <= off.values["optim.lr"] <= 1
+
+
+def test_what_a_killed_driver_could_not_tell_is_told_and_what_nobody_saw_is_asked_again(tmp_path):
+    asked = proposals(tmp_path)
+    ended, running, lost = (asked.ask() for _ in range(3))
+    ledger = Ledger()
+    for proposal in (ended, running):
+        event = {"event": "proposed", "trial_id": proposal.trial_id, "values": proposal.values}
+        ledger.apply({**event, "seed": 0, "cell": ""})
+    row = {"epoch": 1, "eval/knn_top1": 0.5}
+    about = {"trial_id": ended.trial_id, "time": 0.0}
+    ledger.apply({"event": "report", "row": row, "checkpoint": None, **about})
+    ledger.apply({"event": "ended", "state": "completed", "reason": "", **about})
+    again = proposals(tmp_path, known=ledger.trials)
+    states = [trial.state.name for trial in again._study.trials]
+    assert states == ["COMPLETE", "RUNNING", "FAIL"]
+    new = []
+    while (proposal := again.ask()) is not None:
+        new.append(proposal.trial_id)
+    assert new == ["t003", "t004", "t005", "t006"]  # a budget of six, two of them known
+    assert lost.trial_id not in new
 
 
 def test_optuna_is_told_each_end_with_its_curve(tmp_path):
