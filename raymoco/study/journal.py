@@ -14,6 +14,7 @@ from raymoco.engine.metrics_file import Row
 from raymoco.errors import DataError
 
 Event = dict[str, Any]
+INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ended
 ENDED = ("completed", "pruned", "stopped", "failed")
 
 

@@ -13,19 +13,25 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
-from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.engine.cluster import connect, resolve_output
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
+from raymoco.study.agenda import (
+    interrupted_before,
+    open_confirmations,
+    open_trials,
+    search_trials,
+    trial_count,
+)
 from raymoco.study.comparisons import Comparisons
-from raymoco.study.confirm import Confirmation, confirm_proposals, read_confirmation
+from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import PARENT, Recorder
-from raymoco.study.searcher import ListProposals, OptunaProposals, Proposal
+from raymoco.study.searcher import ListProposals, OptunaProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
-from raymoco.study.stage import INTERRUPTED, Stage
+from raymoco.study.stage import Stage
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
 from raymoco.yamlfile import flatten, write_atomically
@@ -65,13 +71,13 @@ def sweep(
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
     ledger = open_folder(folder, spec.to_yaml(), resume)
-    if (folder / CLOSED).exists() and not _plan(loaded, folder, ledger):
+    if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
     seen = journal_bytes(folder)
     progress = SweepProgress(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs
     )
-    slots = min(spec.budget.concurrent, _count(loaded))
+    slots = min(spec.budget.concurrent, trial_count(loaded))
     with progress, connect(spec.gang, slots):
         resolved, handle = prepare_run(loaded.base, output, progress.say)
         refuse_impossible(
@@ -136,7 +142,7 @@ class _Launch:
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)
             else:
-                proposals = _plan(self.sweep, self.folder, self.ledger)
+                proposals = open_trials(self.sweep, self.folder, self.ledger)
                 stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
@@ -173,7 +179,7 @@ class _Launch:
             )
         left = spec.budget.trials - ended
         stage.play("search", proposals, left, scheduler, self._budget_check(spec))
-        waiting = _confirmations(self.sweep, spec, self.folder, self.ledger)
+        waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
         stage.play("confirm", ListProposals(waiting), len(waiting), _fifo())
 
     def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
@@ -198,7 +204,7 @@ class _Launch:
         self.tracker.start_run(
             PARENT,
             self.spec.name,
-            params={"varies": " ".join(self.sweep.axes), "trials": _count(self.sweep)},
+            params={"varies": " ".join(self.sweep.axes), "trials": trial_count(self.sweep)},
             tags={
                 "raymoco.kind": self.spec.kind,
                 "raymoco.sweep": self.spec.name,
@@ -239,84 +245,12 @@ class _Launch:
             (self.folder / CLOSED).touch()
 
 
-def search_trials(ledger: Ledger) -> list[TrialRecord]:
-    """The trials of a search itself, without those that confirm."""
-    return [trial for trial in ledger.all() if not trial.cell]
-
-
-def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
-    """What an earlier driver left unfinished, to go on from its last checkpoint.
-
-    A trial of a search that Ctrl-C ended is over, Optuna has been told; a cell's goes on, or the
-    comparison would miss a pair.
-    """
-    begun = ledger.in_state("waiting", "running")
-    if cells:
-        begun += [t for t in ledger.in_state("stopped") if t.reason == INTERRUPTED]
-    proposals = []
-    for trial in begun:
-        if bool(trial.cell) == cells:
-            # the folder knows better than the journal: a kill may have come between the two
-            found = list_checkpoints(folder / "checkpoints" / trial.trial_id)
-            resume_from = str(found[-1]) if found else None
-            proposals.append(
-                Proposal(
-                    trial.trial_id,
-                    trial.values,
-                    trial.seed,
-                    trial.cell,
-                    trial.attempt + 1,
-                    resume_from,
-                )
-            )
-    return proposals
-
-
 def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     """What an ablation's trials say so far; None for a search."""
     spec = sweep.spec
     if not isinstance(spec, AblationSpec):
         return None
     return Comparisons(spec.cells, ledger, spec.metric, higher=spec.objective.mode == "max")
-
-
-def _plan(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The trials known beforehand that are not over; for a search one stands for the rest."""
-    spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        ended = sum(trial.ended is not None for trial in search_trials(ledger))
-        if ended < spec.budget.trials:
-            return [Proposal("search", {}, sweep.base.seed)]
-        return _confirmations(sweep, spec, folder, ledger)
-    # seed by seed: whatever ends early leaves whole pairs
-    wanted = [
-        Proposal(f"{cell.slug}-s{seed}", cell.values, seed, cell.name)
-        for seed in spec.seeds
-        for cell in spec.cells
-    ]
-    return _open(wanted, folder, ledger)
-
-
-def _confirmations(sweep: Sweep, spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    best = ranked(search_trials(ledger), spec.objective)
-    if spec.confirm is None or not best:
-        return []
-    wanted = confirm_proposals(spec.confirm, best, flatten(sweep.base.model_dump()))
-    return _open(wanted, folder, ledger)
-
-
-def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Those that have not ended, the begun ones with their checkpoint."""
-    begun = {p.trial_id: p for p in interrupted_before(folder, ledger, cells=True)}
-    over = {t.trial_id for t in ledger.all() if t.ended is not None} - begun.keys()
-    return [begun.get(p.trial_id, p) for p in wanted if p.trial_id not in over]
-
-
-def _count(sweep: Sweep) -> int:
-    spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        return spec.budget.trials
-    return len(spec.cells) * len(spec.seeds)
 
 
 def _fifo() -> TrialScheduler:

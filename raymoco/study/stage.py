@@ -18,13 +18,13 @@ from raymoco.engine.resolve import resolve
 from raymoco.errors import RaymocoError
 from raymoco.study.broker import Assignment
 from raymoco.study.gangs import Gangs, start_broker
+from raymoco.study.journal import INTERRUPTED
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import Recorder
 from raymoco.study.searcher import Proposal, Proposals, TuneSearcher
 from raymoco.study.trial import TrialClient
 
 STOP_S = 10.0
-INTERRUPTED = "interrupted"
 
 
 class Stage:

@@ -1,0 +1,90 @@
+"""What a sweep still has to run, pure: from its file and its journal to proposals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raymoco.engine.checkpoint import list_checkpoints
+from raymoco.study.confirm import confirm_proposals
+from raymoco.study.journal import INTERRUPTED, Ledger, TrialRecord
+from raymoco.study.searcher import Proposal
+from raymoco.study.spec import SearchSpec
+from raymoco.study.sweepfile import Sweep
+from raymoco.study.tables import ranked
+from raymoco.yamlfile import flatten
+
+
+def search_trials(ledger: Ledger) -> list[TrialRecord]:
+    """The trials of a search itself, without those that confirm."""
+    return [trial for trial in ledger.all() if not trial.cell]
+
+
+def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
+    """What an earlier driver left unfinished, to go on from its last checkpoint.
+
+    A trial of a search that Ctrl-C ended is over, Optuna has been told; a cell's goes on, or the
+    comparison would miss a pair.
+    """
+    begun = ledger.in_state("waiting", "running")
+    if cells:
+        begun += [t for t in ledger.in_state("stopped") if t.reason == INTERRUPTED]
+    proposals = []
+    for trial in begun:
+        if bool(trial.cell) == cells:
+            # the folder knows better than the journal: a kill may have come between the two
+            found = list_checkpoints(folder / "checkpoints" / trial.trial_id)
+            resume_from = str(found[-1]) if found else None
+            proposals.append(
+                Proposal(
+                    trial.trial_id,
+                    trial.values,
+                    trial.seed,
+                    trial.cell,
+                    trial.attempt + 1,
+                    resume_from,
+                )
+            )
+    return proposals
+
+
+def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
+    """The trials known beforehand that are not over; for a search one stands for the rest."""
+    spec = sweep.spec
+    if isinstance(spec, SearchSpec):
+        ended = sum(trial.ended is not None for trial in search_trials(ledger))
+        if ended < spec.budget.trials:
+            return [Proposal("search", {}, sweep.base.seed)]
+        return open_confirmations(sweep, spec, folder, ledger)
+    # seed by seed: whatever ends early leaves whole pairs
+    wanted = [
+        Proposal(f"{cell.slug}-s{seed}", cell.values, seed, cell.name)
+        for seed in spec.seeds
+        for cell in spec.cells
+    ]
+    return _open(wanted, folder, ledger)
+
+
+def open_confirmations(
+    sweep: Sweep, spec: SearchSpec, folder: Path, ledger: Ledger
+) -> list[Proposal]:
+    """The confirming trials of the best so far that have not ended."""
+    best = ranked(search_trials(ledger), spec.objective)
+    if spec.confirm is None or not best:
+        return []
+    wanted = confirm_proposals(spec.confirm, best, flatten(sweep.base.model_dump()))
+    return _open(wanted, folder, ledger)
+
+
+def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal]:
+    """Those that have not ended, the begun ones with their checkpoint."""
+    begun = {p.trial_id: p for p in interrupted_before(folder, ledger, cells=True)}
+    over = {t.trial_id for t in ledger.all() if t.ended is not None} - begun.keys()
+    return [begun.get(p.trial_id, p) for p in wanted if p.trial_id not in over]
+
+
+def trial_count(sweep: Sweep) -> int:
+    """How many trials the file asks for, confirmations left out."""
+    spec = sweep.spec
+    if isinstance(spec, SearchSpec):
+        return spec.budget.trials
+    return len(spec.cells) * len(spec.seeds)
