@@ -83,8 +83,9 @@ def sweep(
 
         out.print(plan_sweep(loaded))
         return
-    from raymoco.study.launch import sweep as run
-    from raymoco.study.summary import print_summary
+    with out.status("loading"):  # torch and Ray take seconds
+        from raymoco.study.launch import sweep as run
+        from raymoco.study.summary import print_summary
 
     result = run(loaded, resume=resume, console=out)
     print_summary(out, loaded, result)

@@ -37,9 +37,15 @@ class SweepProgress:
             disable=not console.is_terminal,
         )
         self._task: Any = None
+        self._first = 0
 
     def __enter__(self) -> SweepProgress:
         self._bar.start()
+        self._task = self._bar.add_task(
+            "prepare", total=None, news="Ray starts, images are decoded"
+        )
+        if not self._console.is_terminal:
+            self.say("prepare: Ray starts, images are decoded")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,8 +53,7 @@ class SweepProgress:
 
     def begin(self, what: str, trials: int) -> None:
         """A phase of so many trials begins."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
+        self._bar.remove_task(self._task)
         self._first = self._epochs_done()
         self._task = self._bar.add_task(what, total=trials * self._epochs, news="gangs start")
         self.say(f"{what}: {trials} trials")
@@ -60,8 +65,6 @@ class SweepProgress:
 
     def take(self, event: Event) -> None:
         """Show what an event changed."""
-        if self._task is None:
-            return
         ledger = self._ledger
         done = self._epochs_done() - self._first
         self._bar.update(self._task, completed=done, news=self._news())
