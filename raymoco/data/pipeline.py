@@ -166,7 +166,8 @@ def _our_errors() -> Iterator[None]:
         yield
     except RayTaskError as error:
         if isinstance(error.cause, DataError):
-            raise DataError(str(error.cause)) from None
+            # ours is one line; Ray Data appends how to retry, which mends no damaged file
+            raise DataError(str(error.cause).split("\n")[0]) from None
         raise
 
 

@@ -20,6 +20,7 @@ from raymoco.engine.checkpoint import list_checkpoints, load_checkpoint
 from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
+from raymoco.engine.provenance import provenance
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
@@ -135,7 +136,7 @@ class _Receiver:
 
     def run(self, handle: ImageData) -> None:
         """Train to the end; raises TrainingError with the worker's reason."""
-        self._start_tracking()
+        self._start_tracking(provenance(handle, self.config.scale))
         # max_concurrency: the driver waits in get() while the worker puts
         mailbox = Queue(actor_options={"num_cpus": 0})
         loop_config = {
@@ -196,13 +197,13 @@ class _Receiver:
             f"{row['perf/images_per_second']:.0f} images/s"
         )
 
-    def _start_tracking(self) -> None:
+    def _start_tracking(self, tags: dict[str, str]) -> None:
         known = self._run_id_file.read_text().strip() if self._run_id_file.exists() else None
         self.tracker.start_run(
             "",
             self.config.run_name,
             params=flatten(self.config.model_dump(include={"data", "model", "method", "optim"})),
-            tags={"raymoco.kind": "run", "raymoco.seed": self.config.seed},
+            tags={**tags, "raymoco.kind": "run", "raymoco.seed": self.config.seed},
             run_id=known or None,
         )
         self.tracker.log_text("", "config.yaml", self.config.to_yaml())

@@ -14,6 +14,7 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.cluster import connect, resolve_output
+from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import (
@@ -92,8 +93,8 @@ def sweep(
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
             (folder / CLOSED).unlink(missing_ok=True)
             write_atomically(folder / "sweep.yaml", spec.to_yaml())
-            launch = _Launch(loaded, resolved, output, folder, ledger, progress)
-            launch.run(handle, slots)
+            launch = _Launch(loaded, resolved, output, folder, ledger, progress, handle)
+            launch.run(slots)
     return _result(loaded, folder, ledger, interrupted=launch.interrupted)
 
 
@@ -108,10 +109,13 @@ class _Launch:
         folder: Path,
         ledger: Ledger,
         progress: SweepProgress,
+        handle: ImageData,
     ) -> None:
+        self.handle = handle
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
         self.interrupted = False
+        self.tags = provenance(handle, self.spec.gang)
         self.journal = Journal(folder / "journal.jsonl")
         at = self.spec.tracking
         self.tracker = tracking.open_tracker(at.uri, at.experiment, output)
@@ -122,14 +126,15 @@ class _Launch:
             self.tracker,
             self.spec.objective,
             sweep.axes,
+            self.tags,
             progress.take,
         )
 
-    def run(self, handle: ImageData, slots: int) -> None:
+    def run(self, slots: int) -> None:
         self._start_parent()
         stage = Stage(
             self.sweep.base,
-            handle,
+            self.handle,
             self.folder,
             self.recorder,
             self.progress,
@@ -206,6 +211,7 @@ class _Launch:
             self.spec.name,
             params={"varies": " ".join(self.sweep.axes), "trials": trial_count(self.sweep)},
             tags={
+                **self.tags,
                 "raymoco.kind": self.spec.kind,
                 "raymoco.sweep": self.spec.name,
                 "raymoco.state": "running",

@@ -7,7 +7,7 @@ MLflow, the progress line).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,13 @@ class Recorder:
         tracker: Tracker,
         objective: Objective,
         axes: Iterable[str],
+        tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
         self.ledger = ledger
         self._folder, self._journal, self._tracker = folder, journal, tracker
         self._objective, self._axes, self._on_event = objective, list(axes), on_event
+        self._tags = tags
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -105,6 +107,7 @@ class Recorder:
 
     def _start_tracking(self, trial: TrialRecord) -> None:
         tags = {
+            **self._tags,
             "raymoco.kind": "trial",
             "raymoco.trial_id": trial.trial_id,
             "raymoco.cell": trial.cell,

@@ -119,6 +119,8 @@ def test_mlflow_holds_one_parent_and_every_child_with_its_epochs_and_none_runs_o
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
         assert run.data.tags["raymoco.state"] == trial.state
         assert trial.mlflow_run_id == run.info.run_id
+        about = {"raymoco.data_digest", "raymoco.versions", "raymoco.device", "raymoco.attempt"}
+        assert about <= set(run.data.tags)
         if trial.rows:
             history = client.get_metric_history(run.info.run_id, "eval/knn_top1")
             assert [point.step for point in history] == sorted(trial.rows)

@@ -1,0 +1,48 @@
+"""What a result came from, as tags: data, code, versions, device."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from raymoco.config import ScaleConfig
+from raymoco.data.stream import ImageData
+
+PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
+
+
+def provenance(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
+    """Tags for an MLflow run; the commit is left out where there is none to be known."""
+    tags = {
+        "raymoco.data_digest": handle.manifest.fingerprint,
+        "raymoco.versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "raymoco.device": "cuda" if scale.gpus_per_worker else "cpu",
+    }
+    commit = _commit()
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # raymoco in a job's working directory is not installed
+        from raymoco import __version__
+
+        return __version__ if package == "raymoco" else "unknown"
+
+
+def _commit() -> str:
+    """The commit of the code that runs, if it lies in a git checkout."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no git on this machine
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""
