@@ -221,6 +221,14 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
     return made
 
 
+def missing_sentence(missing: list[str], file: str) -> str:
+    """One line for what `Tracker.close` returned; `file` is where every point stands anyway."""
+    return (
+        f"warning: {len(missing)} entries were not delivered to MLflow; every point is in {file}. "
+        f"The first was {missing[0][:200]}"
+    )
+
+
 def _user() -> str:
     try:
         return getpass.getuser()

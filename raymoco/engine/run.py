@@ -87,8 +87,8 @@ def train(
             receiver.run(handle)
         finally:
             missing = tracker.close()
-            for line in missing:
-                say(f"warning: not delivered to MLflow: {line}")
+            if missing:
+                say(tracking.missing_sentence(missing, "metrics.csv"))
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 

@@ -244,8 +244,9 @@ class _Launch:
             self.tracker.log_text(PARENT, name, (self.folder / name).read_text(encoding="utf-8"))
         self.tracker.set_tags(PARENT, {"raymoco.state": state})
         self.tracker.end_run(PARENT, state)
-        for line in self.tracker.close():
-            self.progress.say(f"warning: not delivered to MLflow: {line}")
+        missing = self.tracker.close()
+        if missing:
+            self.progress.say(tracking.missing_sentence(missing, "journal.jsonl"))
         self.journal.close()
         if state == "completed" and self.recorder.error is None:
             (self.folder / CLOSED).touch()
