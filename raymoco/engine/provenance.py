@@ -27,9 +27,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:  # raymoco in a job's working directory is not installed
-        from raymoco import __version__
-
-        return __version__ if package == "raymoco" else "unknown"
+        return "not installed"
 
 
 def _commit() -> str:
