@@ -23,7 +23,7 @@ from raymoco.engine.metrics_file import MetricsFile, Row
 from raymoco.engine.provenance import provenance
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
-from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
+from raymoco.engine.trainer import FitThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.yamlfile import flatten, write_atomically
 
@@ -149,7 +149,7 @@ class _Receiver:
         trainer = build_trainer(
             train_loop_per_worker, loop_config, self.config.scale, name="train", folder=self.folder
         )
-        thread = TrainerThread(trainer, name="train")
+        thread = FitThread(trainer.fit, name="train")
         thread.start()
         state = "stopped"
         try:
@@ -162,7 +162,7 @@ class _Receiver:
             self.tracker.set_tags("", {"raymoco.state": state})
             self.tracker.end_run("", state)
 
-    def _listen(self, thread: TrainerThread, mailbox: Queue) -> TrainingError | None:
+    def _listen(self, thread: FitThread, mailbox: Queue) -> TrainingError | None:
         failure: TrainingError | None = None
         with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
             while True:

@@ -60,20 +60,20 @@ def build_trainer(
     )
 
 
-class TrainerThread(threading.Thread):
-    """`fit()` in a thread, so that the driver stays free to listen and to be interrupted.
+class FitThread(threading.Thread):
+    """`fit()` of a trainer or a tuner in a thread: Ctrl-C and the clock stay the driver's.
 
     `error` is what fit() raised, once the thread has ended.
     """
 
-    def __init__(self, trainer: TorchTrainer, name: str) -> None:
+    def __init__(self, fit: Callable[[], object], name: str) -> None:
         super().__init__(name=name, daemon=True)
-        self._trainer = trainer
+        self._fit = fit
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            self._trainer.fit()
+            self._fit()
         except BaseException as error:  # noqa: BLE001 - handed to whoever joins the thread
             self.error = error
 

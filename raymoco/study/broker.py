@@ -99,10 +99,6 @@ class Broker:
         self._closing = True
         await self._notify()
 
-    async def gang_lost(self, gang: str, reason: str) -> None:
-        """A gang's trainer has ended when it should not have."""
-        await self._event({"event": "gang_lost", "gang": gang, "reason": reason})
-
     # for the clients
 
     async def submit(self, assignment: Assignment) -> None:

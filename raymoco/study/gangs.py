@@ -21,7 +21,7 @@ from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import Row
 from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
-from raymoco.engine.trainer import TrainerThread, build_trainer, root_cause, worker_session
+from raymoco.engine.trainer import FitThread, build_trainer, root_cause, worker_session
 from raymoco.errors import GangError
 from raymoco.study.broker import CLOSE, Assignment, Broker
 from raymoco.yamlfile import write_atomically
@@ -53,7 +53,7 @@ class Gangs:
         self._broker = broker
         write_atomically(folder / MARKER, folder.name)
         self._threads = [
-            TrainerThread(
+            FitThread(
                 build_trainer(
                     gang_loop,
                     {
@@ -65,7 +65,7 @@ class Gangs:
                     scale,
                     name=f"gang-{number}",
                     folder=folder,
-                ),
+                ).fit,
                 name=f"gang-{number}",
             )
             for number in range(count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from raymoco.config import RunConfig, ScaleConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.resolve import resolve
+from raymoco.engine.trainer import FitThread
 from raymoco.errors import RaymocoError
 from raymoco.study.broker import Assignment
 from raymoco.study.gangs import Gangs, start_broker
@@ -98,13 +98,13 @@ class Stage:
                 verbose=0,
             ),
         )
-        self._wait(_TunerThread(tuner), enough)
+        self._wait(FitThread(tuner.fit, name="tuner"), enough)
 
     def close(self) -> None:
         """Send the gangs home and take down the last events."""
         self._gangs.close(timeout_s=STOP_S)
 
-    def _wait(self, thread: _TunerThread, enough: Callable[[], str | None]) -> None:
+    def _wait(self, thread: FitThread, enough: Callable[[], str | None]) -> None:
         thread.start()
         try:
             while thread.is_alive():
@@ -169,18 +169,3 @@ def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:
         "cell": proposal.cell,
         "config": config.to_yaml() if config else "",
     }
-
-
-class _TunerThread(threading.Thread):
-    """`Tuner.fit()` in a thread, so that Ctrl-C and the clock are the driver's."""
-
-    def __init__(self, tuner: tune.Tuner) -> None:
-        super().__init__(name="tuner", daemon=True)
-        self._tuner = tuner
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._tuner.fit()
-        except BaseException as error:  # noqa: BLE001 - raised again by the waiting driver
-            self.error = error

@@ -53,11 +53,11 @@ def test_a_journal_cut_anywhere_keeps_every_whole_line_and_goes_on(tmp_path_fact
     kept = whole[:cut].count(b"\n")
     assert len(read_journal(path)) == kept
     journal = Journal(path)
-    journal.append({"event": "gang_lost", "gang": "gang-0"})
+    journal.append({"event": "gang_up", "gang": "gang-0"})
     journal.close()
     events = read_journal(path)
     assert len(events) == kept + 1
-    assert events[-1]["event"] == "gang_lost"
+    assert events[-1]["event"] == "gang_up"
 
 
 def test_a_changed_line_in_the_middle_is_named(tmp_path):
