@@ -18,7 +18,7 @@ Cell = str | float | int | None
 
 @dataclass
 class Table:
-    """One table of a bench: named columns, rows of texts and numbers, and what must be said of it."""
+    """One table of a bench: named columns, rows of texts and numbers, and notes."""
 
     title: str
     columns: list[str]
