@@ -8,8 +8,8 @@ import torch
 
 from raymoco.config import RunConfig
 from raymoco.data.views import resolve_recipe
-from raymoco.engine.step import bf16_is_fast
 from raymoco.errors import ConfigError
+from raymoco.ssl.gradient import bf16_is_fast
 
 
 def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig:

@@ -27,13 +27,6 @@ def build_optimizer(
     )
 
 
-def bf16_is_fast(device: torch.device) -> bool:
-    """Whether the device multiplies in bf16 faster than in fp32: what `precision: auto` asks."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 class Step:
     """Forward, backward and update of one batch.
 

@@ -16,6 +16,16 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
+# T from which products in bf16 keep the gradient's direction: a cosine >= 0.999 to that of float64
+HALF_FROM = 0.05
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies in bf16 faster than in fp32: what `precision: auto` asks."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
 
 def widen(tensor: Tensor) -> Tensor:
     """The tensor in fp32, or as it is where it is float64."""
@@ -35,13 +45,43 @@ def loss_of_query(formula: Callable[[Tensor], Tensor], query: Tensor) -> Tensor:
     query = widen(query)
     with _no_autocast(query.device.type):
         # a FakeTensor has no data, only a device, which autograd would look for on this machine
-        traced = isinstance(query, FakeTensor)
-        if traced or not (torch.is_grad_enabled() and query.requires_grad):
+        if isinstance(query, FakeTensor) or not _wants_gradient(query):
             return formula(query)
         leaf = query.detach().requires_grad_()
         loss = formula(leaf)
         (gradient,) = torch.autograd.grad(loss, leaf)
     return cast(Tensor, _KnownGradient.apply(query, loss.detach(), gradient))
+
+
+def loss_with_gradient(
+    stream: Callable[[Tensor, bool], tuple[Tensor, Tensor]],
+    query: Tensor,
+    temperature: float = 1.0,
+) -> Tensor:
+    """The same for a loss that computes its gradient itself.
+
+    Args:
+        stream: from the widened query, and whether its products may be in bf16, to the scalar and
+            its gradient (B, D).
+        query: (B, D), any floating dtype.
+        temperature: that of the loss; a low one forbids bf16, under autocast too.
+    Returns:
+        As `loss_of_query`.
+    """
+    query = widen(query)
+    kind = query.device.type
+    half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
+    half = half and temperature >= HALF_FROM and query.dtype == torch.float32
+    half = half and bf16_is_fast(query.device)
+    with _no_autocast(kind):
+        loss, gradient = stream(query.detach(), half)
+    if not _wants_gradient(query):
+        return loss
+    return cast(Tensor, _KnownGradient.apply(query, loss, gradient))
+
+
+def _wants_gradient(query: Tensor) -> bool:
+    return torch.is_grad_enabled() and query.requires_grad
 
 
 def _no_autocast(device_type: str) -> AbstractContextManager[Any]:

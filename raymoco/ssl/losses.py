@@ -4,8 +4,7 @@ q_i is the query of image i, k_i its own key, the queue holds K older keys. P_i 
 image i has a visible label, every queue key with that label; N_i = the rest of the queue. Keys and
 queue get no gradient. Nothing here reads a tensor's value on the host.
 
-A faster path belongs between a public function's checks and its formula: each formula is a
-function of the widened query alone.
+Over a queue that is large enough for it to pay, `raymoco.ssl.streamed` computes the same.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from raymoco.ssl.arguments import (
     require_queue,
     require_temperature,
 )
-from raymoco.ssl.gradient import loss_of_query
+from raymoco.ssl.gradient import loss_of_query, loss_with_gradient
+from raymoco.ssl.streamed import Kind, pays, stream_contrast
 
 
 def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2) -> Tensor:
@@ -41,6 +41,8 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2
     Source: He et al. 2020, arXiv:1911.05722, eq. 1. Deviation: none.
     """
     _check(query, key, queue, temperature)
+    if pays(query, queue):
+        return _streamed("info_nce", query, key, queue, None, None, temperature)
 
     def formula(query_BD: Tensor) -> Tensor:
         own_B, queue_BK = _logits(query_BD, key, queue, temperature)
@@ -80,6 +82,9 @@ def unified_contrastive(
     """
     _check(query, key, queue, temperature, labels, queue_labels)
     require_choice("positives", positives, ("sum", "mean"))
+    if pays(query, queue):
+        kind: Kind = "unicon_sum" if positives == "sum" else "unicon_mean"
+        return _streamed(kind, query, key, queue, labels, queue_labels, temperature)
 
     def formula(query_BD: Tensor) -> Tensor:
         own_B, queue_BK = _logits(query_BD, key, queue, temperature)
@@ -124,6 +129,9 @@ def sup_con(
     """
     _check(query, key, queue, temperature, labels, queue_labels)
     require_choice("form", form, ("out", "in"))
+    if pays(query, queue):
+        kind: Kind = "sup_con_out" if form == "out" else "sup_con_in"
+        return _streamed(kind, query, key, queue, labels, queue_labels, temperature)
 
     def formula(query_BD: Tensor) -> Tensor:
         own_B, queue_BK = _logits(query_BD, key, queue, temperature)
@@ -137,6 +145,24 @@ def sup_con(
         return (partition_B - positives_B + count_B.log()).mean()
 
     return loss_of_query(formula, query)
+
+
+def _streamed(
+    kind: Kind,
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    labels: Tensor | None,
+    queue_labels: Tensor | None,
+    temperature: float,
+) -> Tensor:
+    return loss_with_gradient(
+        lambda query_BD, half: stream_contrast(
+            kind, query_BD, key, queue, labels, queue_labels, temperature, half
+        ),
+        query,
+        temperature,
+    )
 
 
 def _logits(

@@ -23,7 +23,8 @@ from raymoco.ssl.arguments import (
     require_queue,
     require_temperature,
 )
-from raymoco.ssl.gradient import loss_of_query
+from raymoco.ssl.gradient import loss_of_query, loss_with_gradient
+from raymoco.ssl.streamed import pays, stream_divergence
 
 CONSISTENCY_FORMS = ("batch_transpose", "batch_pairs", "queue_kl", "batch_kl")
 UNIFORMITY_FORMS = ("kl", "entropy")
@@ -80,6 +81,10 @@ def cross_consistency(
         require_queue(query, queue)
     elif form == "queue_kl":
         raise ConfigError("queue is None, but the form 'queue_kl' compares with the queue.")
+    if form == "queue_kl" and queue is not None and pays(query, queue):
+        return loss_with_gradient(
+            lambda query_BD, _: stream_divergence(query_BD, key, queue, temperature), query
+        )
 
     def formula(query_BD: Tensor) -> Tensor:
         key_BD = key.detach().to(query_BD.dtype)

@@ -6,6 +6,7 @@ import pytest
 import ssl_reference as slow
 import torch
 import torch.nn.functional as F
+from ssl_paths import way as way  # a fixture
 
 from raymoco.errors import ConfigError
 from raymoco.ssl import cross_consistency, negative_uniformity
@@ -35,6 +36,7 @@ def value_and_gradient(function, query, *rest):
     return value.detach(), gradient
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("temperature", [0.005, 0.1, 1.0])
 @pytest.mark.parametrize("form", CONSISTENCY)
 def test_cross_consistency_has_the_value_and_gradient_of_its_formula(form, temperature):
