@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from raymoco.errors import ConfigError
 from raymoco.ssl.arguments import require_choice, require_temperature
@@ -127,17 +128,21 @@ class MoCo(nn.Module):
         """
         if self.training:
             # before the keys are made: a key is made by the encoder as it is after this step's move
-            self.encoders.move_key(self.key_momentum)
+            with record_function("momentum update"):
+                self.encoders.move_key(self.key_momentum)
         views = [(view_a, view_b), (view_b, view_a)][: 2 if self.symmetric else 1]
-        queries = [self.encoder(query_view) for query_view, _ in views]
-        keys = [self._make_keys(key_view, turn) for turn, (_, key_view) in enumerate(views)]
-        global_labels = all_gather(labels)
-        global_keys = [all_gather(key_BD) for key_BD in keys]
+        with record_function("queries"):
+            queries = [self.encoder(query_view) for query_view, _ in views]
+        with record_function("keys"):
+            keys = [self._make_keys(key_view, turn) for turn, (_, key_view) in enumerate(views)]
+            global_labels = all_gather(labels)
+            global_keys = [all_gather(key_BD) for key_BD in keys]
 
-        turns = [
-            self._terms(query_BD, key_BD, labels, global_key, global_labels)
-            for query_BD, key_BD, global_key in zip(queries, keys, global_keys, strict=True)
-        ]
+        with record_function("losses"):
+            turns = [
+                self._terms(query_BD, key_BD, labels, global_key, global_labels)
+                for query_BD, key_BD, global_key in zip(queries, keys, global_keys, strict=True)
+            ]
         terms = {name: torch.stack([turn[name] for turn in turns]).mean() for name in turns[0]}
         loss = terms["contrast"]
         if self.consistency is not None:
@@ -147,7 +152,8 @@ class MoCo(nn.Module):
 
         if self.training:
             # the losses hold their gradients already: the queue may be overwritten before backward
-            self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
+            with record_function("enqueue"):
+                self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
             self.step += 1
         return {"loss": loss} | {name: term.detach() for name, term in terms.items()}
 
