@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from raymoco import tracking
@@ -28,13 +29,17 @@ from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
+from raymoco.study.pareto import pareto_front
 from raymoco.study.progress import SweepProgress
+from raymoco.study.proposals import OptunaProposals
 from raymoco.study.recorder import PARENT, Recorder
-from raymoco.study.searcher import ListProposals, OptunaProposals
+from raymoco.study.schedulers import build_scheduler, fifo
+from raymoco.study.searcher import ListProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
+from raymoco.study.warmstart import load_warm_start
 from raymoco.yamlfile import flatten, write_atomically
 
 
@@ -71,6 +76,9 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
+    warm: list[FrozenTrial] = []
+    if isinstance(spec, SearchSpec) and spec.warm_start:
+        warm = load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
@@ -93,7 +101,7 @@ def sweep(
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
             (folder / CLOSED).unlink(missing_ok=True)
             write_atomically(folder / "sweep.yaml", spec.to_yaml())
-            launch = _Launch(loaded, resolved, output, folder, ledger, progress, handle)
+            launch = _Launch(loaded, resolved, output, folder, ledger, progress, handle, warm)
             launch.run(slots)
     return _result(loaded, folder, ledger, interrupted=launch.interrupted)
 
@@ -110,7 +118,10 @@ class _Launch:
         ledger: Ledger,
         progress: SweepProgress,
         handle: ImageData,
+        warm: list[FrozenTrial],
     ) -> None:
+        self.warm = warm
+        self.proposals: OptunaProposals | None = None
         self.handle = handle
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
@@ -124,7 +135,7 @@ class _Launch:
             ledger,
             self.journal,
             self.tracker,
-            self.spec.objective,
+            sweep.objectives,
             sweep.axes,
             self.tags,
             progress.take,
@@ -148,7 +159,7 @@ class _Launch:
                 self._search(stage, self.spec)
             else:
                 proposals = open_trials(self.sweep, self.folder, self.ledger)
-                stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
+                stage.play("ablation", ListProposals(proposals), len(proposals), fifo())
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -158,34 +169,29 @@ class _Launch:
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
-        proposals = OptunaProposals(
+        space = self.sweep.space
+        points: list[dict[str, Any]] = [flatten(self.resolved.model_dump()), *spec.enqueue]
+        if spec.sampler.name == "grid":
+            points += space.grid()
+        self.proposals = OptunaProposals(
             spec.name,
-            spec.search,
-            spec.objective,
+            space,
+            spec.objectives,
             spec.sampler,
             spec.budget.trials,
             self.sweep.base.seed,
             self.folder / "optuna.log",
-            first=flatten(self.resolved.model_dump()),
+            first=points,
             again=interrupted_before(self.folder, self.ledger, cells=False),
             known=self.ledger.trials,
+            warm=self.warm,
         )
         ended = sum(trial.ended is not None for trial in search_trials(self.ledger))
-        scheduler = _fifo()
-        if spec.scheduler.name == "asha":
-            scheduler = AsyncHyperBandScheduler(
-                time_attr="epoch",
-                metric=spec.objective.metric,
-                mode=spec.objective.mode,
-                max_t=self.sweep.base.epochs,
-                grace_period=spec.scheduler.grace_epochs,
-                reduction_factor=spec.scheduler.reduction_factor,
-                stop_last_trials=False,
-            )
+        scheduler = build_scheduler(spec.scheduler, spec.objective, self.sweep.base.epochs)
         left = spec.budget.trials - ended
-        stage.play("search", proposals, left, scheduler, self._budget_check(spec))
+        stage.play("search", self.proposals, left, scheduler, self._budget_check(spec))
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), _fifo())
+        stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
 
     def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
         hours, target = spec.budget.hours, spec.budget.target
@@ -228,9 +234,12 @@ class _Launch:
 
     def _close(self, state: str) -> None:
         self.recorder.finish()
+        if self.proposals is not None:
+            # what Tune did not come to carry back, a Ctrl-C in between: nothing stays RUNNING
+            self.proposals.settle()
         self.recorder.write_tables()
         left = {"sweep.yaml", "trials.csv"}
-        best = ranked(search_trials(self.ledger), self.spec.objective)
+        best = best_first(self.sweep, self.ledger)
         if best:
             config = self.resolved.with_values({**best[0].values, "name": None})
             write_atomically(self.folder / "best.yaml", config.to_yaml())
@@ -252,6 +261,14 @@ class _Launch:
             (self.folder / CLOSED).touch()
 
 
+def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
+    """The completed trials by the objective; with several, their Pareto front by the first."""
+    trials = search_trials(ledger)
+    if len(sweep.objectives) > 1:
+        return pareto_front(trials, sweep.objectives)
+    return ranked(trials, sweep.spec.objective)
+
+
 def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     """What an ablation's trials say so far; None for a search."""
     spec = sweep.spec
@@ -260,17 +277,13 @@ def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     return Comparisons(spec.cells, ledger, spec.metric, higher=spec.objective.mode == "max")
 
 
-def _fifo() -> TrialScheduler:
-    return FIFOScheduler()  # type: ignore[no-untyped-call]
-
-
 def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
     spec = sweep.spec
     confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
     return SweepResult(
         folder,
         ledger.all(),
-        ranked(search_trials(ledger), spec.objective),
+        best_first(sweep, ledger),
         read_confirmation(ledger) if confirmed else None,
         compare(sweep, ledger),
         interrupted,

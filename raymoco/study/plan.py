@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 from rich.console import Group
@@ -16,9 +17,11 @@ from raymoco.engine.cluster import resolve_output, threads_per_worker
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
+from raymoco.study.samplers import independent_axes
 from raymoco.study.space import format_value
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep, refuse_impossible
+from raymoco.study.warmstart import load_warm_start
 from raymoco.yamlfile import flatten
 
 STEPS = 3
@@ -45,7 +48,7 @@ def plan_sweep(sweep: Sweep) -> Group:
         confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
         trials = budget.trials + confirm
         said = f"{budget.trials} of {epochs} epochs, and {confirm} to confirm"
-        chosen = f"sampler {spec.sampler.name}, scheduler {spec.scheduler.name}"
+        chosen = _chosen_by(sweep, spec, resolve_output(spec.output))
         shorter = "; early stops make it shorter" if spec.scheduler.name != "none" else ""
         what = _axes_table(spec, config)
     else:
@@ -76,6 +79,22 @@ def plan_sweep(sweep: Sweep) -> Group:
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
     warning = queue_warning(config, images)
     return Group(what, facts, *([f"warning: {warning}"] if warning else []))
+
+
+def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in spec.sampler.options.items())
+    said = [f"sampler {spec.sampler.name}" + (f" ({options})" if options else "")]
+    alone = independent_axes(spec.sampler, sweep.space)
+    if alone:
+        said.append(f"at random: {', '.join(alone)}")
+    if spec.warm_start:
+        warm = load_warm_start(spec.warm_start, output, sweep.space, spec.objectives)
+        said.append(f"{len(warm)} trials of {spec.warm_start} to learn from")
+    if spec.enqueue:
+        said.append(f"{len(spec.enqueue)} points first")
+    said.append(f"scheduler {spec.scheduler.name}")
+    goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
+    return f"{'; '.join(said)}; for {goals}"
 
 
 def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:

@@ -7,7 +7,7 @@ MLflow, the progress line).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ class Recorder:
         ledger: Ledger,
         journal: Journal,
         tracker: Tracker,
-        objective: Objective,
+        objectives: Sequence[Objective],
         axes: Iterable[str],
         tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
         self.ledger = ledger
         self._folder, self._journal, self._tracker = folder, journal, tracker
-        self._objective, self._axes, self._on_event = objective, list(axes), on_event
+        self._objectives, self._objective = objectives, objectives[0]
+        self._axes, self._on_event = list(axes), on_event
         self._tags = tags
         self._lock = threading.RLock()
         self._done = threading.Event()
@@ -175,7 +176,9 @@ class Recorder:
         with self._lock:
             for trial in self.ledger.all():
                 self._note_run_id(trial)
-            write_trials(self._folder / "trials.csv", self.ledger.all(), self._axes)
+            write_trials(
+                self._folder / "trials.csv", self.ledger.all(), self._axes, self._objectives
+            )
 
     def _log(self, trial_id: str, line: str) -> None:
         with (self._folder / "logs" / f"{trial_id}.txt").open("a", encoding="utf-8") as stream:

@@ -7,10 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal import Ledger
-from raymoco.study.searcher import OptunaProposals
 from raymoco.study.space import Axis, short_name
-from raymoco.study.spec import Objective, Sampler
 from raymoco.study.sweepfile import load_sweep
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
@@ -89,81 +86,6 @@ def test_an_or_axis_is_its_value_or_lies_in_its_range(low, factor, number):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number))
     value = axis.suggest(study.ask(), "w")
     assert value == 0 or low <= value <= low * factor
-
-
-def proposals(tmp_path, **more):
-    axes = {
-        "optim.lr": Axis.model_validate({"loguniform": [0.01, 1]}),
-        "w": Axis.model_validate({"loguniform": [0.1, 1], "or": 0}),
-    }
-    sampler = Sampler(name="random", seed=3)
-    return OptunaProposals("s", axes, Objective(), sampler, 6, 0, tmp_path / "optuna.log", **more)
-
-
-def test_a_reopened_study_goes_on_where_an_undisturbed_one_would_be(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    whole = proposals(tmp_path / "a")
-    expected = []
-    while (proposal := whole.ask()) is not None:
-        expected.append((proposal.trial_id, proposal.values))
-    seen = []
-    for _ in range(3):  # a new process after every second trial
-        part = proposals(tmp_path / "b")
-        seen += [(p.trial_id, p.values) for p in (part.ask(), part.ask()) if p]
-    assert proposals(tmp_path / "b").ask() is None
-    assert seen == expected
-
-
-def test_the_first_trial_is_the_run_as_it_stands_where_the_axes_allow_it(tmp_path):
-    first = proposals(tmp_path, first={"optim.lr": 0.06, "w": 0.0}).ask()
-    assert first.values == {"optim.lr": 0.06, "w": 0}
-    (tmp_path / "off").mkdir()
-    off = proposals(tmp_path / "off", first={"optim.lr": 7.0, "w": 0.0}).ask()
-    assert 0.01 <= off.values["optim.lr"] <= 1
-
-
-def test_what_a_killed_driver_could_not_tell_is_told_and_what_nobody_saw_is_asked_again(tmp_path):
-    asked = proposals(tmp_path)
-    ended, running, lost = (asked.ask() for _ in range(3))
-    ledger = Ledger()
-    for proposal in (ended, running):
-        event = {"event": "proposed", "trial_id": proposal.trial_id, "values": proposal.values}
-        ledger.apply({**event, "seed": 0, "cell": ""})
-    row = {"epoch": 1, "eval/knn_top1": 0.5}
-    about = {"trial_id": ended.trial_id, "time": 0.0}
-    ledger.apply({"event": "report", "row": row, "checkpoint": None, **about})
-    ledger.apply({"event": "ended", "state": "completed", "reason": "", **about})
-    again = proposals(tmp_path, known=ledger.trials)
-    states = [trial.state.name for trial in again._study.trials]
-    assert states == ["COMPLETE", "RUNNING", "FAIL"]
-    new = []
-    while (proposal := again.ask()) is not None:
-        new.append(proposal.trial_id)
-    assert new == ["t003", "t004", "t005", "t006"]  # a budget of six, two of them known
-    assert lost.trial_id not in new
-
-
-def test_optuna_is_told_each_end_with_its_curve(tmp_path):
-    asked = proposals(tmp_path)
-    curve = {1: {"epoch": 1, "eval/knn_top1": 0.5}, 2: {"epoch": 2, "eval/knn_top1": 0.6}}
-    ends = [
-        ("completed", curve, optuna.trial.TrialState.COMPLETE),
-        ("pruned", curve, optuna.trial.TrialState.PRUNED),
-        ("failed", {}, optuna.trial.TrialState.FAIL),
-        ("stopped", curve, optuna.trial.TrialState.FAIL),
-        (
-            "completed",
-            {1: {"epoch": 1, "eval/knn_top1": float("nan")}},
-            optuna.trial.TrialState.FAIL,
-        ),
-    ]
-    for state, rows, _ in ends:
-        asked.tell(asked.ask(), state, rows)
-    trials = asked._study.trials
-    assert [trial.state for trial in trials] == [expected for _, _, expected in ends]
-    assert trials[0].value == 0.6
-    assert trials[1].intermediate_values == {1: 0.5, 2: 0.6}
 
 
 def test_a_name_says_what_varies():
