@@ -30,6 +30,7 @@ from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
+from raymoco.study.population import Population
 from raymoco.study.progress import SweepProgress
 from raymoco.study.proposals import OptunaProposals
 from raymoco.study.recorder import PARENT, Recorder
@@ -169,6 +170,30 @@ class _Launch:
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
+        if spec.scheduler.name == "pbt":
+            population = self._population(spec)
+            stage.evolve(population, self._budget_check(spec))
+        else:
+            self._sample(stage, spec)
+        waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
+        stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
+
+    def _population(self, spec: SearchSpec) -> Population:
+        return Population(
+            spec.search,
+            flatten(self.resolved.model_dump()),
+            spec.objective,
+            spec.scheduler,
+            spec.budget.trials,
+            spec.sampler.seed,
+            self.sweep.base.epochs,
+            self.sweep.base.seed,
+            self.folder,
+            self.ledger,
+            self.recorder.record,
+        )
+
+    def _sample(self, stage: Stage, spec: SearchSpec) -> None:
         space = self.sweep.space
         points: list[dict[str, Any]] = [flatten(self.resolved.model_dump()), *spec.enqueue]
         if spec.sampler.name == "grid":
@@ -186,12 +211,11 @@ class _Launch:
             known=self.ledger.trials,
             warm=self.warm,
         )
-        ended = sum(trial.ended is not None for trial in search_trials(self.ledger))
-        scheduler = build_scheduler(spec.scheduler, spec.objective, self.sweep.base.epochs)
-        left = spec.budget.trials - ended
+        ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
+        epochs = self.sweep.base.epochs
+        scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
+        left = spec.budget.trials - len(ended)
         stage.play("search", self.proposals, left, scheduler, self._budget_check(spec))
-        waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
 
     def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
         hours, target = spec.budget.hours, spec.budget.target
@@ -245,6 +269,10 @@ class _Launch:
             write_atomically(self.folder / "best.yaml", config.to_yaml())
             self.tracker.set_tags(PARENT, {"raymoco.best_trial": best[0].trial_id})
             left.add("best.yaml")
+        for trial in search_trials(self.ledger):
+            if "changes" in trial.values:
+                config = self.resolved.with_values({**trial.values, "name": None})
+                write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
         comparisons = compare(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)

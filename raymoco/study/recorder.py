@@ -115,7 +115,9 @@ class Recorder:
             "raymoco.seed": trial.seed,
             "raymoco.state": "running",
         }
-        varied = dict(trial.values) | ({"cell": trial.cell} if trial.cell else {})
+        # what changes on the way is no parameter but a metric
+        fixed = {key: value for key, value in trial.values.items() if key != "changes"}
+        varied = fixed | ({"cell": trial.cell} if trial.cell else {})
         name = short_name(trial.values) or "default"
         self._tracker.start_run(
             trial.trial_id,
@@ -140,6 +142,9 @@ class Recorder:
         self._tracker.log_row(trial.trial_id, metrics, int(row["epoch"]))
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")
+
+    def _changed(self, trial: TrialRecord, event: Event) -> None:
+        self._log(trial.trial_id, f"goes on from {event['donor']} after epoch {event['epoch']}")
 
     def _ended(self, trial: TrialRecord, event: Event) -> None:
         self._note_run_id(trial)

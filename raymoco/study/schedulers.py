@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -11,7 +14,15 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from raymoco.study.journal import TrialRecord
 from raymoco.study.spec import Objective, Scheduler
+
+
+@dataclass(eq=False)
+class _Past:
+    """What a scheduler asks of a Tune trial that ended in an earlier driver."""
+
+    trial_id: str
 
 
 def fifo() -> TrialScheduler:
@@ -19,12 +30,26 @@ def fifo() -> TrialScheduler:
     return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
-def build_scheduler(scheduler: Scheduler, objective: Objective, epochs: int) -> TrialScheduler:
+def build_scheduler(
+    scheduler: Scheduler, objective: Objective, epochs: int, ended: Iterable[TrialRecord] = ()
+) -> TrialScheduler:
     """The scheduler that a sweep file names.
 
     Args:
         epochs: of a whole run.
+        ended: trials of an earlier driver: what they reached counts as if it had just come in.
     """
+    built = _build(scheduler, objective, epochs)
+    for trial in ended:
+        past: Any = _Past(trial.trial_id)
+        controller: Any = None  # neither of the two asks it for anything
+        built.on_trial_add(controller, past)
+        for _, row in sorted(trial.rows.items()):
+            built.on_trial_result(controller, past, dict(row))
+    return built
+
+
+def _build(scheduler: Scheduler, objective: Objective, epochs: int) -> TrialScheduler:
     if scheduler.name == "asha":
         return AsyncHyperBandScheduler(
             time_attr="epoch",

@@ -25,6 +25,7 @@ class Proposal:
     cell: str = ""
     attempt: int = 1
     resume_from: str | None = None
+    until: int | None = None
 
 
 class Proposals(Protocol):

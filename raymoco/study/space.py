@@ -208,6 +208,7 @@ def short_name(values: dict[str, Any]) -> str:
     return " ".join(
         f"{SHORT.get(key, key.rpartition('.')[2])}={format_value(value)}"
         for key, value in values.items()
+        if not isinstance(value, dict)  # what a population changes on the way
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from raymoco.config import Count, Part, Positive, ScaleConfig, Seed, TrackingConfig
+from raymoco.config import Count, Fraction, Part, Positive, ScaleConfig, Seed, TrackingConfig
 from raymoco.study.cells import Cell, Design, expand_cells
 from raymoco.study.samplers import LEARNING, Sampler
 from raymoco.study.space import Axis
@@ -64,12 +64,18 @@ class Scheduler(Part):
     """Who stops early; epochs are the run's own.
 
     `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
+    pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes
+    on from checkpoints and values of the best; a value is moved, or with probability `resample`
+    drawn anew.
     """
 
-    name: Literal["asha", "median", "none"] = "none"
+    name: Literal["asha", "median", "pbt", "none"] = "none"
     grace_epochs: Count = 5
     reduction_factor: Annotated[float, Field(gt=1)] = 3
     min_trials: Count = 3
+    every_epochs: Count = 5
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    resample: Fraction = 0.25
 
 
 class Budget(Part):

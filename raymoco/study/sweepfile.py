@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.config import RunConfig, axis_keys, build_run_config
+from raymoco.config import CHANGEABLE, RunConfig, axis_keys, build_run_config
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
 from raymoco.study.samplers import check_sampler
@@ -155,6 +155,8 @@ def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: P
             f"{path}: scheduler.grace_epochs is {spec.scheduler.grace_epochs}, but must be below "
             f"run.epochs, {base.epochs}: nothing would ever be stopped."
         )
+    if spec.scheduler.name == "pbt":
+        return _with_random_population(spec, base, document, path)
     if spec.sampler.name == "grid":
         return _with_grid_budget(spec, space, document, path)
     if len(spec.enqueue) > spec.budget.trials:
@@ -163,6 +165,46 @@ def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: P
             f"{spec.budget.trials}."
         )
     return spec
+
+
+def _with_random_population(
+    spec: SearchSpec, base: RunConfig, document: Document, path: Path
+) -> SearchSpec:
+    at = document.origin(("scheduler",)) or path
+    for key, axis in spec.search.items():
+        where = document.origin(("search", key)) or path
+        if key not in CHANGEABLE:
+            raise ConfigError(
+                f"{where}: scheduler pbt cannot change {key} in the middle of a run. It can "
+                f"change {', '.join(CHANGEABLE)}."
+            )
+        if axis.conditions:
+            raise ConfigError(f"{where}: scheduler pbt knows no `when`.")
+    every = spec.scheduler.every_epochs
+    if every >= base.epochs:
+        raise ConfigError(
+            f"{at}: scheduler.every_epochs is {every}, but must be below run.epochs, "
+            f"{base.epochs}: nobody would ever go on from another."
+        )
+    for key, step in (("eval", base.eval.every), ("checkpoint", base.checkpoint.every)):
+        if every % step:
+            raise ConfigError(
+                f"{at}: scheduler.every_epochs is {every}, but must be a multiple of "
+                f"run.{key}.every, {step}."
+            )
+    if spec.budget.trials < 2:
+        raise ConfigError(f"{at}: budget.trials is 1, but a population needs two.")
+    if spec.enqueue or spec.warm_start:
+        what = "enqueue" if spec.enqueue else "warm_start"
+        raise ConfigError(f"{at}: scheduler pbt draws its own population: leave out {what}.")
+    said = (document.values.get("sampler") or {}).get("name", "random")
+    if said != "random":
+        raise ConfigError(
+            f"{document.origin(('sampler',)) or path}: sampler is {said}, but scheduler pbt draws "
+            "its own population: leave the sampler out, or say random."
+        )
+    sampler = spec.sampler.model_copy(update={"name": "random"})
+    return spec.model_copy(update={"sampler": sampler})
 
 
 def _with_grid_budget(

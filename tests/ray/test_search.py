@@ -1,7 +1,4 @@
-"""Real searches: several objectives, and one that is interrupted, runs out of hours, has its target.
-
-Optuna's file is read after each.
-"""
+"""Real searches to their various ends, and what Optuna's file says of them."""
 
 import csv
 import os

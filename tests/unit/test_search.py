@@ -7,14 +7,16 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from ray.tune.experiment import Trial
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal import Ledger
+from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.proposals import OptunaProposals
 from raymoco.study.samplers import Sampler
+from raymoco.study.schedulers import build_scheduler
 from raymoco.study.searchspace import SearchSpace
 from raymoco.study.space import Axis
-from raymoco.study.spec import Objective
+from raymoco.study.spec import Objective, Scheduler
 from raymoco.study.warmstart import load_warm_start
 
 AXES = {
@@ -284,3 +286,25 @@ def test_a_narrower_range_takes_what_lies_in_it_and_another_objective_is_refused
         load_warm_start("old", tmp_path, narrow, [Objective(metric="train/loss", mode="min")])
     with pytest.raises(ConfigError, match="holds no search"):
         load_warm_start("older", tmp_path, narrow, [Objective()])
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        Scheduler(name="asha", grace_epochs=2, reduction_factor=2),
+        Scheduler(name="median", grace_epochs=2, min_trials=3),
+    ],
+    ids=lambda scheduler: scheduler.name,
+)
+def test_a_scheduler_of_a_resumed_sweep_knows_what_the_ended_trials_reached(scheduler):
+    def decide(ended):
+        built = build_scheduler(scheduler, Objective(), 8, ended)
+        trial = Trial("stub", stub=True)
+        built.on_trial_add(None, trial)
+        rows = [{"epoch": epoch, "eval/knn_top1": 0.1} for epoch in (1, 2)]
+        return [built.on_trial_result(None, trial, row) for row in rows]
+
+    rows = {epoch: {"epoch": epoch, "eval/knn_top1": 0.5} for epoch in (1, 2)}
+    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=rows) for n in range(4)]
+    assert decide([]) == ["CONTINUE", "CONTINUE"]
+    assert decide(ended) == ["CONTINUE", "STOP"]
