@@ -19,7 +19,7 @@ from raymoco.study.spec import Objective, Scheduler
 
 
 @dataclass(eq=False)
-class _Past:
+class Past:
     """What a scheduler asks of a Tune trial that ended in an earlier driver."""
 
     trial_id: str
@@ -41,7 +41,7 @@ def build_scheduler(
     """
     built = _build(scheduler, objective, epochs)
     for trial in ended:
-        past: Any = _Past(trial.trial_id)
+        past: Any = Past(trial.trial_id)
         controller: Any = None  # neither of the two asks it for anything
         built.on_trial_add(controller, past)
         for _, row in sorted(trial.rows.items()):

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
+from raymoco.study.journal import TrialRecord
+from raymoco.study.pareto import pareto_front
 from raymoco.study.space import Axis, short_name
+from raymoco.study.spec import Objective
 from raymoco.study.sweepfile import load_sweep
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
@@ -33,6 +36,15 @@ def sweep_file(tmp_path, axes, more=""):
         ("optim.lr: {choice: [fast]}", "optim.lr is 'fast'"),
         ("method.queue_size: {uniform: [1.5, 64]}", "method.queue_size is 1.5"),
         ("method.key_momentum: {uniform: [0.9, 1.1]}", "method.key_momentum is 1.1"),
+        ("optim.lr: {loguniform: [0.1, 1], step: 0.1}", "a log-uniform axis has none"),
+        ("optim.lr: {uniform: [0.1, 1], step: 0.2}", "from 0.1 to 1 in whole steps"),
+        ("method.queue_size: {int: [8, 16], step: 0.5}", "must be a whole number"),
+        ("optim.lr: {choice: [1], step: 1}", "a choice names its values"),
+        ("optim.lr: {choice: [1, 2], when: {method.los: unicon}}", "mean 'method.loss'"),
+        ("optim.lr: {choice: [1, 2], when: {optim.lr: 1}}", "optim.lr needs optim.lr"),
+        ("optim.lr: {choice: [1, 2], when: {method.loss: info_nce}}", "it takes unicon"),
+        ("optim.lr: {choice: [1, 2], when: {epochs: {above: 2}}}", "a list, or {not: ...}"),
+        ("optim.lr: {choice: [fast, 1], when: {epochs: 9}}", "optim.lr is 'fast'"),
     ],
 )
 def test_an_axis_that_no_run_has_is_refused_with_its_line(tmp_path, axis, words):
@@ -52,6 +64,25 @@ def test_an_axis_that_no_run_has_is_refused_with_its_line(tmp_path, axis, words)
         ("budget: {trails: 3}\n", "did you mean 'budget.trials'"),
         ("confirm: {top: 1, seeds: [1]}\n", "confirm.seeds"),
         ("kind: search\n", "found duplicate key"),
+        ("sampler: {name: tep}\n", "must be 'tpe', 'random'"),
+        ("sampler: {options: {n_ei_candidate: 9}}\n", "did you mean 'n_ei_candidates'"),
+        ("sampler: {options: {popsize: 9}}\n", "it belongs to cmaes"),
+        ("sampler: {options: {n_startup_trials: 9}}\n", "set startup_trials instead"),
+        ("sampler: {options: {group: true, multivariate: false}}\n", "must not be false"),
+        ("sampler: {name: qmc, options: {scramble: maybe}}\n", "options.scramble is 'maybe'"),
+        ("sampler: {name: cmaes}\n", "moves numbers only, at least two"),
+        ("sampler: {name: grid}\nbudget: {trials: 1}\n", "the grid has 2 points"),
+        ("sampler: {name: grid}\nenqueue: [{optim.lr: 0.1}]\n", "there is none to enqueue"),
+        ("enqueue: [{optim.l: 0.1}]\n", "s.yaml:6: 'optim.l' is no axis here; did you mean"),
+        ("enqueue: [{optim.lr: 0.3}]\n", "optim.lr is 0.3, but its axis is one of 0.1, 0.2"),
+        ("enqueue: [{}]\n", "enqueue.0"),
+        ("sampler: {name: random}\nwarm_start: other\n", "learns from no trial: use tpe"),
+        ("objective: []\n", "objective is an empty list"),
+        ("objective: [{metric: eval/knn_top1}, {}]\n", "each metric must be there once"),
+        ("objective: [{metric: train/loss}, {}]\nbudget: {target: 1}\n", "needs one objective"),
+        ("objective: [{metric: train/loss}, {}]\nscheduler: {name: median}\n", "must be none"),
+        ("objective: [{metric: train/loss}, {}]\nsampler: {name: cmaes}\n", "knows one objective"),
+        ("scheduler: {name: median, grace_epochs: 9}\n", "nothing would ever be stopped"),
     ],
 )
 def test_a_sweep_file_that_cannot_be_meant_is_refused(tmp_path, more, words):
@@ -104,3 +135,69 @@ def test_the_schema_accepts_the_demo_and_refuses_a_typo():
     jsonschema.validate(values, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**values, "budgte": {}}, schema)
+
+
+def test_an_axis_with_a_condition_is_checked_where_the_condition_holds(tmp_path):
+    # cross_entropy forbids the weight, so the axis has a place only beside another loss
+    axes = (
+        "method.loss: {choice: [unicon, cross_entropy]}\n"
+        "method.cross_consistency.weight: {choice: [1, 2], when: {method.loss: unicon}}"
+    )
+    path = sweep_file(tmp_path, axes)
+    assert load_sweep(path).space.witness("method.cross_consistency.weight") == {
+        "method.loss": "unicon"
+    }
+    with pytest.raises(ConfigError, match="which has no keys"):
+        load_sweep(path, ["run.method.loss=cross_entropy", "search.method.loss={choice: [unicon]}",
+                          "search.method.cross_consistency.weight={choice: [1, 2]}"])  # fmt: skip
+
+
+def test_a_grid_that_says_no_budget_has_its_size(tmp_path):
+    axes = (
+        "optim.lr: {uniform: [0.1, 0.3], step: 0.1}\n"
+        "method.loss: {choice: [unicon, info_nce]}\n"
+        "method.positives: {choice: [sum, mean], when: {method.loss: unicon}}"
+    )
+    path = sweep_file(tmp_path, axes, "sampler: {name: grid}\n")
+    assert load_sweep(path).spec.budget.trials == 3 * (2 + 1)
+    with pytest.raises(ConfigError, match=r"search.optim.lr is continuous"):
+        load_sweep(path, ["search.optim.lr={uniform: [0.1, 0.3]}"])
+
+
+def test_the_front_is_who_nobody_beats_and_its_first_is_best_in_the_first_objective():
+    def trial(name, knn, loss, state="completed"):
+        rows = {1: {"epoch": 1, "eval/knn_top1": knn, "train/loss": loss}}
+        return TrialRecord(name, {}, "", 0, state=state, rows=rows)
+
+    trials = [
+        trial("a", 0.5, 1.0), trial("b", 0.9, 3.0), trial("c", 0.9, 2.0), trial("d", 0.4, 1.0),
+        trial("e", 0.5, 1.0), trial("f", 0.99, 0.1, state="pruned"), trial("g", 0.7, 1.5),
+    ]  # fmt: skip
+    objectives = [Objective(), Objective(metric="train/loss", mode="min")]
+    assert [t.trial_id for t in pareto_front(trials, objectives)] == ["c", "g", "a", "e"]
+
+
+@pytest.mark.parametrize(
+    ("more", "good"),
+    [
+        ({"objective": {"metric": "train/loss", "mode": "min"}}, True),
+        ({"objective": [{"metric": "train/loss"}, {"metric": "eval/knn_top1"}]}, True),
+        ({"objective": []}, False),
+        ({"sampler": {"name": "qmc", "options": {"scramble": True}}}, True),
+        ({"sampler": {"name": "qmc", "options": {"popsize": 4}}}, False),
+        ({"sampler": {"options": {"popsize": 4}}}, False),
+        ({"sampler": {"options": {"group": True}}}, True),
+        ({"scheduler": {"name": "pbt", "every_epochs": 2}}, True),
+        ({"scheduler": {"name": "pbt", "quantile": 0.7}}, False),
+        ({"enqueue": [{"optim.lr": 1}], "warm_start": "other"}, True),
+        ({"enqueue": [{}]}, False),
+    ],
+)
+def test_the_schema_knows_what_a_search_may_say(more, good):
+    import jsonschema
+
+    from raymoco.study.spec import sweep_schema
+
+    values = {"kind": "search", "name": "s", "search": {"optim.lr": {"choice": [1, 2]}}, **more}
+    errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
+    assert bool(errors) != good
