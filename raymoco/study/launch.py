@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -19,20 +17,20 @@ from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import (
-    interrupted_before,
     open_confirmations,
     open_trials,
     search_trials,
     trial_count,
 )
+from raymoco.study.budget import budget_check
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
-from raymoco.study.population import Population
+from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
-from raymoco.study.proposals import OptunaProposals
+from raymoco.study.proposals import OptunaProposals, open_proposals
 from raymoco.study.recorder import PARENT, Recorder
 from raymoco.study.schedulers import build_scheduler, fifo
 from raymoco.study.searcher import ListProposals
@@ -41,7 +39,7 @@ from raymoco.study.stage import Stage
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
 from raymoco.study.warmstart import load_warm_start
-from raymoco.yamlfile import flatten, write_atomically
+from raymoco.yamlfile import write_atomically
 
 
 @dataclass
@@ -170,68 +168,26 @@ class _Launch:
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
+        enough = budget_check(spec.budget, spec.objective, self.ledger)
         if spec.scheduler.name == "pbt":
-            population = self._population(spec)
-            stage.evolve(population, self._budget_check(spec))
+            population = open_population(
+                self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
+            )
+            stage.evolve(population, enough)
         else:
-            self._sample(stage, spec)
+            self._sample(stage, spec, enough)
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
         stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
 
-    def _population(self, spec: SearchSpec) -> Population:
-        return Population(
-            spec.search,
-            flatten(self.resolved.model_dump()),
-            spec.objective,
-            spec.scheduler,
-            spec.budget.trials,
-            spec.sampler.seed,
-            self.sweep.base.epochs,
-            self.sweep.base.seed,
-            self.folder,
-            self.ledger,
-            self.recorder.record,
-        )
-
-    def _sample(self, stage: Stage, spec: SearchSpec) -> None:
-        space = self.sweep.space
-        points: list[dict[str, Any]] = [flatten(self.resolved.model_dump()), *spec.enqueue]
-        if spec.sampler.name == "grid":
-            points += space.grid()
-        self.proposals = OptunaProposals(
-            spec.name,
-            space,
-            spec.objectives,
-            spec.sampler,
-            spec.budget.trials,
-            self.sweep.base.seed,
-            self.folder / "optuna.log",
-            first=points,
-            again=interrupted_before(self.folder, self.ledger, cells=False),
-            known=self.ledger.trials,
-            warm=self.warm,
+    def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
+        self.proposals = open_proposals(
+            self.sweep, self.resolved, self.folder, self.ledger, self.warm
         )
         ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
         left = spec.budget.trials - len(ended)
-        stage.play("search", self.proposals, left, scheduler, self._budget_check(spec))
-
-    def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
-        hours, target = spec.budget.hours, spec.budget.target
-        deadline = time.monotonic() + hours * 3600 if hours else None
-
-        def enough() -> str | None:
-            if deadline is not None and time.monotonic() > deadline:
-                return f"the budget of {hours:g} hours is used up"
-            best = ranked(search_trials(self.ledger), spec.objective) if target is not None else []
-            if best and target is not None:
-                score = best[0].final[spec.objective.metric]
-                if score == target or spec.objective.better(score, target):
-                    return f"the target {target:g} is reached"
-            return None
-
-        return enough
+        stage.play("search", self.proposals, left, scheduler, enough)
 
     def _start_parent(self) -> None:
         file = self.folder / ".mlflow_run"

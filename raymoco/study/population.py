@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raymoco.config import RunConfig
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.errors import TrainingError
 from raymoco.study.journal import ENDED, Event, Ledger, TrialRecord
 from raymoco.study.mutation import draw, mutate
 from raymoco.study.searcher import Proposal
 from raymoco.study.space import Axis
-from raymoco.study.spec import Objective, Scheduler
+from raymoco.study.spec import Objective, Scheduler, SearchSpec
+from raymoco.study.sweepfile import Sweep
+from raymoco.yamlfile import flatten
 
 POLL_S = 0.05
 CHANGES = "changes"
@@ -145,6 +148,35 @@ class Population:
             return False
         paused = member.state == "paused" and member.attempt >= proposal.attempt
         return not (paused and member.epochs >= (proposal.until or self.epochs))
+
+
+def open_population(
+    sweep: Sweep,
+    resolved: RunConfig,
+    folder: Path,
+    ledger: Ledger,
+    record: Callable[[Event], None],
+) -> Population:
+    """The population of a sweep as its file and its folder have it.
+
+    Args:
+        resolved: the base run with its `auto` values written out.
+    """
+    spec = sweep.spec
+    assert isinstance(spec, SearchSpec)
+    return Population(
+        spec.search,
+        flatten(resolved.model_dump()),
+        spec.objective,
+        spec.scheduler,
+        spec.budget.trials,
+        spec.sampler.seed,
+        sweep.base.epochs,
+        sweep.base.seed,
+        folder,
+        ledger,
+        record,
+    )
 
 
 def hand_over(checkpoints: Path, donor: str, member: str, epoch: int) -> None:

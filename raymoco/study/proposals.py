@@ -13,13 +13,17 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from raymoco.config import RunConfig
 from raymoco.engine.metrics_file import Row
-from raymoco.study.journal import TrialRecord
+from raymoco.study.agenda import interrupted_before
+from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.samplers import Sampler, build_sampler
 from raymoco.study.searcher import Proposal
 from raymoco.study.searchspace import SearchSpace, different
-from raymoco.study.spec import Objective
+from raymoco.study.spec import Objective, SearchSpec
+from raymoco.study.sweepfile import Sweep
 from raymoco.study.warmstart import SOURCE
+from raymoco.yamlfile import flatten
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -145,3 +149,32 @@ class OptunaProposals:
 
 def _direction(objective: Objective) -> StudyDirection:
     return StudyDirection.MAXIMIZE if objective.mode == "max" else StudyDirection.MINIMIZE
+
+
+def open_proposals(
+    sweep: Sweep, resolved: RunConfig, folder: Path, ledger: Ledger, warm: Sequence[FrozenTrial]
+) -> OptunaProposals:
+    """The proposals of a sweep as its file and its folder have them.
+
+    Args:
+        resolved: the base run with its `auto` values written out.
+        warm: see `load_warm_start`.
+    """
+    spec, space = sweep.spec, sweep.space
+    assert isinstance(spec, SearchSpec)
+    points: list[dict[str, Any]] = [flatten(resolved.model_dump()), *spec.enqueue]
+    if spec.sampler.name == "grid":
+        points += space.grid()
+    return OptunaProposals(
+        spec.name,
+        space,
+        spec.objectives,
+        spec.sampler,
+        spec.budget.trials,
+        sweep.base.seed,
+        folder / "optuna.log",
+        first=points,
+        again=interrupted_before(folder, ledger, cells=False),
+        known=ledger.trials,
+        warm=warm,
+    )

@@ -59,7 +59,7 @@ def population(head, raymoco, tmp_path_factory):
             break
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.communicate(timeout=20)
     assert "completed" not in [t.state for t in load_ledger(folder / "journal.jsonl").all()]
     done = raymoco("sweep", str(file), "--resume")
     assert done.returncode == 0, done.stderr

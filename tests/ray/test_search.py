@@ -118,7 +118,7 @@ def agree(folder):
     return [record.state for record in records]
 
 
-def test_optuna_knows_every_end_after_ctrl_c_after_the_hours_and_at_the_target(long, raymoco):
+def test_optuna_knows_every_end_after_ctrl_c_and_when_the_hours_are_over(long, raymoco):
     folder, file = long
     interrupted = agree(folder)
     assert {"completed", "stopped"} <= set(interrupted)
@@ -127,9 +127,5 @@ def test_optuna_knows_every_end_after_ctrl_c_after_the_hours_and_at_the_target(l
     assert hours.returncode == 0, hours.stderr
     states = agree(folder)
     assert len(interrupted) < len(states) < 400
+    assert "pruned" in states
     assert "the budget of 0.004 hours is used up" in (folder / "trials.csv").read_text()
-
-    target = raymoco("sweep", str(file), "--resume", "budget.target=0.1")
-    assert target.returncode == 0, target.stderr
-    assert len(agree(folder)) <= len(states) + 4  # it had been reached before
-    assert "pruned" in agree(folder)

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal import TrialRecord
+from raymoco.study.budget import budget_check
+from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
 from raymoco.study.space import Axis, short_name
-from raymoco.study.spec import Objective
+from raymoco.study.spec import Budget, Objective
 from raymoco.study.sweepfile import load_sweep
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
@@ -201,3 +202,30 @@ def test_the_schema_knows_what_a_search_may_say(more, good):
     values = {"kind": "search", "name": "s", "search": {"optim.lr": {"choice": [1, 2]}}, **more}
     errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
     assert bool(errors) != good
+
+
+@pytest.mark.parametrize(
+    ("objective", "reached"),
+    [(Objective(), 0.9), (Objective(metric="train/loss", mode="min"), 0.3)],
+)
+def test_a_search_has_had_enough_at_its_target_or_after_its_hours(objective, reached):
+    ledger, now = Ledger(), [100.0]
+    budget = Budget(hours=0.5, target=reached)
+    enough = budget_check(budget, objective, ledger, clock=lambda: now[0])
+
+    def end(name, score, state, cell=""):
+        row = {"epoch": 1, objective.metric: score}
+        ledger.trials[name] = TrialRecord(name, {}, cell, 0, state=state, rows={1: row})
+
+    end("far", 0.6, "completed")
+    end("pruned", reached, "pruned")
+    end("confirms", reached, "completed", cell="best-1")
+    assert enough() is None
+    now[0] += 1799
+    assert enough() is None
+    now[0] += 2
+    assert enough() == "the budget of 0.5 hours is used up"
+    now[0] = 100
+    end("there", reached, "completed")
+    assert enough() == f"the target {reached} is reached"
+    assert budget_check(Budget(), objective, ledger)() is None
