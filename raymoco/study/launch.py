@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from raymoco import tracking
@@ -38,7 +37,7 @@ from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
-from raymoco.study.warmstart import load_warm_start
+from raymoco.study.warmstart import LOG, load_warm_start
 from raymoco.yamlfile import write_atomically
 
 
@@ -75,9 +74,9 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
-    warm: list[FrozenTrial] = []
-    if isinstance(spec, SearchSpec) and spec.warm_start:
-        warm = load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
+    if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
+        # refused before anything is written; later on it is in the study
+        load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
@@ -100,7 +99,7 @@ def sweep(
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
             (folder / CLOSED).unlink(missing_ok=True)
             write_atomically(folder / "sweep.yaml", spec.to_yaml())
-            launch = _Launch(loaded, resolved, output, folder, ledger, progress, handle, warm)
+            launch = _Launch(loaded, resolved, output, folder, ledger, progress, handle)
             launch.run(slots)
     return _result(loaded, folder, ledger, interrupted=launch.interrupted)
 
@@ -117,9 +116,7 @@ class _Launch:
         ledger: Ledger,
         progress: SweepProgress,
         handle: ImageData,
-        warm: list[FrozenTrial],
     ) -> None:
-        self.warm = warm
         self.proposals: OptunaProposals | None = None
         self.handle = handle
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
@@ -180,9 +177,7 @@ class _Launch:
         stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
 
     def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
-        self.proposals = open_proposals(
-            self.sweep, self.resolved, self.folder, self.ledger, self.warm
-        )
+        self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
         ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)

@@ -25,6 +25,7 @@ from raymoco.study.warmstart import load_warm_start
 from raymoco.yamlfile import flatten
 
 STEPS = 3
+STOPPING = ("asha", "median")
 START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
 
 
@@ -49,7 +50,7 @@ def plan_sweep(sweep: Sweep) -> Group:
         trials = budget.trials + confirm
         said = f"{budget.trials} of {epochs} epochs, and {confirm} to confirm"
         chosen = _chosen_by(sweep, spec, resolve_output(spec.output))
-        shorter = "; early stops make it shorter" if spec.scheduler.name != "none" else ""
+        shorter = "; early stops make it shorter" if spec.scheduler.name in STOPPING else ""
         what = _axes_table(spec, config)
     else:
         trials = len(spec.cells) * len(spec.seeds)
@@ -92,7 +93,10 @@ def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
         said.append(f"{len(warm)} trials of {spec.warm_start} to learn from")
     if spec.enqueue:
         said.append(f"{len(spec.enqueue)} points first")
-    said.append(f"scheduler {spec.scheduler.name}")
+    if spec.scheduler.name == "pbt":
+        said = [f"a population, its worst replaced each {spec.scheduler.every_epochs} epochs"]
+    else:
+        said.append(f"scheduler {spec.scheduler.name}")
     goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
     return f"{'; '.join(said)}; for {goals}"
 

@@ -63,12 +63,23 @@ class Population:
     stopping: bool = False
 
     def play(self, submit: Callable[[Proposal], None]) -> None:
-        """Round after round until every member has ended or `stopping` is set."""
+        """Round after round until every member has ended or `stopping` is set.
+
+        Args:
+            submit: hands a proposal to the broker, which ends it at once if all are to stop.
+        """
+        submitted = set()
         while not self.stopping and (proposals := self.next_round()):
             for proposal in proposals:
                 submit(proposal)
+                submitted.add(proposal.trial_id)
             while any(self._runs(proposal) for proposal in proposals):
                 time.sleep(POLL_S)
+        for member in self.ledger.all():
+            # paused since an earlier driver: the broker has not heard of it, and it must end too
+            waits = member.ended is None and member.trial_id not in submitted and not member.cell
+            if self.stopping and waits:
+                submit(self._proposal(member.trial_id, member.values, self.epochs, member.attempt))
 
     def next_round(self) -> list[Proposal]:
         """What is to run now; at the end of a round the worst have been given their new start."""

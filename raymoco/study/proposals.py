@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from raymoco.study.searcher import Proposal
 from raymoco.study.searchspace import SearchSpace, different
 from raymoco.study.spec import Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep
-from raymoco.study.warmstart import SOURCE
+from raymoco.study.warmstart import LOG, SOURCE, load_warm_start
 from raymoco.yamlfile import flatten
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random
@@ -42,7 +42,8 @@ class OptunaProposals:
             All points of a grid.
         again: trials of an earlier driver to go on with.
         known: what the journal says of an earlier driver's trials.
-        warm: trials of another sweep, of this study's axes and objectives.
+        warm: reads the trials of another sweep, of this study's axes and objectives; called until
+            there are trials of this one.
     """
 
     name: str
@@ -55,7 +56,7 @@ class OptunaProposals:
     first: Sequence[dict[str, Any]] = ()
     again: list[Proposal] = field(default_factory=list)
     known: Mapping[str, TrialRecord] | None = None
-    warm: Sequence[FrozenTrial] = ()
+    warm: Callable[[], Sequence[FrozenTrial]] = tuple
 
     def __post_init__(self) -> None:
         backend = JournalFileBackend(str(self.log))
@@ -77,8 +78,8 @@ class OptunaProposals:
         trials = self._study.get_trials(deepcopy=False)
         begun = any(SOURCE not in trial.user_attrs for trial in trials)
         have = {trial.user_attrs.get(SOURCE) for trial in trials}
-        for trial in self.warm:
-            if not begun and trial.user_attrs[SOURCE] not in have:
+        for trial in () if begun else self.warm():
+            if trial.user_attrs[SOURCE] not in have:
                 self._study.add_trial(trial)
         trials = self._study.get_trials(deepcopy=False)
         # they are the first: our own numbers count from behind them
@@ -152,16 +153,21 @@ def _direction(objective: Objective) -> StudyDirection:
 
 
 def open_proposals(
-    sweep: Sweep, resolved: RunConfig, folder: Path, ledger: Ledger, warm: Sequence[FrozenTrial]
+    sweep: Sweep, resolved: RunConfig, folder: Path, ledger: Ledger
 ) -> OptunaProposals:
     """The proposals of a sweep as its file and its folder have them.
 
     Args:
         resolved: the base run with its `auto` values written out.
-        warm: see `load_warm_start`.
     """
     spec, space = sweep.spec, sweep.space
     assert isinstance(spec, SearchSpec)
+
+    def warm() -> Sequence[FrozenTrial]:
+        if not spec.warm_start:
+            return ()
+        return load_warm_start(spec.warm_start, folder.parent, space, spec.objectives)
+
     points: list[dict[str, Any]] = [flatten(resolved.model_dump()), *spec.enqueue]
     if spec.sampler.name == "grid":
         points += space.grid()
@@ -172,7 +178,7 @@ def open_proposals(
         spec.sampler,
         spec.budget.trials,
         sweep.base.seed,
-        folder / "optuna.log",
+        folder / LOG,
         first=points,
         again=interrupted_before(folder, ledger, cells=False),
         known=ledger.trials,

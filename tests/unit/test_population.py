@@ -127,6 +127,27 @@ def test_a_member_that_failed_takes_no_part_any_more(tmp_path):
     assert "t003" not in [proposal.trial_id for proposal in sweep.population().next_round()]
 
 
+def test_a_population_that_is_stopped_leaves_nobody_waiting(tmp_path):
+    sweep = Sweep(tmp_path)
+    first = sweep.population(3).next_round()
+    for proposal in first[:2]:  # of an earlier driver
+        sweep.run(proposal)
+    population = sweep.population(3)
+    ended = []
+
+    def submit(proposal):
+        population.stopping = True  # Ctrl-C while the third trains
+        if proposal.trial_id not in sweep.ledger.trials:
+            event = {"event": "proposed", "trial_id": proposal.trial_id, "values": {}}
+            sweep.record({**event, "seed": 0, "cell": ""})
+        about = {"trial_id": proposal.trial_id, "state": "stopped", "reason": "interrupted"}
+        sweep.record({"event": "ended", **about})
+        ended.append(proposal.trial_id)
+
+    population.play(submit)
+    assert ended == ["t002", "t000", "t001"]
+
+
 def test_a_checkpoint_is_handed_over_where_the_storage_knows_no_links(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "epoch-00002.pt").write_text("a 2")

@@ -211,12 +211,13 @@ def test_a_tpe_that_knows_another_sweep_starts_from_it_and_numbers_its_own_trial
     warm = load_warm_start("old", tmp_path, space_of(SWEPT), [Objective()])
     assert len(warm) == TRIALS
     # a kill between the first and the second of them is made good
-    search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=warm[:1], metrics=["eval/knn_top1"])
-    asked = search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=warm, metrics=["eval/knn_top1"])
+    search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=lambda: warm[:1], metrics=["eval/knn_top1"])
+    asked = search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=lambda: warm, metrics=["eval/knn_top1"])
     first = asked.ask()
     asked.tell(first, "completed", {1: {"epoch": 1, "eval/knn_top1": 0.5}})
     assert first.trial_id == "t000"
-    again = search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=warm, metrics=["eval/knn_top1"])
+    # the other sweep may be gone by now
+    again = search(tmp_path / "a", SAMPLERS[0], SWEPT, metrics=["eval/knn_top1"])
     assert again.ask().trial_id == "t001"
     trials = trials_of(tmp_path / "a")
     assert [t.state for t in trials[:TRIALS]] == [t.state for t in warm]
@@ -250,7 +251,7 @@ def test_cmaes_starts_at_the_good_trials_of_the_other_sweep(tmp_path):
     finished(tmp_path / "old", AXES)
     warm = load_warm_start("old", tmp_path, space_of(SWEPT), [Objective()])
     sampler = Sampler(name="cmaes", startup_trials=1)
-    asked = search(tmp_path / "a", sampler, SWEPT, warm=warm, metrics=["eval/knn_top1"])
+    asked = search(tmp_path / "a", sampler, SWEPT, warm=lambda: warm, metrics=["eval/knn_top1"])
     cold = search(tmp_path / "b", sampler, SWEPT, metrics=["eval/knn_top1"])
     cold_first = [cold.ask().values["optim.lr"] for _ in range(8)]
     warm_first = [asked.ask().values["optim.lr"] for _ in range(8)]
