@@ -17,7 +17,7 @@ from raymoco.engine.cluster import resolve_output, threads_per_worker
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
-from raymoco.study.samplers import independent_axes
+from raymoco.study.samplers import independent_axes, learns_from_pruned
 from raymoco.study.space import format_value
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep, refuse_impossible
@@ -97,6 +97,8 @@ def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
         said = [f"a population, its worst replaced each {spec.scheduler.every_epochs} epochs"]
     else:
         said.append(f"scheduler {spec.scheduler.name}")
+        if spec.scheduler.name in STOPPING and not learns_from_pruned(spec.sampler):
+            said.append(f"{spec.sampler.name} learns nothing from the trials that it stops")
     goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
     return f"{'; '.join(said)}; for {goals}"
 

@@ -181,6 +181,13 @@ def independent_axes(sampler: Sampler, space: SearchSpace) -> list[str]:
     return [] if together is None else [key for key in space.axes if key not in together]
 
 
+def learns_from_pruned(sampler: Sampler) -> bool:
+    """Whether a trial that was stopped early tells the sampler anything; TPE ranks it last."""
+    if sampler.name == "cmaes":
+        return bool(sampler.chosen.consider_pruned_trials)
+    return sampler.name != "gp"
+
+
 def build_sampler(
     sampler: Sampler, space: SearchSpace, number: int, earlier: Sequence[FrozenTrial] = ()
 ) -> optuna.samplers.BaseSampler:
