@@ -31,8 +31,9 @@ from raymoco.engine.session import Session
 from raymoco.engine.step import Step, build_optimizer, to_device
 from raymoco.engine.stopwatch import Stopwatch
 from raymoco.errors import DataError, NotFiniteError
-from raymoco.ssl import build_method
+from raymoco.ssl import MoCo, build_method
 from raymoco.ssl.schedules import learning_rate
+from raymoco.yamlfile import flatten
 
 EVAL_BATCH = 1024
 ALIGNMENT_IMAGES = 1024
@@ -137,7 +138,9 @@ class _Run:
         self.session.report(row, path)
 
     def _train_epoch(self, epoch: int) -> Row:
-        config, watch = self.config, Stopwatch(self.device)
+        config, watch = self.config.at(epoch), Stopwatch(self.device)
+        if self.config.changes and isinstance(self.module, MoCo):
+            self.module.adjust(config.method)
         seed_epoch(config.seed, epoch, self.session.rank)
         self.module.train()
         steps = self.images.steps(epoch)
@@ -175,7 +178,10 @@ class _Run:
             raise NotFiniteError(f"nan at epoch {epoch + 1}")
         seconds = time.perf_counter() - started
         spent = watch.totals()
+        now = flatten(config.model_dump(include={"method", "optim"}))
+        changed = {key for values in self.config.changes.values() for key in values}
         return row | {
+            **{f"changes/{key}": now[key] for key in sorted(changed)},
             "train/lr": lr,
             "perf/images_per_second": seen / seconds,
             "perf/step_seconds": seconds / steps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,26 @@ from raymoco.ssl.regularizers import (
 )
 
 LOSSES = ("info_nce", "unicon", "sup_con_in", "sup_con_out")
+
+
+class AdjustableSettings(Protocol):
+    """What can change between two steps of one run."""
+
+    @property
+    def temperature(self) -> float:
+        """Softmax temperature T > 0, unitless."""
+
+    @property
+    def key_momentum(self) -> float:
+        """m, from 0 to 1."""
+
+    @property
+    def cross_consistency(self) -> RegularizerSettings:
+        """Its weight, form and temperature."""
+
+    @property
+    def negative_uniformity(self) -> RegularizerSettings:
+        """Its weight, form and temperature."""
 
 
 class MoCo(nn.Module):
@@ -109,6 +129,14 @@ class MoCo(nn.Module):
             # its own generator: the workers' queues must agree, whatever else they drew
             torch.Generator(device="cpu").manual_seed(seed),
         )
+
+    def adjust(self, settings: AdjustableSettings) -> None:
+        """Go on with other values of what may change while weights and queue stay."""
+        require_temperature(settings.temperature)
+        self.temperature = settings.temperature
+        self.key_momentum = settings.key_momentum
+        self.consistency = _if_weighted(settings.cross_consistency)
+        self.uniformity = _if_weighted(settings.negative_uniformity)
 
     @property
     def encoder(self) -> Encoder:
