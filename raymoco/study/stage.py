@@ -142,8 +142,6 @@ class Stage:
         )
         if proposal.trial_id not in self._recorder.ledger.trials:
             self._recorder.record(_proposed(proposal, config))
-        else:
-            self._recorder.reopen(proposal.trial_id)
         return Assignment(
             proposal.trial_id,
             proposal.attempt,

@@ -70,6 +70,7 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         DataError: nothing has been logged there.
     """
     from raymoco import tracking
+    from raymoco.tracking.store import open_store
 
     name, ids = "raymoco", list[str]()
     uri: str | None = None
@@ -90,7 +91,7 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     root = f"http://127.0.0.1:{port}"
     if resolved.startswith("http"):
         root = resolved.rstrip("/")
-    _, experiment_id = tracking.open_store(resolved, name, None)
+    _, experiment_id = open_store(resolved, name, None)
     runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
     console.print(f"runs     {runs}", markup=False)
     if ids:
