@@ -113,7 +113,7 @@ def is_alive(event: Event) -> bool | None:
     """Whether the process of a `begun` event still runs; None on another machine, unknown here."""
     if event["host"] != socket.gethostname():
         return None
-    return _start_of(event["pid"]) == event["started"]
+    return bool(_start_of(event["pid"]) == event["started"])
 
 
 def _this_process() -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from raymoco.config import RunConfig
 from raymoco.journal import Event
@@ -10,7 +11,7 @@ from raymoco.tracking import PARENT, RUNNING, Change, points_of
 from raymoco.yamlfile import flatten
 
 # what a person would compare between runs that were started one by one
-COMPARED = {
+COMPARED: dict[str, Any] = {
     "data": {"source", "labelled_fraction", "mix"},
     "model": True,
     "method": True,

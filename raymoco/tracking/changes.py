@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,7 +78,7 @@ class Story(Protocol):
 
 
 def points_of(
-    row: dict[str, float | int], time: float, *, step: int | None = None, first: str = ""
+    row: Mapping[str, float | int], time: float, *, step: int | None = None, first: str = ""
 ) -> list[Point]:
     """The metrics of a row: what has a slash in its name.
 

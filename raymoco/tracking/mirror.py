@@ -113,16 +113,13 @@ class Mirror:
             self.outcome.error = ""
         return self.outcome
 
-    def deliver(
-        self, *, again: bool = False, advance: Callable[[Outcome], None] = lambda outcome: None
-    ) -> Outcome:
+    def deliver(self, *, again: bool = False) -> Outcome:
         """Deliver everything now, in this thread, and give up when the store does not answer.
 
         Runs whose process is gone are ended as killed; a resumed sweep goes on in them.
 
         Args:
             again: from the beginning, whatever the store has got.
-            advance: hears how far it is.
         Raises:
             ConfigError: another process delivers to this place.
         """
@@ -132,7 +129,7 @@ class Mirror:
             self._delivered.offset = 0
         try:
             while self._round():
-                advance(self.outcome)
+                pass
             self._end_abandoned()
         except Exception as error:  # noqa: BLE001 - said in the outcome; the journal keeps it all
             self._note_error(error)

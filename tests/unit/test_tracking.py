@@ -158,7 +158,7 @@ def test_many_rows_are_few_calls(folder, sweep, monkeypatch):
     # 2,400 points of a trial in batches of at most 1,000, 2 of another one, and the parent's
     assert len(sizes) == 5
     assert sum(sizes) == 2400 + 2 + 2 * 5
-    assert max(sizes) < 1000
+    assert max(sizes) == 1000
 
 
 def test_the_mirror_delivers_while_the_journal_grows_and_a_resume_goes_on_in_the_same_runs(
