@@ -11,13 +11,12 @@ from typing import Any
 
 from raymoco.errors import DataError
 from raymoco.journal import JOURNAL, Event, is_alive, read_journal
-from raymoco.study.agenda import search_trials, trial_count
 from raymoco.study.journal import ENDED, Ledger, TrialRecord
 from raymoco.study.place import Found
 from raymoco.study.space import short_name
 from raymoco.study.spec import SearchSpec
+from raymoco.study.story import best_of
 from raymoco.study.sweepfile import Sweep
-from raymoco.study.tables import ranked
 from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
 
 SHOWN = 12
@@ -79,7 +78,7 @@ class Status:
     """A sweep or a run as its journal tells it.
 
     `state` is `waiting`, `running`, `completed`, `stopped`, `failed`, or `interrupted`: its process
-    is gone and did not say why. Times are in seconds; `left_seconds` is None where nothing is known.
+    is gone and did not say why. Times are in seconds; of `left_seconds` nothing may be known.
     """
 
     kind: str
@@ -167,6 +166,7 @@ def read_status(found: Found, now: float | None = None) -> Status:
             status.state = closed[-1]["state"]
     if status.state != "running":
         status.left_seconds = None
+        status.gangs.clear()  # they went with it
     status.elapsed_seconds = _active_seconds(events, now if status.state == "running" else None)
     at = found.tracking
     place = place_of(found.folder, at.uri, at.experiment)
@@ -189,7 +189,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
         elif event["event"].startswith("gang_"):
             gangs.setdefault(event["gang"], []).append(event)
     metric = spec.objective.metric
-    best = ranked(search_trials(ledger), spec.objective)
+    best = best_of(ledger.all(), spec.objective)
     return Status(
         kind=spec.kind,
         name=spec.name,
@@ -210,7 +210,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
             )
             for trial in ledger.in_state("running")
         ],
-        best=Best(best[0].trial_id, _trial_name(best[0]), best[0].final[metric]) if best else None,
+        best=Best(best.trial_id, _trial_name(best), best.final[metric]) if best else None,
         gangs=[_gang(name, heard, now) for name, heard in sorted(gangs.items())],
         left_seconds=_left(sweep, ledger, events, now),
     )
@@ -240,7 +240,7 @@ def _run_status(found: Found, events: list[Event], now: float) -> Status:
 
 def _planned(sweep: Sweep) -> int:
     spec = sweep.spec
-    planned = trial_count(sweep)
+    planned = sweep.trials
     if isinstance(spec, SearchSpec) and spec.confirm is not None:
         planned += (spec.confirm.top + 1) * len(spec.confirm.seeds)  # the default is one more
     return planned

@@ -42,7 +42,8 @@ class SweepStory:
         self._folder, self._sweep = folder, sweep
         self._ledger = Ledger()
         self._tags: dict[str, str] = {}
-        self._open: set[str] = set()
+        self._closed = True
+        self._reopened: set[str] = set()
         self._ended = 0
 
     def take(self, event: Event) -> list[Change]:
@@ -52,7 +53,7 @@ class SweepStory:
         if kind == "begun":
             return self._begun(event)
         if kind == "closed":
-            return self._closed(event)
+            return self._sweep_closed(event)
         trial = self._ledger.trials.get(event.get("trial_id", ""))
         if trial is None:
             return []
@@ -60,6 +61,8 @@ class SweepStory:
             return [self._proposed(trial, event)]
         if kind == "assigned":
             return [self._assigned(trial, event)]
+        if kind == "retry":
+            return [Change(trial.trial_id, event["time"], tags={"raymoco.reason": event["reason"]})]
         if kind == "report":
             return [self._report(trial, event)]
         if kind == "ended":
@@ -68,12 +71,13 @@ class SweepStory:
 
     def open_runs(self) -> list[str]:
         """The keys of the runs that have begun and not ended."""
-        return sorted(self._open, reverse=True)  # trials first, their parent last
+        return [*self._unended(), *([] if self._closed else [PARENT])]
 
     def _begun(self, event: Event) -> list[Change]:
         spec = self._sweep.spec
         self._tags = {**event["tags"], "raymoco.sweep": spec.name}
-        self._open = {PARENT}
+        self._closed = False
+        self._reopened.clear()
         return [
             Change(
                 PARENT,
@@ -91,12 +95,13 @@ class SweepStory:
             )
         ]
 
-    def _closed(self, event: Event) -> list[Change]:
+    def _sweep_closed(self, event: Event) -> list[Change]:
         # a killed driver's trials that nobody has gone on with
-        left = [trial.trial_id for trial in self._ledger.in_state("waiting", "running")]
-        interrupted = {"raymoco.state": "interrupted"}
-        changes = [Change(key, event["time"], tags=interrupted, state="stopped") for key in left]
-        self._open.clear()
+        tags = {"raymoco.state": "interrupted"}
+        changes = [
+            Change(key, event["time"], tags=tags, state="stopped") for key in self._unended()
+        ]
+        self._closed = True
         files = {name: self._folder / name for name in FILES}
         for figure in sorted(self._folder.glob(f"{FIGURES}/*")):
             files[f"{FIGURES}/{figure.name}"] = figure
@@ -108,7 +113,7 @@ class SweepStory:
         return [*changes, parent]
 
     def _proposed(self, trial: TrialRecord, event: Event) -> Change:
-        self._open.add(trial.trial_id)
+        self._reopened.add(trial.trial_id)
         params = dict(trial.values)
         name = short_name(trial.values) or "default"
         if trial.cell:  # a search keeps one seed: nobody would compare it
@@ -132,9 +137,9 @@ class SweepStory:
         )
 
     def _assigned(self, trial: TrialRecord, event: Event) -> Change:
-        # an earlier driver's run was ended when it was interrupted, and goes on now
-        fresh = trial.trial_id in self._open
-        self._open.add(trial.trial_id)
+        # an earlier driver's run may have been ended as interrupted, and goes on now
+        fresh = trial.trial_id in self._reopened
+        self._reopened.add(trial.trial_id)
         return Change(
             trial.trial_id,
             event["time"],
@@ -152,11 +157,13 @@ class SweepStory:
         )
 
     def _trial_ended(self, trial: TrialRecord, event: Event) -> list[Change]:
-        self._open.discard(trial.trial_id)
         self._ended += 1
         tags = {"raymoco.state": trial.state, "raymoco.reason": trial.reason}
         child = Change(trial.trial_id, event["time"], tags=tags, state=trial.state)
         return [child, self._progress(event["time"])]
+
+    def _unended(self) -> list[str]:
+        return [trial.trial_id for trial in self._ledger.in_state("waiting", "running")]
 
     def _progress(self, time: float) -> Change:
         """Counts and best so far, so that the parent's page is never empty."""

@@ -44,10 +44,11 @@ class LocalServer:
         Raises:
             DataError: it ended, or did not answer in time; names its output.
         """
-        stream = self._log.open("ab") if self._log else None
-        self._process = subprocess.Popen(
-            self._command, stdout=stream, stderr=stream, start_new_session=True
-        )
+        with contextlib.ExitStack() as closing:
+            stream = closing.enter_context(self._log.open("ab")) if self._log else None
+            self._process = subprocess.Popen(
+                self._command, stdout=stream, stderr=stream, start_new_session=True
+            )
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
