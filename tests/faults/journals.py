@@ -73,4 +73,4 @@ def drive(folder: Path, first: int, up):
     for number in range(first, first + 1000):
         write_trial(journal, f"t{number:03d}", 3)
         mirror.wake()
-        time.sleep(0.01)
+        time.sleep(0.05)

@@ -200,7 +200,7 @@ def test_a_driver_killed_at_any_moment_loses_no_point_and_makes_no_run_twice(tmp
     folder.mkdir()
     (folder / "sweep.yaml").write_text(file.read_text())
     context = multiprocessing.get_context("spawn")
-    for kill in range(3):
+    for kill in range(2):
         up = context.Event()
         process = context.Process(target=drive, args=(folder, kill * 1000, up))
         process.start()
