@@ -8,7 +8,7 @@ from pathlib import Path
 from raymoco.journal import Event
 from raymoco.study.journal import ENDED, Ledger, TrialRecord
 from raymoco.study.space import short_name
-from raymoco.study.spec import Objective
+from raymoco.study.spec import Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import ranked
 from raymoco.study.views import comparison_view
@@ -90,7 +90,7 @@ class SweepStory:
                     "raymoco.state": RUNNING,
                 },
                 texts={"sweep.yaml": spec.to_yaml()},
-                view=comparison_view(self._sweep),
+                view=comparison_view(self._sweep, event["id"]),
                 state=RUNNING,
             )
         ]
@@ -116,9 +116,12 @@ class SweepStory:
         self._reopened.add(trial.trial_id)
         params = dict(trial.values)
         name = short_name(trial.values) or "default"
+        kind = "trial"
         if trial.cell:  # a search keeps one seed: nobody would compare it
             params |= {"cell": trial.cell, "seed": trial.seed}
             name = f"{trial.cell} seed={trial.seed}"
+            if isinstance(self._sweep.spec, SearchSpec):
+                kind = "confirmation"
         return Change(
             trial.trial_id,
             event["time"],
@@ -127,7 +130,7 @@ class SweepStory:
             params=params,
             tags={
                 **self._tags,
-                "raymoco.kind": "trial",
+                "raymoco.kind": kind,
                 "raymoco.cell": trial.cell,
                 "raymoco.seed": trial.seed,
                 "raymoco.state": "waiting",
