@@ -12,6 +12,8 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+# two lines on the terminal for every trial that ends
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # the mirror tries again by itself, and looks first whether a run was made: MLflow's client would
 # repeat a call whose answer was lost, and make the run twice
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
