@@ -77,6 +77,7 @@ class Mirror:
         self._lock: TextIO | None = None
         self._news, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._deadline = 0.0
 
     def start(self) -> None:
         """Deliver from now on, in a thread; nowhere is no place to deliver to."""
@@ -103,9 +104,10 @@ class Mirror:
         if self._thread is None:
             return self.outcome
         timeout_s = HASTY_S if hasty else PATIENT_S
+        self._deadline = time.monotonic() + timeout_s
         self._closing.set()
         self._news.set()
-        self._thread.join(timeout_s)
+        self._thread.join(timeout_s + FIRST_RETRY_S)
         if self._thread.is_alive():
             self.outcome.error = self.outcome.error or f"it took longer than {timeout_s:g} s"
         self.outcome.left = count_backlog(self.place)
@@ -141,7 +143,7 @@ class Mirror:
     def _run(self) -> None:
         pause = FIRST_RETRY_S
         while True:
-            last = self._closing.is_set()
+            last, away = self._closing.is_set(), False
             self._news.clear()
             try:
                 if self._take_lock():
@@ -151,15 +153,19 @@ class Mirror:
                     self.outcome.error = "another process delivers to it"
             except Exception as error:  # noqa: BLE001 - a dead writer would lose all that follows
                 self._note_error(error)
-                if not last:
-                    self._closing.wait(pause)
-                    pause = min(2 * pause, LAST_RETRY_S)
-                    self._news.set()
-            if last:
+                away = True
+            # at the end a server that never answered is not waited for
+            if last and not (away and self._store and time.monotonic() < self._deadline):
                 self._release_lock()
                 return
-            self._news.wait()
-            self._closing.wait(PACE_S)  # what comes meanwhile goes with it
+            if last:
+                time.sleep(FIRST_RETRY_S)
+            elif away:
+                self._closing.wait(pause)
+                pause = min(2 * pause, LAST_RETRY_S)
+            else:
+                self._news.wait()
+                self._closing.wait(PACE_S)  # what comes meanwhile goes with it
 
     def _round(self) -> bool:
         """Deliver the next piece of the journal; whether there was one."""

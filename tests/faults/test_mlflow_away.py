@@ -137,7 +137,7 @@ def test_answers_that_are_lost_make_no_run_and_no_point_twice(server, tmp_path):
 @pytest.mark.parametrize("away_s", [5, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, tmp_path, away_s):
     server.start()
-    file = write_sweep(tmp_path, server.uri, epochs=40 if away_s < 10 else 250, trials=4)
+    file = write_sweep(tmp_path, server.uri, epochs=100 if away_s < 10 else 400, trials=4)
     folder = tmp_path / "away"
     process = subprocess.Popen(
         [sys.executable, "-m", "raymoco", "sweep", str(file)],
@@ -156,11 +156,11 @@ def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, t
     server.start()
     out, _ = process.communicate(timeout=250)
     assert process.returncode == 0, out
-    assert out.count("warning: MLflow at") == 1
-    assert "does not answer (" in out
+    assert out.count("does not answer (") == 1
+    assert "raymoco sync" not in out, "everything was delivered by itself"
     for noise in ("Traceback", "View run", "INFO", "WARNING"):
         assert noise not in out
-    assert assert_holds_the_journal(server.uri, folder) > 4 * 40 * 5
+    assert assert_holds_the_journal(server.uri, folder) > 4 * 100 * 5
 
 
 def test_a_server_that_never_comes_is_told_later_by_sync(server, raymoco, tmp_path):
