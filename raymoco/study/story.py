@@ -27,7 +27,7 @@ FILES = (
     "report.tex",
 )
 FIGURES = "figures"
-NOTE = "mlflow.note.content"
+SUMMARY, NOTE = "summary.md", "mlflow.note.content"
 
 
 class SweepStory:
@@ -106,9 +106,9 @@ class SweepStory:
         for figure in sorted(self._folder.glob(f"{FIGURES}/*")):
             files[f"{FIGURES}/{figure.name}"] = figure
         tags = {"raymoco.state": event["state"]}
-        report = self._folder / "report.md"
-        if report.exists():
-            tags[NOTE] = report.read_text(encoding="utf-8")
+        summary = self._folder / SUMMARY
+        if summary.exists():
+            tags[NOTE] = summary.read_text(encoding="utf-8")
         parent = Change(PARENT, event["time"], tags=tags, files=files, state=event["state"])
         return [*changes, parent]
 
@@ -122,6 +122,9 @@ class SweepStory:
             name = f"{trial.cell} seed={trial.seed}"
             if isinstance(self._sweep.spec, SearchSpec):
                 kind = "confirmation"
+        if event.get("phase"):  # a trial that tunes its cell, and is not compared
+            kind = event["phase"]
+            name = f"{trial.cell} {short_name(trial.values)}"
         return Change(
             trial.trial_id,
             event["time"],

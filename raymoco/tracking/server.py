@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from raymoco.errors import DataError
 
-START_S = 60.0
+START_S = 120.0
 
 
 class LocalServer:
