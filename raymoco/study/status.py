@@ -6,6 +6,7 @@ Nothing is written, no Ray is needed, and the process that runs the sweep is not
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -189,6 +190,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
         elif event["event"].startswith("gang_"):
             gangs.setdefault(event["gang"], []).append(event)
     metric = spec.objective.metric
+    states = [trial.state for trial in ledger.all()]
     best = best_of(ledger.all(), spec.objective)
     return Status(
         kind=spec.kind,
@@ -198,7 +200,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
         metric=metric,
         epochs=sweep.base.epochs,
         trials=_planned(sweep),
-        counts={state: len(ledger.in_state(state)) for state in (*ENDED, "running", "waiting")},
+        counts=dict.fromkeys((*ENDED, "running", "waiting"), 0) | Counter(states),
         running=[
             RunningTrial(
                 trial.trial_id,

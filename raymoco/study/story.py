@@ -114,8 +114,10 @@ class SweepStory:
 
     def _proposed(self, trial: TrialRecord, event: Event) -> Change:
         self._reopened.add(trial.trial_id)
-        params = dict(trial.values)
-        name = short_name(trial.values) or "default"
+        # what a population changes on the way is a metric, not a param
+        params = {key: value for key, value in trial.values.items() if key != "changes"}
+        varied = short_name(params)
+        name = varied or "default"
         kind = "trial"
         if trial.cell:  # a search keeps one seed: nobody would compare it
             params |= {"cell": trial.cell, "seed": trial.seed}
@@ -124,7 +126,7 @@ class SweepStory:
                 kind = "confirmation"
         if event.get("phase"):  # a trial that tunes its cell, and is not compared
             kind = event["phase"]
-            name = f"{trial.cell} {short_name(trial.values)}"
+            name = f"{trial.cell} {varied}"
         return Change(
             trial.trial_id,
             event["time"],
@@ -169,7 +171,7 @@ class SweepStory:
         return [child, self._progress(event["time"])]
 
     def _unended(self) -> list[str]:
-        return [trial.trial_id for trial in self._ledger.in_state("waiting", "running")]
+        return [trial.trial_id for trial in self._ledger.all() if trial.state not in ENDED]
 
     def _progress(self, time: float) -> Change:
         """Counts and best so far, so that the parent's page is never empty."""
