@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -17,6 +18,7 @@ import pytest
 from conftest import free_port
 from journals import deliver, drive, write_journal, write_sweep
 from mlflow.tracking import MlflowClient
+from postgresql import postgresql
 
 from raymoco.study.journal import load_ledger
 from raymoco.study.place import find
@@ -114,8 +116,21 @@ class HandOn(BaseHTTPRequestHandler):
         pass
 
 
-def test_answers_that_are_lost_make_no_run_and_no_point_twice(server, tmp_path):
-    server.start()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server_on_either(request, tmp_path):
+    """A running server, on sqlite and on PostgreSQL."""
+    log, artifacts = tmp_path / "server.log", tmp_path / "server-artifacts"
+    with ExitStack() as closing:
+        store = f"sqlite:///{tmp_path}/server.db"
+        if request.param == "postgresql":
+            store = closing.enter_context(postgresql(free_port()))
+        one = LocalServer(store, free_port(), log, artifacts)
+        closing.callback(one.kill)
+        yield one.start()
+
+
+def test_answers_that_are_lost_make_no_run_and_no_point_twice(server_on_either, tmp_path):
+    server = server_on_either
     proxy = LosesAnswers(server.uri)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{proxy.server_port}"
