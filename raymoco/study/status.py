@@ -262,7 +262,7 @@ def _left(sweep: Sweep, ledger: Ledger, events: list[Event], now: float) -> floa
     running = ledger.in_state("running")
     to_come = max(0, _planned(sweep) - len(ended) - len(running)) * usual
     to_come += sum(max(0.0, max(usual, trial.epochs) - trial.epochs) for trial in running)
-    left = to_come * (now - first) / reported
+    left = float(to_come * (now - first) / reported)
     if isinstance(spec, SearchSpec) and spec.budget.hours is not None:
         left = min(left, max(0.0, recent[0]["time"] + spec.budget.hours * 3600 - now))
     return left
@@ -270,13 +270,13 @@ def _left(sweep: Sweep, ledger: Ledger, events: list[Event], now: float) -> floa
 
 def _active_seconds(events: list[Event], now: float | None) -> float:
     """The time that processes have run it, pauses left out; the last one runs until `now`."""
-    total, begin = 0.0, None
-    previous = 0.0
+    total = previous = 0.0
+    begin: float | None = None
     for event in events:
         if event["event"] == "begun":
             total += previous - begin if begin is not None else 0.0
             begin = event["time"]
-        previous = event["time"]
+        previous = float(event["time"])
     if begin is None:
         return 0.0
     return total + max(0.0, (previous if now is None else now) - begin)
