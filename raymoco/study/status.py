@@ -13,11 +13,10 @@ from typing import Any
 from raymoco.errors import DataError
 from raymoco.journal import JOURNAL, Event, is_alive, read_journal
 from raymoco.study.journal import ENDED, Ledger, TrialRecord
+from raymoco.study.pace import active_seconds, planned_trials, seconds_left, span
 from raymoco.study.place import Found
 from raymoco.study.space import short_name
-from raymoco.study.spec import SearchSpec
 from raymoco.study.story import best_of
-from raymoco.study.sweepfile import Sweep
 from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
 
 SHOWN = 12
@@ -168,7 +167,7 @@ def read_status(found: Found, now: float | None = None) -> Status:
     if status.state != "running":
         status.left_seconds = None
         status.gangs.clear()  # they went with it
-    status.elapsed_seconds = _active_seconds(events, now if status.state == "running" else None)
+    status.elapsed_seconds = active_seconds(events, now if status.state == "running" else None)
     at = found.tracking
     place = place_of(found.folder, at.uri, at.experiment)
     if place.uri != NOWHERE and events:
@@ -199,7 +198,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
         state="waiting",
         metric=metric,
         epochs=sweep.base.epochs,
-        trials=_planned(sweep),
+        trials=planned_trials(sweep),
         counts=dict.fromkeys((*ENDED, "running", "waiting"), 0) | Counter(states),
         running=[
             RunningTrial(
@@ -214,7 +213,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
         ],
         best=Best(best.trial_id, _trial_name(best), best.final[metric]) if best else None,
         gangs=[_gang(name, heard, now) for name, heard in sorted(gangs.items())],
-        left_seconds=_left(sweep, ledger, events, now),
+        left_seconds=seconds_left(sweep, ledger, events, now),
     )
 
 
@@ -238,48 +237,6 @@ def _run_status(found: Found, events: list[Event], now: float) -> Status:
         pace = (rows[-1][0] - rows[0][0]) / (len(rows) - 1)
         status.left_seconds = max(0.0, (config.epochs - epoch) * pace - (now - rows[-1][0]))
     return status
-
-
-def _planned(sweep: Sweep) -> int:
-    spec = sweep.spec
-    planned = sweep.trials
-    if isinstance(spec, SearchSpec) and spec.confirm is not None:
-        planned += (spec.confirm.top + 1) * len(spec.confirm.seeds)  # the default is one more
-    return planned
-
-
-def _left(sweep: Sweep, ledger: Ledger, events: list[Event], now: float) -> float | None:
-    """By the epochs a second since the last driver's first assignment, and what a trial takes."""
-    spec, epochs = sweep.spec, sweep.base.epochs
-    since = max((n for n, event in enumerate(events) if event["event"] == "begun"), default=0)
-    recent = events[since:]
-    first = next((event["time"] for event in recent if event["event"] == "assigned"), None)
-    reported = sum(event["event"] == "report" for event in recent)
-    if first is None or not reported or now <= first:
-        return None
-    ended = ledger.in_state(*ENDED)
-    usual = sum(trial.epochs for trial in ended) / len(ended) if ended else epochs
-    running = ledger.in_state("running")
-    to_come = max(0, _planned(sweep) - len(ended) - len(running)) * usual
-    to_come += sum(max(0.0, max(usual, trial.epochs) - trial.epochs) for trial in running)
-    left = float(to_come * (now - first) / reported)
-    if isinstance(spec, SearchSpec) and spec.budget.hours is not None:
-        left = min(left, max(0.0, recent[0]["time"] + spec.budget.hours * 3600 - now))
-    return left
-
-
-def _active_seconds(events: list[Event], now: float | None) -> float:
-    """The time that processes have run it, pauses left out; the last one runs until `now`."""
-    total = previous = 0.0
-    begin: float | None = None
-    for event in events:
-        if event["event"] == "begun":
-            total += previous - begin if begin is not None else 0.0
-            begin = event["time"]
-        previous = float(event["time"])
-    if begin is None:
-        return 0.0
-    return total + max(0.0, (previous if now is None else now) - begin)
 
 
 def _trial_name(trial: TrialRecord) -> str:
@@ -311,13 +268,3 @@ def _trial_line(trial: RunningTrial, epochs: int, metric: str) -> str:
     gang = f"  on {trial.gang}" if trial.gang else ""
     at = f"{trial.trial_id}  epoch {trial.epoch}/{epochs}{score}{gang}{attempt}"
     return f"{at}  {trial.name}".rstrip()
-
-
-def span(seconds: float) -> str:
-    """A duration in the two units that matter."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

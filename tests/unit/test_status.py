@@ -8,8 +8,9 @@ import pytest
 from raymoco.config import load_run_config
 from raymoco.errors import DataError
 from raymoco.journal import begun
+from raymoco.study.pace import span
 from raymoco.study.place import find
-from raymoco.study.status import read_status, span
+from raymoco.study.status import read_status
 
 SWEEP = """\
 kind: search
