@@ -31,6 +31,7 @@ from raymoco.journal import JOURNAL, Journal, begun, read_journal
 from raymoco.yamlfile import flatten, write_atomically
 
 Print = Callable[[str], None]
+PROFILE = "profile"
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,19 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
 
 
 def train(
-    config: RunConfig, *, resume: bool = False, say: Print = print, progress: Print | None = None
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    profile: bool = False,
+    say: Print = print,
+    progress: Print | None = None,
 ) -> RunResult:
     """Train one run on Ray, and leave config.yaml, metrics.csv, checkpoints/ and log.txt.
 
     Args:
         config: what to train; `auto` values are resolved here.
         resume: go on from the last checkpoint in the run's folder, or start if there is none.
+        profile: record some steps of the first epoch: profile/table.txt and profile/trace.json.
         say: receives each line for the terminal.
         progress: receives a line per epoch; default `say`.
     Returns:
@@ -85,7 +92,7 @@ def train(
         start = _resume_point(folder, resolved) if resume else None
         write_atomically(folder / "config.yaml", resolved.to_yaml())
         receiver = _Receiver(resolved, folder, start, progress or say)
-        receiver.run(handle)
+        receiver.run(handle, folder / PROFILE if profile else None)
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 
@@ -140,7 +147,7 @@ class _Receiver:
             say=say,
         )
 
-    def run(self, handle: ImageData) -> None:
+    def run(self, handle: ImageData, profile: Path | None) -> None:
         """Train to the end; raises TrainingError with the worker's reason."""
         tags = provenance(handle, self.config.scale)
         self._journal.append(begun(self._identity, tags))
@@ -153,6 +160,7 @@ class _Receiver:
             "mailbox": mailbox,
             "folder": str(self.folder),
             "resume_from": str(self.start) if self.start else None,
+            "profile": profile,
         }
         trainer = build_trainer(
             train_loop_per_worker, loop_config, self.config.scale, name="train", folder=self.folder
@@ -224,6 +232,7 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
         return False
 
     session.on_report = on_report
+    session.profile = loop_config["profile"] if session.rank == 0 else None
     session.on_text = lambda line: mailbox.put({"text": line})
     resume_from = loop_config["resume_from"]
     try:

@@ -7,7 +7,7 @@ the progress line). MLflow is told by a mirror that reads the journal by itself.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import ray
 
 from raymoco.errors import TrainingError
 from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
+from raymoco.study.spec import Objective
 from raymoco.study.tables import write_trials
 
 WAIT_S = 0.5
@@ -31,11 +32,12 @@ class Recorder:
         folder: Path,
         ledger: Ledger,
         journal: Journal,
+        objectives: Sequence[Objective],
         axes: Iterable[str],
         on_event: Callable[[Event], None],
     ) -> None:
         self.ledger = ledger
-        self._folder, self._journal = folder, journal
+        self._folder, self._journal, self._objectives = folder, journal, objectives
         self._axes, self._on_event = list(axes), on_event
         self._lock = threading.RLock()
         self._done = threading.Event()
@@ -103,6 +105,9 @@ class Recorder:
         shown = "  ".join(f"{name} {row[name]:.4g}" for name in row if "/" in name)
         self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")
 
+    def _changed(self, trial: TrialRecord, event: Event) -> None:
+        self._log(trial.trial_id, f"goes on from {event['donor']} after epoch {event['epoch']}")
+
     def _ended(self, trial: TrialRecord, event: Event) -> None:
         self._log(trial.trial_id, f"{trial.state} {trial.reason}".rstrip())
         self.write_tables()
@@ -110,7 +115,9 @@ class Recorder:
     def write_tables(self) -> None:
         """Rewrite trials.csv."""
         with self._lock:
-            write_trials(self._folder / "trials.csv", self.ledger.all(), self._axes)
+            write_trials(
+                self._folder / "trials.csv", self.ledger.all(), self._axes, self._objectives
+            )
 
     def _log(self, trial_id: str, line: str) -> None:
         with (self._folder / "logs" / f"{trial_id}.txt").open("a", encoding="utf-8") as stream:

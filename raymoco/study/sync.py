@@ -82,4 +82,5 @@ def _note_ids(found: Found, ids: dict[str, str]) -> None:
             event = {"event": "tracked", "trial_id": key, "run_id": run_id}
             ledger.apply(journal.append(event))
     journal.close()
-    write_trials(found.folder / "trials.csv", ledger.all(), found.sweep.axes)
+    objectives = found.sweep.objectives
+    write_trials(found.folder / "trials.csv", ledger.all(), found.sweep.axes, objectives)
