@@ -84,7 +84,4 @@ def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal
 
 def trial_count(sweep: Sweep) -> int:
     """How many trials the file asks for, confirmations left out."""
-    spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        return spec.budget.trials
-    return len(spec.cells) * len(spec.seeds)
+    return sweep.trials

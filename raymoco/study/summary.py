@@ -20,6 +20,7 @@ from raymoco.study.journal import load_ledger
 from raymoco.study.spec import AblationSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import best_table, cells_table
+from raymoco.study.views import view_path
 from raymoco.yamlfile import read_yaml
 
 if TYPE_CHECKING:
@@ -73,15 +74,17 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         DataError: nothing has been logged there.
     """
     from raymoco import tracking
+    from raymoco.tracking.store import open_store
 
-    name, ids = "raymoco", list[str]()
+    name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
     if (place / "sweep.yaml").exists():
         output = place.absolute().parent
         logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
-        trials = load_ledger(place / "journal.jsonl").trials.values()
+        ledger = load_ledger(place / "journal.jsonl")
+        trials, identity = ledger.trials.values(), ledger.identity
         ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id]
         searched = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
         ids = searched or ids
@@ -93,8 +96,10 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     root = f"http://127.0.0.1:{port}"
     if resolved.startswith("http"):
         root = resolved.rstrip("/")
-    _, experiment_id = tracking.open_store(resolved, name, None)
+    _, experiment_id = open_store(resolved, name, None)
     runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+    if identity:
+        runs = root + view_path(experiment_id, identity)
     console.print(f"runs     {runs}", markup=False)
     if ids:
         console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)

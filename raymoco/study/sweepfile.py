@@ -40,6 +40,14 @@ class Sweep:
         """The config keys that vary."""
         return list(self.spec.search) if isinstance(self.spec, SearchSpec) else self.spec.keys
 
+    @property
+    def trials(self) -> int:
+        """How many trials the file asks for, confirmations left out."""
+        spec = self.spec
+        if isinstance(spec, SearchSpec):
+            return spec.budget.trials
+        return len(spec.cells) * len(spec.seeds)
+
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     """Read a sweep file, with `key=value` overrides that address the file.
