@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -59,5 +60,5 @@ def _seconds(source: str) -> tuple[float, ...]:
     marks.append(time.perf_counter())
     linear_probe(bank, choose, test, epochs=config.eval.linear.epochs, seed=0)
     marks.append(time.perf_counter())
-    spent = [later - sooner for sooner, later in zip(marks, marks[1:], strict=False)]
+    spent = [later - sooner for sooner, later in pairwise(marks)]
     return (len(bank.labels_N), len(test.labels_N), *spent)
