@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from raymoco.config import RunConfig
 from raymoco.data.stream import Batch, ImageData, Images, open_images
 from raymoco.data.views import Normalise, TwoViews
-from raymoco.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.evaluate import (
     Features,
     collapse_metrics,
@@ -99,12 +99,11 @@ class _Run:
         self.rows: list[Row] = []
 
     def train(self, resume_from: Path | None) -> Row:
-        first = 0
-        if resume_from is not None:
-            first = self._restore(resume_from)
+        first = self._restore(resume_from) if resume_from is not None else 0
+        if first:
             # the receiver may have been killed before it wrote these down; it knows twins
             for row in self.rows:
-                self.session.report(row, resume_from)
+                self.session.report(row, None)
         else:
             session, images = self.session, self.images
             session.text(
@@ -130,7 +129,7 @@ class _Run:
         self.rows.append(row)
         path = None
         if (last or done % config.checkpoint.every == 0) and self.session.rank == 0:
-            path = self._save(done)
+            path = self._save(done, last)
         self.session.report(row, path)
 
     def _train_epoch(self, epoch: int) -> Row:
@@ -143,6 +142,7 @@ class _Run:
         started = time.perf_counter()
         batches = self.images.epoch(epoch)
         for number in range(steps):
+            self.session.step()
             with watch.wait("data"):
                 batch: Batch = next(batches)
             with watch.measure("views"):
@@ -237,7 +237,8 @@ class _Run:
         assert isinstance(encoder, nn.Module)
         return encoder
 
-    def _save(self, done: int) -> Path:
+    def _save(self, done: int, last: bool) -> Path:
+        keep = self.config.checkpoint.keep
         checkpoint = Checkpoint(
             config=self.config.model_dump(),
             epoch=done,
@@ -252,13 +253,15 @@ class _Run:
                 "rows": [dict(row) for row in self.rows],
             },
         )
-        return save_checkpoint(self.session.folder, checkpoint, self.config.checkpoint.keep)
+        return save_checkpoint(self.session.folder, checkpoint, keep if last else max(keep, SPARE))
 
     def _restore(self, path: Path) -> int:
-        checkpoint = load_checkpoint(path, self.device)
+        checkpoint = load_newest(path, self.device, self.session.text)
+        if checkpoint is None:
+            return 0
         self.module.load_state_dict(checkpoint.module)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.rows = [dict(row) for row in checkpoint.data["rows"]]
         self.train_seconds = float(self.rows[-1]["train_seconds"])
-        self.session.text(f"resumed after epoch {checkpoint.epoch} from {path.name}")
+        self.session.text(f"resumed after epoch {checkpoint.epoch}")
         return checkpoint.epoch

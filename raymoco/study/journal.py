@@ -29,6 +29,7 @@ class TrialRecord:
     state: str = "waiting"
     reason: str = ""
     attempt: int = 0
+    failures: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
     checkpoint: str | None = None
     began: float | None = None
@@ -77,6 +78,9 @@ class Ledger:
         elif kind == "report":
             trial.rows[int(event["row"]["epoch"])] = event["row"]
             trial.checkpoint = event["checkpoint"] or trial.checkpoint
+        elif kind == "retry":
+            trial.state, trial.reason = "waiting", event["reason"]
+            trial.failures += 1
         elif kind == "tracked":
             trial.mlflow_run_id = event["run_id"]
         elif kind == "ended" and trial.state not in ENDED:

@@ -13,21 +13,23 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
-from raymoco.engine.cluster import connect, resolve_output
+from raymoco.engine.cluster import connect, interrupts, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import (
+    gangs_needed,
     interrupted_before,
     open_confirmations,
     open_trials,
     search_trials,
     trial_count,
 )
+from raymoco.study.broker import NONE_LEFT
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
-from raymoco.study.journal import Journal, Ledger, TrialRecord
+from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import PARENT, Recorder
 from raymoco.study.searcher import ListProposals, OptunaProposals
@@ -78,8 +80,8 @@ def sweep(
     progress = SweepProgress(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs
     )
-    slots = min(spec.budget.concurrent, trial_count(loaded))
-    with progress, connect(spec.gang, slots):
+    slots = gangs_needed(loaded, ledger)
+    with progress, connect(spec.gang, slots), interrupts():
         resolved, handle = prepare_run(loaded.base, output, progress.say)
         refuse_impossible(
             loaded,
@@ -127,7 +129,7 @@ class _Launch:
             self.spec.objective,
             sweep.axes,
             self.tags,
-            progress.take,
+            self._show,
         )
 
     def run(self, slots: int) -> None:
@@ -148,7 +150,7 @@ class _Launch:
                 self._search(stage, self.spec)
             else:
                 proposals = open_trials(self.sweep, self.folder, self.ledger)
-                stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
+                stage.play("ablation", ListProposals(proposals), len(proposals), _fifo(), last=True)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -183,9 +185,10 @@ class _Launch:
                 stop_last_trials=False,
             )
         left = spec.budget.trials - ended
-        stage.play("search", proposals, left, scheduler, self._budget_check(spec))
+        enough = self._budget_check(spec)
+        stage.play("search", proposals, left, scheduler, enough, last=spec.confirm is None)
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), _fifo())
+        stage.play("confirm", ListProposals(waiting), len(waiting), _fifo(), last=True)
 
     def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
         hours, target = spec.budget.hours, spec.budget.target
@@ -202,6 +205,15 @@ class _Launch:
             return None
 
         return enough
+
+    def _show(self, event: Event) -> None:
+        if event["event"] == "retry":
+            self.progress.say(f"{event['trial_id']} is tried again: {event['reason']}")
+        elif event["event"] == "gang_lost":
+            self.progress.say(f"{event['gang']} was lost: {event['reason']}")
+        elif event["event"] == "gang_closed" and event["reason"] != NONE_LEFT:
+            self.progress.say(f"{event['gang']} is closed: {event['reason']}")
+        self.progress.take(event)
 
     def _start_parent(self) -> None:
         file = self.folder / ".mlflow_run"
@@ -228,6 +240,7 @@ class _Launch:
 
     def _close(self, state: str) -> None:
         self.recorder.finish()
+        self.recorder.let_go()
         self.recorder.write_tables()
         left = {"sweep.yaml", "trials.csv"}
         best = ranked(search_trials(self.ledger), self.spec.objective)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 from raymoco.errors import TrainingError
 from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
@@ -98,6 +99,8 @@ class Recorder:
                 seen += len(events)
                 if last_round and not events:
                     return
+        except RayActorError:
+            return  # the gangs' own check says it in better words
         except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
@@ -130,6 +133,9 @@ class Recorder:
         self._log(trial.trial_id, f"attempt {event['attempt']} on {event['gang']}")
         self._note_run_id(trial)
 
+    def _retry(self, trial: TrialRecord, event: Event) -> None:
+        self._log(trial.trial_id, f"attempt {event['attempt']} failed: {event['reason']}")
+
     def _report(self, trial: TrialRecord, event: Event) -> None:
         self._note_run_id(trial)
         row = event["row"]
@@ -139,6 +145,13 @@ class Recorder:
         self._tracker.log_row(trial.trial_id, metrics, int(row["epoch"]))
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")
+
+    def let_go(self) -> None:
+        """Nothing runs any more; trials without an end are for a resume, their MLflow runs wait."""
+        for trial in self.ledger.in_state("waiting", "running"):
+            self._start_tracking(trial)  # of an earlier driver, perhaps
+            self._tracker.set_tags(trial.trial_id, {"raymoco.state": "interrupted"})
+            self._tracker.end_run(trial.trial_id, "stopped")
 
     def _ended(self, trial: TrialRecord, event: Event) -> None:
         self._note_run_id(trial)

@@ -16,10 +16,10 @@ from ray.tune.search import Searcher
 
 from raymoco.engine.metrics_file import Row
 from raymoco.errors import InputError
-from raymoco.study.broker import Assignment
 from raymoco.study.journal import TrialRecord
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective, Sampler
+from raymoco.study.tickets import ABANDONED, Assignment
 from raymoco.study.trial import ASSIGNMENT
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -230,6 +230,8 @@ class TuneSearcher(Searcher):
         reason = "a scheduler stopped it" if state == "pruned" else "its Tune client was lost"
         # the gang may be ahead of Tune: an end and a score that it has reported already stand
         true_state, unread = ray.get(self._broker.cancel.remote(proposal.trial_id, state, reason))
+        if true_state == ABANDONED:
+            return  # a resume goes on with it
         rows |= {int(row["epoch"]): row for row in unread}
         self._proposals.tell(proposal, true_state, rows)
 

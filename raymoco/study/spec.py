@@ -81,10 +81,10 @@ class Budget(Part):
 class GangConfig(ScaleConfig):
     """What each gang holds, how long it may be silent, and how often a trial is tried again.
 
-    A trial that fails is tried again from its last checkpoint, at most `max_failures` times. Nothing
-    heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial. Besides
-    its reports a gang gives a sign of life, and asks whether it shall stop, each `check_every`
-    steps.
+    A trial that fails is tried again from its last checkpoint, at most `max_failures` times.
+    Nothing heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial.
+    Besides its reports a gang gives a sign of life, and asks whether it shall stop, each
+    `check_every` steps.
     """
 
     isolation: Literal["warm_gang", "fresh_gang"] = "warm_gang"

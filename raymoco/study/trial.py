@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raymoco.study.broker import Assignment
+from raymoco.study.tickets import Assignment
 
 WAIT_S = 1.0
 ASSIGNMENT = "assignment"
