@@ -20,7 +20,9 @@ from raymoco.study.watch import Watch
 
 CLOSE = "close"
 NONE_LEFT = "no trial is left for it"
+OVER = "the sweep is over"
 ONE_EACH = "it has run its trial"
+ORDERLY = (NONE_LEFT, OVER)  # nothing to tell people about
 
 
 class Broker:
@@ -108,7 +110,7 @@ class Broker:
         gangs = self._roster.all()
         if not self._tickets.open or any(gang.closed is None for gang in gangs):
             return None
-        return "; ".join(f"{g.name}: {g.closed}" for g in gangs if g.closed != NONE_LEFT)
+        return "; ".join(f"{g.name}: {g.closed}" for g in gangs if g.closed not in ORDERLY)
 
     # for the clients
 
@@ -155,6 +157,8 @@ class Broker:
     ) -> Any:
         """A worker of a gang is up; it gets the reference to the image handle, in a list.
 
+        None if the gang is closed.
+
         Args:
             incarnation: the same for all workers of a group, and new whenever one starts.
             boxed: the worker's own actor handle, in a list; empty in a test.
@@ -162,6 +166,8 @@ class Broker:
             problem: why it cannot work where it is, or None.
         """
         gang = self._roster.gang(name)
+        if gang.closed is not None:
+            return None
         if gang.incarnation != incarnation:
             # the pings may not have noticed yet that the one before is gone
             await self._lose(name, gang.incarnation, "its workers were started anew")
@@ -198,7 +204,10 @@ class Broker:
         if work is not None:
             gang.take(Work(work.trial_id, work.attempt, time.monotonic()))
             return work
-        return CLOSE if self._closing else None
+        if not self._closing:
+            return None
+        self._close_gang(gang, OVER)
+        return CLOSE
 
     async def report(self, trial_id: str, attempt: int, row: Row, checkpoint: str | None) -> bool:
         """Take an epoch's row; answers whether the gang shall stop this trial."""
@@ -277,7 +286,7 @@ class Broker:
             gang.progressed()  # the trial is over, and it may have been at fault
 
     def _close_gang(self, gang: Gang, reason: str) -> None:
-        gang.closed = reason
+        gang.closed, gang.incarnation = reason, ""
         self._tickets.note({"event": "gang_closed", "gang": gang.name, "reason": reason})
 
     @property

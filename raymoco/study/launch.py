@@ -25,7 +25,7 @@ from raymoco.study.agenda import (
     search_trials,
     trial_count,
 )
-from raymoco.study.broker import NONE_LEFT
+from raymoco.study.broker import ORDERLY
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
@@ -211,7 +211,7 @@ class _Launch:
             self.progress.say(f"{event['trial_id']} is tried again: {event['reason']}")
         elif event["event"] == "gang_lost":
             self.progress.say(f"{event['gang']} was lost: {event['reason']}")
-        elif event["event"] == "gang_closed" and event["reason"] != NONE_LEFT:
+        elif event["event"] == "gang_closed" and event["reason"] not in ORDERLY:
             self.progress.say(f"{event['gang']} is closed: {event['reason']}")
         self.progress.take(event)
 

@@ -87,7 +87,7 @@ class Roster:
     @property
     def standing(self) -> list[Gang]:
         """The gangs that can be given a trial, now or once they have ended theirs."""
-        return [gang for gang in self.all() if gang.incarnation and gang.closed is None]
+        return [gang for gang in self.all() if gang.incarnation]
 
     def at(self, trial_id: str, attempt: int | None = None) -> Gang | None:
         """The gang that is at an attempt of a trial, at any if none is named."""

@@ -57,8 +57,13 @@ class Watch:
         while True:
             try:
                 await handle.__ray_ready__.remote()
-            except RayActorError:
+            except RayActorError as error:
                 reason = f"the worker process of rank {rank} died ({place})"
+                if "ray.kill" in str(error):
+                    # Ray Train ends the others of a group when one has died: that one's ping may
+                    # still be on its way
+                    await asyncio.sleep(GRACE_S / 2)
+                    reason = "Ray Train ended its workers"
                 self._deaths.setdefault((gang, incarnation), reason)
                 await self._lose(gang, incarnation, self._deaths[gang, incarnation])
                 return
