@@ -103,6 +103,7 @@ def test_each_failure_is_counted_to_its_trial_and_costs_no_other_one(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_gang_of_two_workers_survives_the_loss_of_either(cluster, faulty, tmp_path):
     levels = ("fine", "first", "second", "uneven", "slow", "late")
     gang = "workers: 2, trial_timeout_s: 12, check_every: 1"
