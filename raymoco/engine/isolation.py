@@ -2,7 +2,8 @@
 
 A warm gang runs other people's code too: backbones, images, callbacks. What torch and Python hold
 for the whole process is put back to what it was before the first trial. Threads cannot be ended
-from outside, nor can memory be taken back that C code keeps: they are said, not undone.
+from outside: they are said, not undone. Environment variables and warning filters change whenever
+something is imported for the first time, and are left alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -66,13 +66,7 @@ _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
             for name, value in zip(_CUDNN, was, strict=True)
         ],
     ),
-    (
-        "environment variables",
-        lambda: dict(os.environ),
-        lambda was: (os.environ.clear(), os.environ.update(was)),
-    ),
     ("the working directory", os.getcwd, os.chdir),
-    ("warning filters", lambda: list(warnings.filters), lambda was: _filters(was)),
 )
 _DEVICES = ("cpu", "cuda")
 _CUDNN = ("enabled", "benchmark", "deterministic")
@@ -112,7 +106,3 @@ class ProcessState:
 
 def _hooks(name: str) -> Any:
     return getattr(modules, name)
-
-
-def _filters(was: list[Any]) -> None:
-    warnings.filters[:] = was  # type: ignore[index]

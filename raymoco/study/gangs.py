@@ -84,6 +84,13 @@ class Gangs:
         if reason is not None:
             raise GangError(f"no gang is left. {reason}. Go on with --resume.")
 
+    def check_broker(self) -> None:
+        """Raise GangError if the broker has died."""
+        try:
+            ray.get(self._broker.stranded.remote())
+        except RayActorError:
+            raise GangError(BROKER_DIED) from None
+
     def close(self, timeout_s: float) -> None:
         """Send all gangs home and wait for them; those that linger end with the driver."""
         # gangs notice a dead broker at their next word to it

@@ -12,6 +12,7 @@ import optuna
 import ray
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from raymoco.engine.metrics_file import Row
@@ -229,7 +230,13 @@ class TuneSearcher(Searcher):
             state = "failed"
         reason = "a scheduler stopped it" if state == "pruned" else "its Tune client was lost"
         # the gang may be ahead of Tune: an end and a score that it has reported already stand
-        true_state, unread = ray.get(self._broker.cancel.remote(proposal.trial_id, state, reason))
+        try:
+            true_state, unread = ray.get(
+                self._broker.cancel.remote(proposal.trial_id, state, reason)
+            )
+        except RayActorError:
+            self.stopping = True  # nobody is left to hand trials to
+            return
         if true_state == ABANDONED:
             return  # a resume goes on with it
         rows |= {int(row["epoch"]): row for row in unread}

@@ -123,6 +123,7 @@ class Stage:
                 reason = enough()
                 if reason is not None:
                     self._stop(reason)
+            self._gangs.check_broker()  # Tune ends on its death too, and knows less about it
         except KeyboardInterrupt:
             self._progress.say("interrupted: ending the running trials")
             self.interrupted = True

@@ -111,6 +111,11 @@ def wait_until(condition, seconds=60):
         time.sleep(0.2)
 
 
+def half_done(ledger):
+    running = [trial for trial in ledger.in_state("running") if trial.epochs > 2]
+    return bool(ledger.in_state("completed") and running)
+
+
 def ours(head):
     titles = ("RayTrainWorker", "TrainController", "Broker", "TrialClient")
     return [one for title in titles for one in processes(head, title)]
@@ -139,7 +144,7 @@ def test_a_controller_is_replaced_and_without_its_broker_a_sweep_ends_and_can_go
     process, folder, file = running
     journal = folder / "journal.jsonl"
     processes(head, "TrainController")[0].kill()
-    wait_until(lambda: journal.read_text().count('"gang_up"') == 3)
+    wait_until(lambda: journal.read_text().count('"gang_up"') >= 3)
     assert journal.read_text().count('"gang_lost"') == 1
     (broker,) = processes(head, "Broker")
     broker.kill()
@@ -163,7 +168,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
 ):
     process, folder, file = running
     journal = folder / "journal.jsonl"
-    wait_until(lambda: '"completed"' in journal.read_text())
+    wait_until(lambda: half_done(load_ledger(journal)))
     process.kill()
     process.wait(10)
     wait_until(lambda: not ours(head), 30)
@@ -176,7 +181,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
     newest = find_checkpoint(folder / "checkpoints" / cut.trial_id)
     newest.write_bytes(newest.read_bytes()[:-1000])
     first = begin(head, file, "--resume")
-    wait_until(lambda: journal.read_text().count('"gang_up"') == 3)
+    wait_until(lambda: journal.read_text().count('"gang_up"') >= 3)
     second = raymoco("sweep", str(file), "--resume")
     assert second.returncode == 2
     assert "another process is running this sweep" in second.stderr
