@@ -101,9 +101,7 @@ class Broker:
         if error is not None:
             await self._lose(name, gang.incarnation, error)
             gang.crash(error)
-        if gang.closed is not None or self._closing or self._surplus(gang):
-            return False
-        return error is not None or self._rules.isolation == "fresh_gang"
+        return gang.closed is None and not self._closing and not self._surplus(gang)
 
     async def stranded(self) -> str | None:
         """Why no gang is left for trials that wait; None as long as there is hope."""

@@ -73,7 +73,7 @@ class Stage:
         scheduler: TrialScheduler,
         enough: Callable[[], str | None] = lambda: None,
         *,
-        last: bool,
+        last: bool = False,
     ) -> None:
         """Run the proposals to their end.
 

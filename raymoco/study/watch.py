@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from raymoco.study.roster import Gang
 
@@ -57,6 +57,8 @@ class Watch:
         while True:
             try:
                 await handle.__ray_ready__.remote()
+            except ActorUnavailableError:
+                pass  # the network, for a moment
             except RayActorError as error:
                 reason = f"the worker process of rank {rank} died ({place})"
                 if "ray.kill" in str(error):
