@@ -39,6 +39,8 @@ from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
 from raymoco.yamlfile import flatten, write_atomically
 
+HURRY_S = 2.0
+
 
 @dataclass
 class SweepResult:
@@ -257,7 +259,8 @@ class _Launch:
             self.tracker.log_text(PARENT, name, (self.folder / name).read_text(encoding="utf-8"))
         self.tracker.set_tags(PARENT, {"raymoco.state": state})
         self.tracker.end_run(PARENT, state)
-        missing = self.tracker.close()
+        # after Ctrl-C people wait at the terminal
+        missing = self.tracker.close(HURRY_S) if state == "stopped" else self.tracker.close()
         if missing:
             self.progress.say(tracking.missing_sentence(missing, "journal.jsonl"))
         self.journal.close()
