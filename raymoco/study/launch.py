@@ -159,6 +159,7 @@ class _Launch:
             # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
             stage.close()
             self._close(state)
+            stage.dismiss()
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:

@@ -109,8 +109,12 @@ class Stage:
         self._wait(FitThread(tuner.fit, name="tuner"), enough)
 
     def close(self) -> None:
-        """Send the gangs home and take down the last events."""
+        """Send the gangs home."""
         self._gangs.close(timeout_s=GANGS_STOP_S)
+
+    def dismiss(self) -> None:
+        """End the broker, once its last event is written down: in a notebook Ray goes on."""
+        ray.kill(self._broker)
 
     def _wait(self, thread: FitThread, enough: Callable[[], str | None]) -> None:
         thread.start()
