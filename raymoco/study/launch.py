@@ -66,7 +66,7 @@ def sweep(
         console: where progress is shown; default standard error.
     Raises:
         InputError: the file, the data or the folder is wrong; nothing is overwritten.
-        GangError: a gang was lost; what was finished stays finished.
+        GangError: no gang is left, or the broker has died; a resume goes on.
     """
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
     spec = loaded.spec

@@ -82,7 +82,7 @@ class Stage:
             last: no phase follows, so gangs without a trial can free what they hold.
             enough: asked often; a reason to stop all that run, or None.
         Raises:
-            GangError: a gang was lost; every trial that ran has failed with that reason.
+            GangError: no gang is left, or the broker has died; what ran is open for a resume.
         """
         if trials <= 0 or self.interrupted:
             return
