@@ -31,6 +31,20 @@ _HOOKS = (
     "_global_forward_hooks_with_kwargs",
 )
 
+_DEVICES = ("cpu", "cuda")
+_CUDNN = ("enabled", "benchmark", "deterministic")
+
+
+def _set_autocast(was: tuple[bool, ...]) -> None:
+    for device, on in zip(_DEVICES, was, strict=True):
+        torch.set_autocast_enabled(device, on)
+
+
+def _set_cudnn(was: tuple[bool, ...]) -> None:
+    for name, value in zip(_CUDNN, was, strict=True):
+        setattr(torch.backends.cudnn, name, value)
+
+
 # what is read, and what puts it back
 _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
     ("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
@@ -54,22 +68,15 @@ _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
     (
         "autocast",
         lambda: tuple(torch.is_autocast_enabled(device) for device in _DEVICES),
-        lambda was: [
-            torch.set_autocast_enabled(device, on) for device, on in zip(_DEVICES, was, strict=True)
-        ],
+        _set_autocast,
     ),
     (
         "cuDNN",
         lambda: tuple(getattr(torch.backends.cudnn, name) for name in _CUDNN),
-        lambda was: [
-            setattr(torch.backends.cudnn, name, value)
-            for name, value in zip(_CUDNN, was, strict=True)
-        ],
+        _set_cudnn,
     ),
     ("the working directory", os.getcwd, os.chdir),
 )
-_DEVICES = ("cpu", "cuda")
-_CUDNN = ("enabled", "benchmark", "deterministic")
 
 
 class ProcessState:
