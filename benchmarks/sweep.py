@@ -1,14 +1,15 @@
 """What a trial costs beyond its training: warm gangs beside the pattern that Ray documents.
 
 The documented way to tune a TorchTrainer is a Tune trial that starts one and waits for it. Both
-train the same loop on the same digits, 5 short epochs, two trials at a time. A sweep of few trials
-and one of more give the cost of a further trial as a slope, free of what starting costs.
+train the same loop on the same digits, 5 short epochs, two trials at a time. The cost of a further
+trial is the slope between an early and a late trial's end, free of what starting costs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,80 +27,68 @@ CONCURRENT = 2
 MB = 2**20
 
 
+KINDS = {"warm": "warm gangs", "documented": "a TorchTrainer a trial"}
+
+
 @dataclass
 class Outcome:
     """One sweep: what its driver measured, and the memory of all its processes."""
 
-    trials: int
     found: dict[str, Any]
     peak_mb: float
     workers_mb: list[float]  # of the training processes, from the first trial to the last
 
     @property
-    def seconds(self) -> float:
-        """From the first trial's start to the last one's end."""
-        return float(self.found["last_end"] - self.found["first_start"])
+    def startup(self) -> float:
+        """Seconds from the driver's start to the first trial's."""
+        return float(self.found["first_start"] - self.found["began"])
+
+    def slope(self, few: int, many: int) -> float:
+        """Seconds from one end of a trial to the next, between these two."""
+        ends = self.found["ends"]
+        return float(ends[many - 1] - ends[few - 1]) / (many - few)
 
     @property
-    def startup(self) -> float:
-        """From the driver's start to the first trial's."""
-        return float(self.found["first_start"] - self.found["began"])
+    def training(self) -> float:
+        """Seconds of training that a trial brings, its share of two at a time."""
+        return statistics.median(self.found["train_seconds"]) / CONCURRENT
 
 
 def run(quick: bool) -> list[Table]:
     """Time sweeps of both kinds, weigh them, and look at what early stops leave behind."""
-    warm = [_play("warm", n) for n in ((4, 12) if quick else (8, 32))]
-    documented = [_play("documented", n) for n in ((2, 4) if quick else (2, 6))]
+    sizes = {"warm": (4, 12, 12), "documented": (2, 4, 4)}
+    if not quick:
+        sizes = {"warm": (8, 32, 50), "documented": (2, 6, 6)}
     cost = Table(
         "what a further trial costs, s",
-        [
-            "",
-            "trials",
-            "first start",
-            "all trials",
-            "a further trial",
-            "of it training",
-            "overhead",
+        ["", "trials", "before the first", "a further trial", "of it training", "overhead"],
+        notes=[
+            "A further trial: the slope of the trials' ends within one sweep. Training: the loop's "
+            f"own time, from the first step to the last evaluation, {CONCURRENT} at a time."
         ],
     )
-    for name, (few, many) in (("warm gangs", warm), ("a TorchTrainer a trial", documented)):
-        more = many.trials - few.trials
-        slope = (many.seconds - few.seconds) / more
-        training = (many.found["train_seconds"] - few.found["train_seconds"]) / more / CONCURRENT
-        cost.add(
-            name,
-            f"{few.trials} and {many.trials}",
-            many.startup,
-            many.seconds,
-            slope,
-            training,
-            slope - training,
-        )
-    cost.notes.append(
-        "One sweep of each size. Training is the loop's own time, from the first step to the last "
-        f"evaluation, shared by {CONCURRENT} trials at a time."
+    memory = Table(
+        "memory, MB",
+        ["", "all processes, at most", "processes"],
+        notes=["Private memory and a share of what is shared (PSS), Ray itself included."],
     )
-    memory = Table("memory, MB", ["", "all processes, at most", "processes", "trials"])
-    for name, pair in (("warm gangs", warm), ("a TorchTrainer a trial", documented)):
-        memory.add(name, pair[1].peak_mb, pair[1].found["processes"], pair[1].trials)
-    memory.notes.append("Private memory and a share of what is shared (PSS), Ray itself included.")
-    long = _play("warm", 12 if quick else 50)
-    flat = Table("memory of the two training processes, MB", ["after", "both together"])
-    samples = long.workers_mb
-    for part, place in (("a tenth", 0.1), ("half", 0.5), ("all", 1.0)):
-        flat.add(
-            f"{part} of {long.trials} trials",
-            samples[min(int(place * len(samples)), len(samples) - 1)],
-        )
+    flat = Table("memory of the two training processes of warm gangs, MB", ["after", "both"])
     left = Table(
         "3 s after a sweep whose trials were stopped early (ASHA)",
         ["", "trials stopped", "CPUs still held", "placement groups", "training processes"],
     )
-    for name, kind, trials in (
-        ("warm gangs", "warm", 6),
-        ("a TorchTrainer a trial", "documented", 4),
-    ):
-        found = _play(kind, trials, stop_early=True).found
+    for kind, name in KINDS.items():
+        few, many, trials = sizes[kind]
+        whole = _play(kind, trials)
+        slope, training = whole.slope(few, many), whole.training
+        between = f"{few} to {many}"
+        cost.add(name, between, whole.startup, slope, training, slope - training)
+        memory.add(name, whole.peak_mb, whole.found["processes"])
+        if kind == "warm":
+            for part, place in (("a tenth", 0.1), ("half", 0.5), ("all", 1.0)):
+                sample = whole.workers_mb[round(place * (len(whole.workers_mb) - 1))]
+                flat.add(f"{part} of {trials} trials", sample)
+        found = _play(kind, 4, stop_early=True).found
         left.add(
             name, found["stopped"], found["held"], found["placement_groups"], found["training"]
         )
@@ -128,8 +117,9 @@ def _play(kind: str, trials: int, stop_early: bool = False) -> Outcome:
             raise RuntimeError(f"the {kind} sweep of {trials} trials failed: {err[-2000:]}")
         found = json.loads(result.read_text())
     found["processes"] = scale.processes
-    trained = [mb for when, mb in scale.workers if when >= found["first_start"] and mb]
-    return Outcome(trials, found, scale.peak_mb, trained)
+    first, last = found["first_start"], found["ends"][-1]
+    trained = [mb for when, mb in scale.workers if first <= when <= last]
+    return Outcome(found, scale.peak_mb, trained)
 
 
 class _Scale(threading.Thread):

@@ -66,8 +66,8 @@ def _warm(file: Path, trials: int, folder: Path, early: bool) -> dict[str, Any]:
     ended = load_ledger(folder / "bench" / "journal.jsonl").all()
     return {
         "first_start": min(trial.began or 0 for trial in ended),
-        "last_end": max(trial.ended or 0 for trial in ended),
-        "train_seconds": sum(float(trial.final["train_seconds"]) for trial in ended),
+        "ends": sorted(trial.ended or 0 for trial in ended),
+        "train_seconds": [float(trial.final["train_seconds"]) for trial in ended],
         "stopped": sum(trial.state == "pruned" for trial in ended),
     }
 
@@ -132,12 +132,11 @@ def _documented(file: Path, trials: int, folder: Path, early: bool) -> dict[str,
         ),
         run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0),
     ).fit()
-    last = time.time()
     rows = [one.metrics for one in results if one.metrics and "epoch" in one.metrics]
     return {
         "first_start": min(row["started"] for row in rows),
-        "last_end": last,
-        "train_seconds": sum(float(row["train_seconds"]) for row in rows),
+        "ends": sorted(float(row["timestamp"]) for row in rows),
+        "train_seconds": [float(row["train_seconds"]) for row in rows],
         "stopped": sum(row["epoch"] < EPOCHS for row in rows),
     }
 
