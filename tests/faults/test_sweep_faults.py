@@ -17,6 +17,8 @@ from raymoco.data.stream import load_images
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session
+from raymoco.errors import ConfigError
+from raymoco.study.folder import lease
 from raymoco.study.journal import load_ledger
 
 CPUS = 3  # of the head
@@ -116,6 +118,14 @@ def half_done(ledger):
     return bool(ledger.in_state("completed") and running)
 
 
+def held(folder):
+    try:
+        with lease(folder):
+            return False
+    except ConfigError:
+        return True
+
+
 def ours(head):
     titles = ("RayTrainWorker", "TrainController", "Broker", "TrialClient")
     return [one for title in titles for one in processes(head, title)]
@@ -164,7 +174,7 @@ def test_a_controller_is_replaced_and_without_its_broker_a_sweep_ends_and_can_go
 
 @IGNORED
 def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
-    running, head, cluster, raymoco, tmp_path
+    running, head, cluster, tmp_path
 ):
     process, folder, file = running
     journal = folder / "journal.jsonl"
@@ -181,13 +191,12 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
     newest = find_checkpoint(folder / "checkpoints" / cut.trial_id)
     newest.write_bytes(newest.read_bytes()[:-1000])
     first = begin(head, file, "--resume")
-    wait_until(lambda: journal.read_text().count('"gang_up"') >= 3)
-    second = raymoco("sweep", str(file), "--resume")
-    assert second.returncode == 2
-    assert "another process is running this sweep" in second.stderr
-    changed = raymoco("sweep", str(file), "--resume", "run.epochs=31")
-    assert changed.returncode == 2
-    assert "+  epochs: 31" in changed.stderr
+    wait_until(lambda: held(folder))
+    second = begin(head, file, "--resume")
+    changed = begin(head, file, "--resume", "run.epochs=31")
+    assert "another process is running this sweep" in second.communicate(timeout=60)[1]
+    assert "+  epochs: 31" in changed.communicate(timeout=60)[1]
+    assert (second.returncode, changed.returncode) == (2, 2)
     out, err = first.communicate(timeout=120)
     assert first.returncode == 0, err + out
     after = load_ledger(journal).trials
