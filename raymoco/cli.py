@@ -48,6 +48,9 @@ def train(
     preset_or_yaml: Annotated[str, typer.Argument(help="a preset's name, or a YAML file")],
     overrides: Overrides = None,
     resume: Resume = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="record some steps: where does their time go?")
+    ] = False,
 ) -> None:
     """Train one encoder."""
     from raymoco.config import load_run_config
@@ -56,12 +59,18 @@ def train(
     # only now: a typo must not wait for torch and Ray
     from raymoco.engine.run import train as run
 
-    result = run(config, resume=resume, say=lambda line: out.print(line, markup=False))
+    result = run(
+        config, resume=resume, profile=profile, say=lambda line: out.print(line, markup=False)
+    )
     table = Table(title=result.config.run_name, title_justify="left", show_header=False)
     for name, value in result.last.items():
         if name.startswith(("test/", "eval/", "train/loss", "perf/images")):
             table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
     out.print(table)
+    if profile:
+        found = result.folder / "profile"
+        out.print((found / "table.txt").read_text(encoding="utf-8"), markup=False)
+        out.print(f"trace   {found / 'trace.json'}", markup=False)
     out.print(f"folder  {result.folder}", markup=False)
 
 
@@ -94,6 +103,43 @@ def sweep(
     if not any(trial.state == "completed" for trial in result.trials):
         err.print("error: no trial was completed; the reasons are in trials.csv", markup=False)
         raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    place: Annotated[str, typer.Argument(help="the name or the folder of a sweep or a run")],
+    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+) -> None:
+    """Say how far a sweep or a run is, from any machine that sees its folder."""
+    import json
+
+    from raymoco.study.place import find
+    from raymoco.study.status import read_status
+
+    found = read_status(find(place))
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))  # noqa: T201 - for machines
+        return
+    for line in found.lines():
+        out.print(line, markup=False)
+
+
+@app.command()
+def sync(
+    place: Annotated[str, typer.Argument(help="the name or the folder of a sweep or a run")],
+    uri: Annotated[
+        str | None, typer.Option(help="deliver to this store, not to the one in its file")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="from the beginning; what is there stays single")
+    ] = False,
+) -> None:
+    """Deliver to MLflow what it has not got yet."""
+    from raymoco.study.place import find
+    from raymoco.study.sync import sync as run
+
+    for line in run(find(place), uri, again=again).lines():
+        out.print(line, markup=False)
 
 
 @app.command()

@@ -32,7 +32,8 @@ class Session:
 
     `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and answers whether
     the run shall stop there; `on_check()` answers the same between reports, each `check_every`
-    steps (0: never); `on_text(line)` receives what belongs in the run's log.
+    steps (0: never); `on_text(line)` receives what belongs in the run's log; `profile` is where a
+    profile of some steps goes, None for none.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Session:
     on_report: Callable[[Row, str | None], bool] = lambda row, checkpoint: False
     on_check: Callable[[], bool] = lambda: False
     on_text: Callable[[str], None] = lambda line: None
+    profile: Path | None = None
 
     _steps: int = 0
 

@@ -97,7 +97,4 @@ def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
 
 def trial_count(sweep: Sweep) -> int:
     """How many trials the file asks for, confirmations left out."""
-    spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        return spec.budget.trials
-    return len(spec.cells) * len(spec.seeds)
+    return sweep.trials

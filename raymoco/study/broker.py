@@ -217,6 +217,9 @@ class Broker:
         if int(row["epoch"]) == ticket.assignment.config["epochs"]:
             # here and not in finish(): a scheduler that reads the last row must find the trial over
             self._tickets.end(ticket, "completed", "")
+        elif int(row["epoch"]) == ticket.assignment.until:
+            self._tickets.pause(ticket)
+            return True
         return False
 
     async def check(self, trial_id: str, attempt: int) -> bool:
@@ -232,7 +235,8 @@ class Broker:
     async def finish(self, trial_id: str, attempt: int, state: str, reason: str) -> None:
         """The gang is done with a trial; an end that came from outside stands."""
         ticket = self._tickets[trial_id]
-        if not ticket.ended and attempt == ticket.assignment.attempt:
+        running = ticket.state == "running"  # a paused one has been stopped on purpose
+        if running and attempt == ticket.assignment.attempt:
             self._tickets.end(ticket, state, reason)
         self._roster.progressed(trial_id)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from raymoco import tracking
@@ -17,29 +16,33 @@ from raymoco.engine.cluster import connect, interrupts, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
+from raymoco.journal import Event, begun
 from raymoco.study.agenda import (
     gangs_needed,
-    interrupted_before,
     open_confirmations,
     open_trials,
     search_trials,
-    trial_count,
 )
 from raymoco.study.broker import ORDERLY
+from raymoco.study.budget import budget_check
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
-from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
+from raymoco.study.journal import Journal, Ledger, TrialRecord
+from raymoco.study.pareto import pareto_front
+from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
-from raymoco.study.recorder import PARENT, Recorder
-from raymoco.study.searcher import ListProposals, OptunaProposals
+from raymoco.study.proposals import OptunaProposals, open_proposals
+from raymoco.study.recorder import Recorder
+from raymoco.study.schedulers import build_scheduler, fifo
+from raymoco.study.searcher import ListProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
+from raymoco.study.story import SweepStory
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
-from raymoco.yamlfile import flatten, write_atomically
-
-HURRY_S = 2.0
+from raymoco.study.warmstart import LOG, load_warm_start
+from raymoco.yamlfile import write_atomically
 
 
 @dataclass
@@ -75,6 +78,9 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
+    if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
+        # refused before anything is written; later on it is in the study
+        load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
@@ -115,27 +121,27 @@ class _Launch:
         progress: SweepProgress,
         handle: ImageData,
     ) -> None:
+        self.proposals: OptunaProposals | None = None
         self.handle = handle
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
         self.interrupted = False
-        self.tags = provenance(handle, self.spec.gang)
         self.journal = Journal(folder / "journal.jsonl")
-        at = self.spec.tracking
-        self.tracker = tracking.open_tracker(at.uri, at.experiment, output)
         self.recorder = Recorder(
-            folder,
-            ledger,
-            self.journal,
-            self.tracker,
-            self.spec.objective,
-            sweep.axes,
-            self.tags,
-            self._show,
+            folder, ledger, self.journal, sweep.objectives, sweep.axes, self._heard
+        )
+        at = self.spec.tracking
+        self.mirror = tracking.Mirror(
+            tracking.place_of(folder, at.uri, at.experiment),
+            lambda: SweepStory(folder, sweep),
+            self.recorder.tracked,
+            progress.say,
         )
 
     def run(self, slots: int) -> None:
-        self._start_parent()
+        identity = self.ledger.identity or uuid4().hex
+        self.recorder.record(begun(identity, provenance(self.handle, self.spec.gang)))
+        self.mirror.start()
         stage = Stage(
             self.sweep.base,
             self.handle,
@@ -147,12 +153,11 @@ class _Launch:
         )
         state = "failed"
         try:
-            self._note_parent()
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)
             else:
                 proposals = open_trials(self.sweep, self.folder, self.ledger)
-                stage.play("ablation", ListProposals(proposals), len(proposals), _fifo(), last=True)
+                stage.play("ablation", ListProposals(proposals), len(proposals), fifo(), last=True)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -163,53 +168,27 @@ class _Launch:
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
-        proposals = OptunaProposals(
-            spec.name,
-            spec.search,
-            spec.objective,
-            spec.sampler,
-            spec.budget.trials,
-            self.sweep.base.seed,
-            self.folder / "optuna.log",
-            first=flatten(self.resolved.model_dump()),
-            again=interrupted_before(self.folder, self.ledger, cells=False),
-            known=self.ledger.trials,
-        )
-        ended = sum(trial.ended is not None for trial in search_trials(self.ledger))
-        scheduler = _fifo()
-        if spec.scheduler.name == "asha":
-            scheduler = AsyncHyperBandScheduler(
-                time_attr="epoch",
-                metric=spec.objective.metric,
-                mode=spec.objective.mode,
-                max_t=self.sweep.base.epochs,
-                grace_period=spec.scheduler.grace_epochs,
-                reduction_factor=spec.scheduler.reduction_factor,
-                stop_last_trials=False,
+        enough = budget_check(spec.budget, spec.objective, self.ledger)
+        if spec.scheduler.name == "pbt":
+            population = open_population(
+                self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
             )
-        left = spec.budget.trials - ended
-        enough = self._budget_check(spec)
-        stage.play("search", proposals, left, scheduler, enough, last=spec.confirm is None)
+            stage.evolve(population, enough)
+        else:
+            self._sample(stage, spec, enough)
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), _fifo(), last=True)
+        stage.play("confirm", ListProposals(waiting), len(waiting), fifo(), last=True)
 
-    def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
-        hours, target = spec.budget.hours, spec.budget.target
-        deadline = time.monotonic() + hours * 3600 if hours else None
+    def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
+        self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
+        ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
+        epochs = self.sweep.base.epochs
+        scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
+        left = spec.budget.trials - len(ended)
+        last = spec.confirm is None
+        stage.play("search", self.proposals, left, scheduler, enough, last=last)
 
-        def enough() -> str | None:
-            if deadline is not None and time.monotonic() > deadline:
-                return f"the budget of {hours:g} hours is used up"
-            best = ranked(search_trials(self.ledger), spec.objective) if target is not None else []
-            if best and target is not None:
-                score = best[0].final[spec.objective.metric]
-                if score == target or spec.objective.better(score, target):
-                    return f"the target {target:g} is reached"
-            return None
-
-        return enough
-
-    def _show(self, event: Event) -> None:
+    def _heard(self, event: Event) -> None:
         if event["event"] == "retry":
             self.progress.say(f"{event['trial_id']} is tried again: {event['reason']}")
         elif event["event"] == "gang_lost":
@@ -217,56 +196,42 @@ class _Launch:
         elif event["event"] == "gang_closed" and event["reason"] not in ORDERLY:
             self.progress.say(f"{event['gang']} is closed: {event['reason']}")
         self.progress.take(event)
-
-    def _start_parent(self) -> None:
-        file = self.folder / ".mlflow_run"
-        known = file.read_text().strip() if file.exists() else ""
-        self.tracker.start_run(
-            PARENT,
-            self.spec.name,
-            params={"varies": " ".join(self.sweep.axes), "trials": trial_count(self.sweep)},
-            tags={
-                **self.tags,
-                "raymoco.kind": self.spec.kind,
-                "raymoco.sweep": self.spec.name,
-                "raymoco.state": "running",
-            },
-            run_id=known or None,
-        )
-        self.tracker.log_text(PARENT, "sweep.yaml", self.spec.to_yaml())
-
-    def _note_parent(self) -> None:
-        # before the first trial: a killed sweep must find its parent again
-        run_id = self.tracker.run_id(PARENT, timeout_s=30)
-        if run_id:
-            write_atomically(self.folder / ".mlflow_run", run_id)
+        self.mirror.wake()
 
     def _close(self, state: str) -> None:
         self.recorder.finish()
-        self.recorder.let_go()
+        if self.proposals is not None:
+            # what Tune did not come to carry back, a Ctrl-C in between: nothing stays RUNNING
+            self.proposals.settle()
         self.recorder.write_tables()
-        left = {"sweep.yaml", "trials.csv"}
-        best = ranked(search_trials(self.ledger), self.spec.objective)
+        best = best_first(self.sweep, self.ledger)
         if best:
             config = self.resolved.with_values({**best[0].values, "name": None})
             write_atomically(self.folder / "best.yaml", config.to_yaml())
-            self.tracker.set_tags(PARENT, {"raymoco.best_trial": best[0].trial_id})
-            left.add("best.yaml")
+        for trial in search_trials(self.ledger):
+            if "changes" in trial.values:
+                config = self.resolved.with_values({**trial.values, "name": None})
+                write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
         comparisons = compare(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
-            left |= {"cells.csv", "comparisons.csv"}
-        for name in sorted(left):
-            self.tracker.log_text(PARENT, name, (self.folder / name).read_text(encoding="utf-8"))
-        self.tracker.set_tags(PARENT, {"raymoco.state": state})
-        self.tracker.end_run(PARENT, state)
-        # after Ctrl-C people wait at the terminal
-        missing = self.tracker.close(HURRY_S) if state == "stopped" else self.tracker.close()
-        if missing:
-            self.progress.say(tracking.missing_sentence(missing, "journal.jsonl"))
+        # last: what lies in the folder by now becomes artifacts
+        self.recorder.record({"event": "closed", "state": state})
+        outcome = self.mirror.close(hasty=state == "stopped")
+        for line in tracking.missing_lines(self.mirror.place, outcome):
+            self.progress.say(line)
+        self.recorder.write_tables()  # with the ids of MLflow's runs
         self.journal.close()
         if state == "completed" and self.recorder.error is None:
             (self.folder / CLOSED).touch()
+
+
+def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
+    """The completed trials by the objective; with several, their Pareto front by the first."""
+    trials = search_trials(ledger)
+    if len(sweep.objectives) > 1:
+        return pareto_front(trials, sweep.objectives)
+    return ranked(trials, sweep.spec.objective)
 
 
 def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
@@ -277,17 +242,13 @@ def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     return Comparisons(spec.cells, ledger, spec.metric, higher=spec.objective.mode == "max")
 
 
-def _fifo() -> TrialScheduler:
-    return FIFOScheduler()  # type: ignore[no-untyped-call]
-
-
 def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
     spec = sweep.spec
     confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
     return SweepResult(
         folder,
         ledger.all(),
-        ranked(search_trials(ledger), spec.objective),
+        best_first(sweep, ledger),
         read_confirmation(ledger) if confirmed else None,
         compare(sweep, ledger),
         interrupted,

@@ -20,6 +20,7 @@ from raymoco.study.journal import load_ledger
 from raymoco.study.spec import AblationSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import best_table, cells_table
+from raymoco.study.views import view_path
 from raymoco.yamlfile import read_yaml
 
 if TYPE_CHECKING:
@@ -33,9 +34,12 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     states = [trial.state for trial in result.trials]
     counts = {state: states.count(state) for state in dict.fromkeys(sorted(states))}
     console.print()
-    if result.best:
-        shown = result.best[:SHOWN]
-        console.print(best_table(shown, sweep.spec.objective, sweep.axes))
+    objectives = sweep.objectives
+    if len(objectives) > 1 and result.best:
+        title = f"Pareto front of {', '.join(objective.metric for objective in objectives)}"
+        console.print(best_table(result.best, objectives, sweep.axes, title))
+    elif result.best:
+        console.print(best_table(result.best[:SHOWN], objectives, sweep.axes))
     if result.comparisons is not None:
         if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
             console.print(sweep.spec.question, markup=False)
@@ -70,15 +74,17 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         DataError: nothing has been logged there.
     """
     from raymoco import tracking
+    from raymoco.tracking.store import open_store
 
-    name, ids = "raymoco", list[str]()
+    name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
     if (place / "sweep.yaml").exists():
         output = place.absolute().parent
         logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
-        trials = load_ledger(place / "journal.jsonl").trials.values()
+        ledger = load_ledger(place / "journal.jsonl")
+        trials, identity = ledger.trials.values(), ledger.identity
         ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id]
         searched = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
         ids = searched or ids
@@ -90,8 +96,10 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     root = f"http://127.0.0.1:{port}"
     if resolved.startswith("http"):
         root = resolved.rstrip("/")
-    _, experiment_id = tracking.open_store(resolved, name, None)
+    _, experiment_id = open_store(resolved, name, None)
     runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+    if identity:
+        runs = root + view_path(experiment_id, identity)
     console.print(f"runs     {runs}", markup=False)
     if ids:
         console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)

@@ -21,6 +21,7 @@ ABANDONED = "abandoned"  # the sweep cannot go on, but a resume can: not an end
 class Assignment:
     """What a gang is asked to run: a resolved config, where to keep checkpoints, where to go on.
 
+    `until`: the epoch after which the trial pauses for another attempt; None: it runs to its end.
     `failures` are the attempts that have failed so far.
     """
 
@@ -29,6 +30,7 @@ class Assignment:
     config: dict[str, Any]
     folder: str
     resume_from: str | None = None
+    until: int | None = None
     failures: int = 0
 
 
@@ -45,7 +47,7 @@ class Ticket:
     @property
     def ended(self) -> bool:
         """Whether nothing more is expected of it."""
-        return self.state not in ("waiting", "running")
+        return self.state not in ("waiting", "running", "paused")
 
 
 class Tickets:
@@ -125,7 +127,7 @@ class Tickets:
         """
         ticket = self._tickets[trial_id]
         work = ticket.assignment
-        if ticket.ended or attempt != work.attempt:
+        if ticket.state != "running" or attempt != work.attempt:
             return False
         ticket.spent += seconds
         if lasting or work.failures >= self._max_failures:
@@ -138,6 +140,11 @@ class Tickets:
         self._waiting.appendleft(ticket)
         self.notify()
         return False
+
+    def pause(self, ticket: Ticket) -> None:
+        """A trial has come as far as it was asked to."""
+        ticket.state = "paused"
+        self.note({"event": "paused", "trial_id": ticket.assignment.trial_id})
 
     def end(self, ticket: Ticket, state: str, reason: str) -> None:
         """A trial is over."""

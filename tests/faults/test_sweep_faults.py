@@ -259,7 +259,7 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_ctrl_c_ends_at_once(running, head
     again = begin(head, file, "--resume")
     journal = folder / "journal.jsonl"
     seen = journal.read_text().count('"report"')
-    wait_until(lambda: journal.read_text().count('"report"') > seen)
+    wait_until(lambda: journal.read_text().count('"report"') > seen, 120)
     again.send_signal(signal.SIGINT)
     time.sleep(0.3)  # two signals at once are one
     again.send_signal(signal.SIGINT)

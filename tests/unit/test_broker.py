@@ -1,6 +1,7 @@
 """The broker's rules, called as coroutines: no actor is needed to see them."""
 
 import asyncio
+from dataclasses import replace
 
 from raymoco.study.broker import CLOSE, Broker
 from raymoco.study.spec import GangConfig
@@ -323,3 +324,35 @@ def test_letting_go_ends_no_trial_but_wakes_its_client():
         return await broker.next_row("a", 1), states(await broker.events(0, 0))
 
     assert played(scenario) == ("abandoned", {})
+
+
+def test_a_trial_with_a_pause_stops_there_and_goes_on_in_its_next_attempt():
+    async def scenario():
+        broker = await with_gang()
+        await broker.submit(replace(assignment("a"), until=1))
+        await ask(broker, 1)
+        stop = await broker.report("a", 1, {"epoch": 1}, "c")
+        await broker.finish("a", 1, "stopped", "")
+        await broker.submit(assignment("a", attempt=2))
+        again = await ask(broker, 1)
+        on = [await broker.report("a", 2, {"epoch": epoch}, "c") for epoch in (1, 2, 3)]
+        return stop, again.attempt, on, await broker.events(0, 1)
+
+    stop, attempt, on, events = played(scenario)
+    assert (stop, attempt, on) == (True, 2, [False, False, False])
+    assert [event["event"] for event in events if event["event"] != "report"] == [
+        "gang_up", "assigned", "paused", "assigned", "ended",
+    ]  # fmt: skip
+    assert states(events) == {"a": ("completed", "")}
+
+
+def test_a_paused_trial_can_be_stopped():
+    async def scenario():
+        broker = await with_gang()
+        await broker.submit(replace(assignment("a"), until=1))
+        await ask(broker, 1)
+        await broker.report("a", 1, {"epoch": 1}, "c")
+        await broker.stop_all("stopped", "interrupted")
+        return await broker.events(0, 1)
+
+    assert states(played(scenario)) == {"a": ("stopped", "interrupted")}
