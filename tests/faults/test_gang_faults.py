@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from injected import place_faults
+from injected import faulty_gang_loop, place_faults
 
 from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import load_images
@@ -10,6 +10,7 @@ from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session
 from raymoco.errors import GangError
+from raymoco.study import gangs
 from raymoco.study.journal import load_ledger, read_journal
 from raymoco.study.launch import sweep
 
@@ -33,7 +34,13 @@ output: {output}
 """
 
 
-def write(output, levels, gangs, gang):
+@pytest.fixture
+def faulty(monkeypatch):
+    """Gangs that play the faults which a test has placed."""
+    monkeypatch.setattr(gangs, "gang_loop", faulty_gang_loop)
+
+
+def write(output, levels, count, gang):
     file = output / "faults.yaml"
     named = ", ".join(
         f"{name}: {{method.temperature: {0.1 + 0.01 * n:g}, method.queue_size: {16 + 8 * (n % 3)}, "
@@ -41,7 +48,7 @@ def write(output, levels, gangs, gang):
         f"data.labelled_fraction: {(0.1, 0, 0.5)[n % 3]:g}}}"
         for n, name in enumerate(levels)
     )
-    file.write_text(FILE.format(levels=named, gangs=gangs, gang=gang, output=output))
+    file.write_text(FILE.format(levels=named, gangs=count, gang=gang, output=output))
     return file
 
 
