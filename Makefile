@@ -5,13 +5,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-faults check format clean
 
 demo: $(STAMP)
 	$(BIN)/raymoco sweep sweeps/demo.yaml --resume
 
 test: $(STAMP)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -m "not slow"
+
+# something is killed, hangs or is cut off: the quick ones are in `make test` too
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ epoch number is their state. See `loop.seed_epoch`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from raymoco.yamlfile import Document, validate
 
 FORMAT = 1
 PATTERN = "epoch-*.pt"
+SPARE = 2  # kept while a run is not over: should the last be damaged, there is one before it
 
 
 @dataclass
@@ -44,7 +46,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         The path written. The newest `keep` files stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"epoch-{checkpoint.epoch:05d}.pt"
+    path = folder / checkpoint_name(checkpoint.epoch)
     temporary = folder / f".{path.name}.{os.getpid()}"
     with temporary.open("wb") as stream:
         torch.save({"format": FORMAT, **vars(checkpoint)}, stream)
@@ -54,6 +56,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()
     return path
+
+
+def checkpoint_name(epoch: int) -> str:
+    """What the checkpoint after so many epochs is called."""
+    return f"epoch-{epoch:05d}.pt"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -79,6 +86,24 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     if found != FORMAT:
         raise DataError(f"{path}: checkpoint format is {found}, but this raymoco reads {FORMAT}.")
     return Checkpoint(**state)
+
+
+def load_newest(
+    path: Path, device: torch.device | str, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """Read a checkpoint, or if it is damaged the newest whole one before it.
+
+    Args:
+        say: told of each that is damaged.
+    Returns:
+        None if none can be read: the run begins anew.
+    """
+    for one in reversed([p for p in list_checkpoints(path.parent) if p.name <= path.name]):
+        try:
+            return load_checkpoint(one, device)
+        except DataError as error:
+            say(f"{error} The one before it is taken.")
+    return None
 
 
 def find_checkpoint(place: Path) -> Path:

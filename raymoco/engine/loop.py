@@ -17,7 +17,7 @@ from torch.profiler import record_function
 from raymoco.config import RunConfig
 from raymoco.data.stream import Batch, ImageData, Images, open_images
 from raymoco.data.views import Normalise, TwoViews
-from raymoco.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.evaluate import (
     Features,
     collapse_metrics,
@@ -103,12 +103,11 @@ class _Run:
         self.rows: list[Row] = []
 
     def train(self, resume_from: Path | None) -> Row:
-        first = 0
-        if resume_from is not None:
-            first = self._restore(resume_from)
+        first = self._restore(resume_from) if resume_from is not None else 0
+        if first:
             # the receiver may have been killed before it wrote these down; it knows twins
             for row in self.rows:
-                self.session.report(row, resume_from)
+                self.session.report(row, None)
         else:
             session, images = self.session, self.images
             session.text(
@@ -134,7 +133,7 @@ class _Run:
         self.rows.append(row)
         path = None
         if (last or done % config.checkpoint.every == 0) and self.session.rank == 0:
-            path = self._save(done)
+            path = self._save(done, last)
         self.session.report(row, path)
 
     def _train_epoch(self, epoch: int) -> Row:
@@ -152,6 +151,7 @@ class _Run:
         folder = None if self.rows else self.session.profile
         with StepProfiler(folder, steps, self.device) as profiler:
             for number in range(steps):
+                self.session.step()
                 lr = learning_rate(
                     epoch + number / steps,
                     base=config.optim.lr,
@@ -255,7 +255,8 @@ class _Run:
         assert isinstance(encoder, nn.Module)
         return encoder
 
-    def _save(self, done: int) -> Path:
+    def _save(self, done: int, last: bool) -> Path:
+        keep = self.config.checkpoint.keep
         checkpoint = Checkpoint(
             config=self.config.model_dump(),
             epoch=done,
@@ -270,13 +271,15 @@ class _Run:
                 "rows": [dict(row) for row in self.rows],
             },
         )
-        return save_checkpoint(self.session.folder, checkpoint, self.config.checkpoint.keep)
+        return save_checkpoint(self.session.folder, checkpoint, keep if last else max(keep, SPARE))
 
     def _restore(self, path: Path) -> int:
-        checkpoint = load_checkpoint(path, self.device)
+        checkpoint = load_newest(path, self.device, self.session.text)
+        if checkpoint is None:
+            return 0
         self.module.load_state_dict(checkpoint.module)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.rows = [dict(row) for row in checkpoint.data["rows"]]
         self.train_seconds = float(self.rows[-1]["train_seconds"])
-        self.session.text(f"resumed after epoch {checkpoint.epoch} from {path.name}")
+        self.session.text(f"resumed after epoch {checkpoint.epoch}")
         return checkpoint.epoch

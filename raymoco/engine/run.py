@@ -17,7 +17,7 @@ from raymoco import tracking
 from raymoco.config import INDECISIVE, RunConfig
 from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import ImageData, prepare_images
-from raymoco.engine.checkpoint import list_checkpoints, load_checkpoint
+from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
@@ -89,7 +89,7 @@ def train(
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)
-        start = _resume_point(folder, resolved) if resume else None
+        start = _resume_point(folder, resolved, say) if resume else None
         write_atomically(folder / "config.yaml", resolved.to_yaml())
         receiver = _Receiver(resolved, folder, start, progress or say)
         receiver.run(handle, folder / PROFILE if profile else None)
@@ -103,21 +103,19 @@ def _check_folder(folder: Path, resume: bool) -> None:
         )
 
 
-def _resume_point(folder: Path, config: RunConfig) -> Path | None:
+def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     found = list_checkpoints(folder / "checkpoints")
-    if not found:
+    newest = load_newest(found[-1], "cpu", say) if found else None
+    if newest is None:
         return None
-    then, now = (
-        flatten(load.model_dump(exclude=INDECISIVE))
-        for load in (load_checkpoint(found[-1]).run_config, config)
-    )
+    then, now = (flatten(one.model_dump(exclude=INDECISIVE)) for one in (newest.run_config, config))
     changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         raise ConfigError(
             f"{folder} was begun with another config and cannot be resumed with this one: "
             + "; ".join(changed)
         )
-    return found[-1]
+    return next(path for path in found if path.name == checkpoint_name(newest.epoch))
 
 
 class _Receiver:

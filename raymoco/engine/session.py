@@ -31,8 +31,9 @@ class Session:
     """One worker's place in a run.
 
     `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and answers whether
-    the run shall stop there; `on_text(line)` receives what belongs in the run's log; `profile` is
-    where a profile of some steps goes, None for none.
+    the run shall stop there; `on_check()` answers the same between reports, each `check_every`
+    steps (0: never); `on_text(line)` receives what belongs in the run's log; `profile` is where a
+    profile of some steps goes, None for none.
     """
 
     folder: Path
@@ -40,15 +41,29 @@ class Session:
     workers: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     threads: int = 1
+    check_every: int = 0
     on_report: Callable[[Row, str | None], bool] = lambda row, checkpoint: False
+    on_check: Callable[[], bool] = lambda: False
     on_text: Callable[[str], None] = lambda line: None
     profile: Path | None = None
+
+    _steps: int = 0
+
+    def step(self) -> None:
+        """A step begins; raises `Stopped` on every rank if the outside wants no more of them."""
+        self._steps += 1
+        if self.check_every and self._steps % self.check_every == 0:
+            # every rank counts alike, so all meet in the broadcast
+            stop = self.rank == 0 and self.on_check()
+            if self.broadcast(stop):
+                raise Stopped
 
     def report(self, row: Row, checkpoint: Path | None) -> None:
         """Tell the outside about an epoch; raises `Stopped` on every rank if it wants no more."""
         stop = False
         if self.rank == 0:
             stop = self.on_report(row, str(checkpoint) if checkpoint else None)
+        self._steps = 0  # a report is a check too
         if self.broadcast(stop):
             raise Stopped
 
@@ -73,8 +88,17 @@ class Session:
         return values
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Why a run failed, in one line for people."""
     if isinstance(error, RaymocoError):
         return str(error)
-    return f"{type(error).__name__}: {error}".split("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return (
+            "the GPU's memory was not enough: lower optim.batch_size, method.queue_size or "
+            f"model.width, or put fewer gangs on a GPU ({_first_line(error)})"
+        )
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n")[0]

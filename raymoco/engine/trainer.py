@@ -36,10 +36,12 @@ def build_trainer(
     *,
     name: str,
     folder: Path,
+    max_failures: int = 0,
 ) -> TorchTrainer:
     """A TorchTrainer whose workers run `loop(loop_config)`; Ray's own files go to folder/.ray.
 
     No `datasets=`: they would fix the data for the trainer's life. Workers build their own streams.
+    `max_failures` is how often Ray Train starts the group again after an error; -1: always.
     """
     resources: dict[str, float] = {"CPU": scale.cpus_per_worker}
     if scale.gpus_per_worker:
@@ -55,6 +57,7 @@ def build_trainer(
         run_config=ray.train.RunConfig(  # type: ignore[call-arg]  # mypy sees that of Train V1
             name=name,
             storage_path=str(folder / RAY_FOLDER),
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
         ),
     )

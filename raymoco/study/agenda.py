@@ -82,6 +82,19 @@ def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal
     return [begun.get(p.trial_id, p) for p in wanted if p.trial_id not in over]
 
 
+def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
+    """How many gangs can be of use for what is left."""
+    spec = sweep.spec
+    ended = {t.trial_id: t for t in ledger.all() if t.ended is not None}
+    if isinstance(spec, SearchSpec):
+        searching = spec.budget.trials - sum(not trial.cell for trial in ended.values())
+        confirming = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
+        left = max(searching, confirming)
+    else:
+        left = trial_count(sweep) - sum(t.reason != INTERRUPTED for t in ended.values())
+    return max(1, min(spec.budget.concurrent, left))
+
+
 def trial_count(sweep: Sweep) -> int:
     """How many trials the file asks for, confirmations left out."""
     return sweep.trials

@@ -7,47 +7,22 @@ so two sweeps share a cluster in peace.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable
+from typing import Any
 
 from raymoco.engine.metrics_file import Row
 from raymoco.study.journal import Event
+from raymoco.study.roster import Gang, Roster, Work
+from raymoco.study.spec import GangConfig
+from raymoco.study.tickets import ABANDONED, Assignment, Tickets
+from raymoco.study.watch import Watch
 
-T = TypeVar("T")
 CLOSE = "close"
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What a gang is asked to run: a resolved config, where to keep checkpoints, where to go on.
-
-    `until`: the epoch after which the trial pauses for another attempt; None: it runs to its end.
-    """
-
-    trial_id: str
-    attempt: int
-    config: dict[str, Any]
-    folder: str
-    resume_from: str | None = None
-    until: int | None = None
-
-
-@dataclass
-class _Ticket:
-    """One submitted trial: its reports not yet fetched, and its end."""
-
-    assignment: Assignment
-    rows: deque[Row] = field(default_factory=deque)
-    state: str = "waiting"
-    reason: str = ""
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in ("waiting", "running", "paused")
+NONE_LEFT = "no trial is left for it"
+OVER = "the sweep is over"
+ONE_EACH = "it has run its trial"
+ORDERLY = (NONE_LEFT, OVER)  # nothing to tell people about
 
 
 class Broker:
@@ -56,15 +31,17 @@ class Broker:
     Args:
         slots: how many clients will stand; nothing is handed out until each has submitted once.
             While clients still start, Tune kills and restarts the ones whose trials end early.
+        rules: how often a trial is tried, and how long a gang may be silent.
     """
 
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
-        self._tickets: dict[str, _Ticket] = {}
-        self._waiting: deque[str] = deque()
-        self._events: list[Event] = []
-        self._changed = asyncio.Condition()
+    def __init__(self, slots: int, rules: GangConfig | None = None) -> None:
+        self._slots, self._rules = slots, rules or GangConfig()
+        self._tickets = Tickets(self._rules.max_failures)
+        self._roster = Roster()
+        self._watch = Watch(self._lose, self.silent)
         self._closing = False
+        self._needed: int | None = None  # how many gangs the last phase begins with
+        self._all_submitted = False
         self._ending: tuple[str, str] | None = None
         self._data: Any = None
 
@@ -74,55 +51,77 @@ class Broker:
         """Keep a reference to the image handle, in a list so that it is not fetched here."""
         self._data = boxed
 
-    async def open_gate(self, slots: int) -> None:
-        """Another phase begins: wait for this many submissions before the next assignment."""
+    async def open_gate(self, slots: int, last: bool = False) -> None:
+        """Another phase begins: wait for this many submissions before the next assignment.
+
+        In the last phase gangs for which no trial is left are sent home.
+        """
         self._slots = len(self._tickets) + slots
-        self._ending = None
+        self._needed = slots if last else None
+        self._ending, self._all_submitted = None, False
+        self._tickets.notify()
 
     async def lift_gate(self) -> None:
         """No more trials will come: hand out what waits."""
-        self._slots = 0
-        await self._notify()
+        self._slots, self._all_submitted = 0, True
+        self._tickets.notify()
 
     async def events(self, since: int, timeout_s: float) -> list[Event]:
-        """Events from number `since` on; waits for one up to `timeout_s`."""
-        await self._wait_until(lambda: len(self._events) > since, timeout_s)
-        return self._events[since:]
+        """Events from number `since` on, the older ones are forgotten; waits up to `timeout_s`."""
+        await self._wait_until(lambda: bool(self._tickets.news(since)), timeout_s)
+        return self._tickets.news(since)
 
     async def stop_all(self, state: str, reason: str) -> None:
         """End every trial that is not over, or still comes in this phase, as `state`.
 
-        Gangs hear of it at their next report.
+        Gangs hear of it at their next report or check.
         """
         self._ending = (state, reason)
-        for trial_id in list(self._tickets):
-            await self.cancel(trial_id, state, reason)
+        for ticket in self._tickets.open:
+            self._tickets.end(ticket, state, reason)
+
+    async def abandon(self) -> None:
+        """Let go of every trial without ending it: a resume goes on with them."""
+        for ticket in self._tickets.open:
+            ticket.state = ABANDONED
+        self._tickets.notify()
 
     async def close(self) -> None:
         """Send every gang home once it has ended what it runs."""
         self._closing = True
-        await self._notify()
+        self._tickets.notify()
+
+    async def starts_again(self, name: str, error: str | None) -> bool:
+        """Whether the driver shall start a gang once more that is not there any longer.
+
+        Args:
+            error: what ended it, or None if it went home as it was told.
+        """
+        gang = self._roster.gang(name)
+        if error is not None:
+            await self._lose(name, gang.incarnation, error)
+            gang.crash(error)
+        return gang.closed is None and not self._closing and not self._surplus(gang)
+
+    async def stranded(self) -> str | None:
+        """Why no gang is left for trials that wait; None as long as there is hope."""
+        gangs = self._roster.all()
+        if not self._tickets.open or any(gang.closed is None for gang in gangs):
+            return None
+        return "; ".join(f"{g.name}: {g.closed}" for g in gangs if g.closed not in ORDERLY)
 
     # for the clients
 
     async def submit(self, assignment: Assignment) -> None:
-        """Queue a trial. A retry of a known trial id replaces its ticket."""
-        ticket = self._tickets[assignment.trial_id] = _Ticket(assignment)
+        """Queue a trial. Another submission of a known trial id replaces its ticket."""
+        ticket = self._tickets.submit(assignment)
         if self._ending is not None:
-            await self._end(ticket, *self._ending)
-            return
-        self._waiting.append(assignment.trial_id)
-        await self._notify()
+            self._tickets.end(ticket, *self._ending)
 
     async def next_row(self, trial_id: str, timeout_s: float) -> Row | str | None:
         """The next report of a trial, its end state once all are fetched, or None after a while."""
         ticket = self._tickets[trial_id]
-        if not ticket.rows and not ticket.ended:
-            ticket.news.clear()
-            try:
-                await asyncio.wait_for(ticket.news.wait(), timeout_s)
-            except TimeoutError:
-                return None
+        await self._wait_until(lambda: bool(ticket.rows) or ticket.ended, timeout_s)
         if ticket.rows:
             return ticket.rows.popleft()
         return ticket.state if ticket.ended else None
@@ -136,105 +135,181 @@ class Broker:
         ticket = self._tickets.get(trial_id)
         if ticket is None:  # its client never came so far as to submit it
             state, reason = self._ending or (state, reason)
-            await self._event(
-                {"event": "ended", "trial_id": trial_id, "state": state, "reason": reason}
-            )
+            self._tickets.note_end(trial_id, state, reason)
             return state, []
         if not ticket.ended:
-            await self._end(ticket, state, reason)
+            self._tickets.end(ticket, state, reason)
         return ticket.state, list(ticket.rows)
 
     # for the gangs
 
-    async def hello(self, gang: str, workers: int) -> Any:
-        """A gang is up; it gets the reference to the image handle, in a list."""
-        await self._event({"event": "gang_up", "gang": gang, "workers": workers})
+    async def hello(
+        self,
+        name: str,
+        incarnation: str,
+        rank: int,
+        workers: int,
+        boxed: list[Any],
+        place: str,
+        problem: str | None = None,
+    ) -> Any:
+        """A worker of a gang is up; it gets the reference to the image handle, in a list.
+
+        None if the gang is closed.
+
+        Args:
+            incarnation: the same for all workers of a group, and new whenever one starts.
+            boxed: the worker's own actor handle, in a list; empty in a test.
+            place: the worker's host and process, for people.
+            problem: why it cannot work where it is, or None.
+        """
+        gang = self._roster.gang(name)
+        if gang.closed is not None:
+            return None
+        if gang.incarnation != incarnation:
+            # the pings may not have noticed yet that the one before is gone
+            await self._lose(name, gang.incarnation, "its workers were started anew")
+            gang.rise(incarnation, workers)
+            self._tickets.note({"event": "gang_up", "gang": name, "workers": workers})
+        if boxed:
+            gang.handles[rank] = boxed[0]
+            self._watch.follow(gang, rank, boxed[0], place)
+        if problem is not None:
+            self._close_gang(gang, problem)
         return self._data
 
-    async def next_assignment(self, gang: str, timeout_s: float) -> Assignment | str | None:
+    async def next_assignment(
+        self, name: str, incarnation: str, timeout_s: float
+    ) -> Assignment | str | None:
         """The next trial to run, `CLOSE`, or None after a while."""
-
-        def ready() -> bool:
-            return self._closing or (bool(self._waiting) and len(self._tickets) >= self._slots)
-
-        await self._wait_until(ready, timeout_s)
-        while self._waiting and len(self._tickets) >= self._slots:
-            ticket = self._tickets[self._waiting.popleft()]
-            if ticket.ended:  # cancelled while it waited
-                continue
-            ticket.state = "running"
-            assignment = ticket.assignment
-            await self._event(
-                {
-                    "event": "assigned",
-                    "trial_id": assignment.trial_id,
-                    "attempt": assignment.attempt,
-                    "gang": gang,
-                }
-            )
-            return assignment
-        return CLOSE if self._closing else None
+        gang = self._roster.gang(name)
+        if gang.incarnation != incarnation or gang.closed is not None:
+            return CLOSE
+        gang.work = None
+        await self._wait_until(
+            lambda: self._closing or self._hands_out or bool(self._goes_home(gang)), timeout_s
+        )
+        if gang.incarnation != incarnation or gang.closed is not None:
+            return CLOSE
+        reason = self._goes_home(gang)
+        if reason == ONE_EACH:
+            gang.incarnation = ""
+            return CLOSE
+        if reason:
+            self._close_gang(gang, reason)
+            return CLOSE
+        work = self._tickets.hand_out(name) if self._hands_out else None
+        if work is not None:
+            gang.take(Work(work.trial_id, work.attempt, time.monotonic()))
+            return work
+        if not self._closing:
+            return None
+        self._close_gang(gang, OVER)
+        return CLOSE
 
     async def report(self, trial_id: str, attempt: int, row: Row, checkpoint: str | None) -> bool:
         """Take an epoch's row; answers whether the gang shall stop this trial."""
-        ticket = self._tickets[trial_id]
-        if ticket.ended or attempt != ticket.assignment.attempt:
+        if await self.check(trial_id, attempt):
             return True
-        await self._event(
-            {"event": "report", "trial_id": trial_id, "row": row, "checkpoint": checkpoint}
-        )
-        ticket.rows.append(row)
-        ticket.news.set()
+        if self._tickets.report(trial_id, row, checkpoint):
+            self._roster.progressed(trial_id)
+        ticket = self._tickets[trial_id]
         if int(row["epoch"]) == ticket.assignment.config["epochs"]:
             # here and not in finish(): a scheduler that reads the last row must find the trial over
-            await self._end(ticket, "completed", "")
+            self._tickets.end(ticket, "completed", "")
         elif int(row["epoch"]) == ticket.assignment.until:
-            ticket.state = "paused"
-            await self._event({"event": "paused", "trial_id": trial_id})
+            self._tickets.pause(ticket)
             return True
         return False
 
+    async def check(self, trial_id: str, attempt: int) -> bool:
+        """A sign of life between reports; answers whether the gang shall stop this trial."""
+        self._roster.heard(trial_id, attempt, time.monotonic())
+        ticket = self._tickets[trial_id]
+        return ticket.ended or attempt != ticket.assignment.attempt
+
     async def text(self, trial_id: str, line: str) -> None:
         """A line for logs/<trial_id>.txt."""
-        await self._event({"event": "text", "trial_id": trial_id, "line": line})
+        self._tickets.note({"event": "text", "trial_id": trial_id, "line": line})
 
     async def finish(self, trial_id: str, attempt: int, state: str, reason: str) -> None:
         """The gang is done with a trial; an end that came from outside stands."""
         ticket = self._tickets[trial_id]
         running = ticket.state == "running"  # a paused one has been stopped on purpose
         if running and attempt == ticket.assignment.attempt:
-            await self._end(ticket, state, reason)
+            self._tickets.end(ticket, state, reason)
+        self._roster.progressed(trial_id)
 
-    async def _end(self, ticket: _Ticket, state: str, reason: str) -> None:
-        ticket.state, ticket.reason = state, reason
-        ticket.news.set()
-        await self._event(
-            {
-                "event": "ended",
-                "trial_id": ticket.assignment.trial_id,
-                "state": state,
-                "reason": reason,
-            }
+    async def fail(self, trial_id: str, attempt: int, reason: str, lasting: bool) -> None:
+        """An attempt has failed; `lasting`: another one would fail alike."""
+        gang = self._roster.at(trial_id, attempt)
+        if gang is None:
+            return
+        if len(gang.handles) > 1:
+            # when one of several workers dies, its peers complain first, and know less
+            reason = await self._watch.dead(gang) or reason
+        self._attempt_failed(gang, gang.work, reason, lasting)
+
+    # for the watch
+
+    async def _lose(self, name: str, incarnation: str, reason: str) -> None:
+        """An incarnation of a gang is gone; what it ran is tried again elsewhere or later."""
+        gang = self._roster.gang(name)
+        if not incarnation or gang.incarnation != incarnation:
+            return
+        self._attempt_failed(gang, gang.work, reason, lasting=False)
+        gang.fall(reason)
+        self._tickets.note({"event": "gang_lost", "gang": name, "reason": reason})
+        if gang.closed is not None:
+            self._close_gang(gang, gang.closed)
+
+    def silent(self) -> list[tuple[Gang, str]]:
+        """The gangs of which nothing has been heard for too long; trials that took too long end."""
+        now, silent = time.monotonic(), []
+        total, stall = self._rules.trial_timeout_s, self._rules.stall_timeout_s
+        for gang in self._roster.all():
+            work = gang.work
+            if work is None:
+                continue
+            if total and self._tickets[work.trial_id].spent + now - work.began > total:
+                self._attempt_failed(gang, work, f"it took longer than {total:g} s", lasting=True)
+            if now - work.heard > stall:
+                silent.append((gang, f"nothing was heard of it for {stall:g} s"))
+        return silent
+
+    def _attempt_failed(self, gang: Gang, work: Work | None, reason: str, lasting: bool) -> None:
+        if work is None:
+            return
+        seconds = time.monotonic() - work.began
+        last = self._tickets.fail(
+            work.trial_id, work.attempt, reason, seconds=seconds, lasting=lasting
         )
+        if last:
+            gang.progressed()  # the trial is over, and it may have been at fault
 
-    async def _event(self, event: Event) -> None:
-        self._events.append(event)
-        await self._notify()
+    def _close_gang(self, gang: Gang, reason: str) -> None:
+        gang.closed, gang.incarnation = reason, ""
+        self._tickets.note({"event": "gang_closed", "gang": gang.name, "reason": reason})
 
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+    @property
+    def _hands_out(self) -> bool:
+        return len(self._tickets) >= self._slots and self._tickets.waits
 
-    async def _wait_until(self, condition: Any, timeout_s: float) -> None:
-        async def wait() -> None:
-            async with self._changed:
-                await self._changed.wait_for(condition)
+    def _goes_home(self, gang: Gang) -> str:
+        if self._rules.isolation == "fresh_gang" and gang.served:
+            return ONE_EACH
+        return NONE_LEFT if self._surplus(gang) else ""
 
-        await _within(wait(), timeout_s)
+    def _surplus(self, gang: Gang) -> bool:
+        """Whether the other gangs are enough for the trials that are left."""
+        if self._needed is None:
+            return False
+        needed = len(self._tickets.open) if self._all_submitted else self._needed
+        return sum(other is not gang for other in self._roster.standing) >= needed
 
-
-async def _within(wait: Awaitable[None], timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(wait, timeout_s)
-    except TimeoutError:
-        return
+    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            left = deadline - time.monotonic()
+            if left <= 0 or not await self._tickets.change(left):
+                return

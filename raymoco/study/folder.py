@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from raymoco.errors import ConfigError
 from raymoco.study.journal import Ledger, load_ledger
 
 CLOSED = ".closed"  # the last thing that a sweep writes: all trials ended, all tables written
 RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
-FREE = ("budget", "gang", "seeds")  # what a resume may change
+FREE = ("budget", "gang")  # what a resume may change; seeds may be added
 
 
 def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
@@ -41,7 +43,8 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
             raise ConfigError(
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
             )
-    return load_ledger(folder / "journal.jsonl")
+    with lease(folder):  # refused now rather than once Ray has started
+        return load_ledger(folder / "journal.jsonl")
 
 
 def journal_bytes(folder: Path) -> int:
@@ -67,13 +70,16 @@ def lease(folder: Path) -> Iterator[None]:
 
 
 def _changes(before: str, now: str) -> str:
-    """The lines that differ, but for the blocks that a resume may change."""
+    """The lines that differ, but for what a resume may change."""
+    was, is_ = (YAML(typ="safe").load(text) for text in (before, now))
+    added = set(was.get("seeds", ())) <= set(is_.get("seeds", ()))
+    free = (*FREE, "seeds") if added else FREE
 
     def fixed(text: str) -> list[str]:
         lines, keep = [], True
         for line in text.splitlines():
             if not line.startswith((" ", "-")):
-                keep = line.split(":")[0] not in FREE
+                keep = line.split(":")[0] not in free
             if keep:
                 lines.append(line)
         return lines

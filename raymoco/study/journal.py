@@ -26,6 +26,7 @@ class TrialRecord:
     state: str = "waiting"
     reason: str = ""
     attempt: int = 0
+    failures: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
     checkpoint: str | None = None
     began: float | None = None
@@ -78,6 +79,9 @@ class Ledger:
         elif kind == "report":
             trial.rows[int(event["row"]["epoch"])] = event["row"]
             trial.checkpoint = event["checkpoint"] or trial.checkpoint
+        elif kind == "retry":
+            trial.state, trial.reason = "waiting", event["reason"]
+            trial.failures += 1
         elif kind == "paused":
             trial.state = "paused"
         elif kind == "changed":

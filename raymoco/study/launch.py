@@ -12,17 +12,18 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
-from raymoco.engine.cluster import connect, resolve_output
+from raymoco.engine.cluster import connect, interrupts, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.journal import Event, begun
 from raymoco.study.agenda import (
+    gangs_needed,
     open_confirmations,
     open_trials,
     search_trials,
-    trial_count,
 )
+from raymoco.study.broker import ORDERLY
 from raymoco.study.budget import budget_check
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.confirm import Confirmation, read_confirmation
@@ -68,7 +69,7 @@ def sweep(
         console: where progress is shown; default standard error.
     Raises:
         InputError: the file, the data or the folder is wrong; nothing is overwritten.
-        GangError: a gang was lost; what was finished stays finished.
+        GangError: no gang is left, or the broker has died; a resume goes on.
     """
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
     spec = loaded.spec
@@ -87,8 +88,8 @@ def sweep(
     progress = SweepProgress(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs
     )
-    slots = min(spec.budget.concurrent, trial_count(loaded))
-    with progress, connect(spec.gang, slots):
+    slots = gangs_needed(loaded, ledger)
+    with progress, connect(spec.gang, slots), interrupts():
         resolved, handle = prepare_run(loaded.base, output, progress.say)
         refuse_impossible(
             loaded,
@@ -156,13 +157,14 @@ class _Launch:
                 self._search(stage, self.spec)
             else:
                 proposals = open_trials(self.sweep, self.folder, self.ledger)
-                stage.play("ablation", ListProposals(proposals), len(proposals), fifo())
+                stage.play("ablation", ListProposals(proposals), len(proposals), fifo(), last=True)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
             # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
             stage.close()
             self._close(state)
+            stage.dismiss()
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
@@ -175,7 +177,7 @@ class _Launch:
         else:
             self._sample(stage, spec, enough)
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
+        stage.play("confirm", ListProposals(waiting), len(waiting), fifo(), last=True)
 
     def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
         self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
@@ -183,9 +185,16 @@ class _Launch:
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
         left = spec.budget.trials - len(ended)
-        stage.play("search", self.proposals, left, scheduler, enough)
+        last = spec.confirm is None
+        stage.play("search", self.proposals, left, scheduler, enough, last=last)
 
     def _heard(self, event: Event) -> None:
+        if event["event"] == "retry":
+            self.progress.say(f"{event['trial_id']} is tried again: {event['reason']}")
+        elif event["event"] == "gang_lost":
+            self.progress.say(f"{event['gang']} was lost: {event['reason']}")
+        elif event["event"] == "gang_closed" and event["reason"] not in ORDERLY:
+            self.progress.say(f"{event['gang']} is closed: {event['reason']}")
         self.progress.take(event)
         self.mirror.wake()
 

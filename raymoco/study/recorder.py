@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 from raymoco.errors import TrainingError
 from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
@@ -94,11 +95,16 @@ class Recorder:
                 seen += len(events)
                 if last_round and not events:
                     return
+        except RayActorError:
+            return  # the gangs' own check says it in better words
         except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
     def _assigned(self, trial: TrialRecord, event: Event) -> None:
         self._log(trial.trial_id, f"attempt {event['attempt']} on {event['gang']}")
+
+    def _retry(self, trial: TrialRecord, event: Event) -> None:
+        self._log(trial.trial_id, f"attempt {event['attempt']} failed: {event['reason']}")
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
         row = event["row"]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ray
+from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from raymoco.engine.metrics_file import Row
 from raymoco.errors import InputError
-from raymoco.study.broker import Assignment
+from raymoco.study.tickets import ABANDONED, Assignment
 from raymoco.study.trial import ASSIGNMENT
 
 
@@ -122,7 +123,15 @@ class TuneSearcher(Searcher):
             state = "failed"
         reason = "a scheduler stopped it" if state == "pruned" else "its Tune client was lost"
         # the gang may be ahead of Tune: an end and a score that it has reported already stand
-        true_state, unread = ray.get(self._broker.cancel.remote(proposal.trial_id, state, reason))
+        try:
+            true_state, unread = ray.get(
+                self._broker.cancel.remote(proposal.trial_id, state, reason)
+            )
+        except RayActorError:
+            self.stopping = True  # nobody is left to hand trials to
+            return
+        if true_state == ABANDONED:
+            return  # a resume goes on with it
         rows |= {int(row["epoch"]): row for row in unread}
         self._proposals.tell(proposal, true_state, rows)
 

@@ -28,6 +28,7 @@ METRICS = (
     "train/contrast",
     "perf/images_per_second",
 )
+NotNegativeCount = Annotated[int, Field(ge=0)]
 TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
 
 
@@ -87,6 +88,27 @@ class Budget(Part):
     target: float | None = None
 
 
+class GangConfig(ScaleConfig):
+    """What each gang holds, how long it may be silent, and how often a trial is tried again.
+
+    A trial that fails is tried again from its last checkpoint, at most `max_failures` times.
+    Nothing heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial.
+    Besides its reports a gang gives a sign of life, and asks whether it shall stop, each
+    `check_every` steps.
+    """
+
+    isolation: Literal["warm_gang", "fresh_gang"] = "warm_gang"
+    max_failures: NotNegativeCount = 2
+    stall_timeout_s: Positive = 1800
+    trial_timeout_s: Positive | None = None
+    check_every: Count = 50
+
+    @property
+    def scale(self) -> ScaleConfig:
+        """Workers and what they hold: what a run's config knows of its gang."""
+        return ScaleConfig(**{name: getattr(self, name) for name in ScaleConfig.model_fields})
+
+
 class Confirm(Part):
     """After a search: the best and the default again, with seeds that chose nothing."""
 
@@ -103,7 +125,7 @@ class SweepSpec(Part):
     name: Annotated[str, Field(pattern=r"^\w[\w.+=-]*$")]
     run: dict[str, Any] = Field(default_factory=dict)
     budget: Budget = Budget()
-    gang: ScaleConfig = ScaleConfig()
+    gang: GangConfig = GangConfig()
     output: str = "runs"
     tracking: TrackingConfig = TrackingConfig()
 

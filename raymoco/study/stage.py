@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,23 +10,27 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune.schedulers import TrialScheduler
 
-from raymoco.config import RunConfig, ScaleConfig
+from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.resolve import resolve
 from raymoco.engine.trainer import FitThread
 from raymoco.errors import RaymocoError
-from raymoco.study.broker import Assignment
 from raymoco.study.gangs import Gangs, start_broker
 from raymoco.study.journal import INTERRUPTED
 from raymoco.study.population import Population
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import Recorder
 from raymoco.study.searcher import Proposal, Proposals, TuneSearcher
+from raymoco.study.spec import GangConfig
+from raymoco.study.tickets import Assignment
 from raymoco.study.trial import TrialClient
 
-STOP_S = 10.0
+# Ctrl-C promises an end within 15 s, of which writing down takes some
+TUNER_STOPS_S = 5.0
+GANGS_STOP_S = 3.0
 
 
 class Stage:
@@ -37,7 +42,7 @@ class Stage:
         folder: the sweep's folder.
         recorder: hears every event; not yet listening.
         progress: shows them.
-        gang: what each gang holds.
+        rules: what each gang holds, and how often a trial is tried.
         concurrent: how many gangs.
     """
 
@@ -48,17 +53,17 @@ class Stage:
         folder: Path,
         recorder: Recorder,
         progress: SweepProgress,
-        gang: ScaleConfig,
+        rules: GangConfig,
         concurrent: int,
     ) -> None:
         self.interrupted = False
         self._base, self._handle, self._folder = base, handle, folder
         self._recorder, self._progress, self._slots = recorder, progress, concurrent
         self._searcher: TuneSearcher | Population | None = None
-        self._broker = start_broker(0)
+        self._broker = start_broker(0, rules)
         ray.get(self._broker.hand_data.remote([ray.put(handle)]))
         recorder.listen(self._broker)
-        self._gangs = Gangs(self._broker, folder, gang, concurrent)
+        self._gangs = Gangs(self._broker, folder, rules, concurrent)
         self._gangs.start()
 
     def play(
@@ -68,20 +73,23 @@ class Stage:
         trials: int,
         scheduler: TrialScheduler,
         enough: Callable[[], str | None] = lambda: None,
+        *,
+        last: bool = False,
     ) -> None:
         """Run the proposals to their end.
 
         Args:
             trials: how many there will be.
+            last: no phase follows, so gangs without a trial can free what they hold.
             enough: asked often; a reason to stop all that run, or None.
         Raises:
-            GangError: a gang was lost; every trial that ran has failed with that reason.
+            GangError: no gang is left, or the broker has died; what ran is open for a resume.
         """
         if trials <= 0 or self.interrupted:
             return
         self._progress.begin(name, trials)
         slots = min(self._slots, trials)
-        ray.get(self._broker.open_gate.remote(slots))
+        ray.get(self._broker.open_gate.remote(slots, last))
         self._searcher = TuneSearcher(proposals, self._broker, self._assign, slots, self._refused)
         # on the head node and not on a CPU: Ray Data needs whole ones, and gangs may hold the rest
         place = tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
@@ -117,8 +125,12 @@ class Stage:
         self._wait(FitThread(lambda: population.play(submit), name="population"), enough)
 
     def close(self) -> None:
-        """Send the gangs home and take down the last events."""
-        self._gangs.close(timeout_s=STOP_S)
+        """Send the gangs home."""
+        self._gangs.close(timeout_s=GANGS_STOP_S)
+
+    def dismiss(self) -> None:
+        """End the broker, once its last event is written down: in a notebook Ray goes on."""
+        ray.kill(self._broker)
 
     def _wait(self, thread: FitThread, enough: Callable[[], str | None]) -> None:
         thread.start()
@@ -131,23 +143,31 @@ class Stage:
                 reason = enough()
                 if reason is not None:
                     self._stop(reason)
-        except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into the latter
+            self._gangs.check_broker()  # Tune ends on its death too, and knows less about it
+        except KeyboardInterrupt:
             self._progress.say("interrupted: ending the running trials")
             self.interrupted = True
             self._stop(INTERRUPTED)
-            thread.join(STOP_S)
-        except RaymocoError as error:
-            self._stop(str(error), "failed")
-            thread.join(STOP_S)
+            thread.join(TUNER_STOPS_S)
+        except RaymocoError:
+            # no trial is to blame: they stay open, and a resume goes on with them
+            self._abandon()
+            thread.join(TUNER_STOPS_S)
             raise
         if thread.error is not None:
             raise thread.error
 
-    def _stop(self, reason: str, state: str = "stopped") -> None:
+    def _stop(self, reason: str) -> None:
         if self._searcher is None or self._searcher.stopping:
             return
         self._searcher.stopping = True
-        ray.get(self._broker.stop_all.remote(state, reason))
+        ray.get(self._broker.stop_all.remote("stopped", reason))
+
+    def _abandon(self) -> None:
+        if self._searcher is not None:
+            self._searcher.stopping = True
+        with contextlib.suppress(RayActorError):  # it may be what has died
+            ray.get(self._broker.abandon.remote())
 
     def _assign(self, proposal: Proposal) -> Assignment:
         values = {**proposal.values, "seed": proposal.seed, "name": proposal.trial_id}
@@ -165,6 +185,7 @@ class Stage:
             str(self._folder / "checkpoints" / proposal.trial_id),
             proposal.resume_from,
             proposal.until,
+            self._recorder.ledger.trials[proposal.trial_id].failures,
         )
 
     def _refused(self, proposal: Proposal, reason: str) -> None:

@@ -79,7 +79,7 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     base = build_run_config(run_document, prefix="run.")
     base = base.with_values(
         {
-            "scale": spec.gang.model_dump(),
+            "scale": spec.gang.scale.model_dump(),
             "output": spec.output,
             "tracking": spec.tracking.model_dump(),
         }

@@ -6,11 +6,13 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 
-from raymoco.study.broker import Assignment
+from raymoco.study.tickets import Assignment
 
 WAIT_S = 1.0
 ASSIGNMENT = "assignment"
+OVER = {"__duplicate__": True, "done": True}  # Tune's word for: as before, and done
 
 
 class TrialClient(tune.Trainable):
@@ -26,16 +28,19 @@ class TrialClient(tune.Trainable):
         self._begin(config)
 
     def step(self) -> dict[str, Any]:
-        """The next report of the trial; at its end Tune's word for 'as before, and done'."""
-        if not self._submitted:
-            self._submitted = True
-            ray.get(self._broker.submit.remote(self._assignment))
-        while True:
-            news = ray.get(self._broker.next_row.remote(self._assignment.trial_id, WAIT_S))
-            if isinstance(news, dict):
-                return news
-            if isinstance(news, str):
-                return {"__duplicate__": True, "done": True}
+        """The next report of the trial; `OVER` at its end."""
+        try:
+            if not self._submitted:
+                self._submitted = True
+                ray.get(self._broker.submit.remote(self._assignment))
+            while True:
+                news = ray.get(self._broker.next_row.remote(self._assignment.trial_id, WAIT_S))
+                if isinstance(news, dict):
+                    return news
+                if isinstance(news, str):
+                    return dict(OVER)
+        except RayActorError:
+            return dict(OVER)  # the broker has died: the driver says so
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Tune gives this actor another trial."""

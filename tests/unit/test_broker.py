@@ -3,11 +3,27 @@
 import asyncio
 from dataclasses import replace
 
-from raymoco.study.broker import CLOSE, Assignment, Broker
+from raymoco.study.broker import CLOSE, Broker
+from raymoco.study.spec import GangConfig
+from raymoco.study.tickets import Assignment
 
 
 def assignment(trial_id, attempt=1, epochs=3):
     return Assignment(trial_id, attempt, {"epochs": epochs}, "folder")
+
+
+async def with_gang(**rules):
+    broker = Broker(0, GangConfig(**rules))
+    await rise(broker)
+    return broker
+
+
+def rise(broker, gang="g", incarnation="i", problem=None):
+    return broker.hello(gang, incarnation, 0, 1, [], "here", problem)
+
+
+def ask(broker, timeout_s, gang="g", incarnation="i"):
+    return broker.next_assignment(gang, incarnation, timeout_s)
 
 
 def played(scenario):
@@ -20,12 +36,16 @@ def states(events):
 
 def test_nothing_is_handed_out_until_every_client_has_submitted_once():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.open_gate(2)
         await broker.submit(assignment("a"))
-        early = await broker.next_assignment("g", 0.01)
+        early = await ask(broker, 0.01)
         await broker.submit(assignment("b"))
-        return early, await broker.next_assignment("g", 1), await broker.next_assignment("g", 1)
+        return (
+            early,
+            await ask(broker, 1),
+            await ask(broker, 1),
+        )
 
     early, first, second = played(scenario)
     assert early is None
@@ -34,20 +54,20 @@ def test_nothing_is_handed_out_until_every_client_has_submitted_once():
 
 def test_a_gate_is_lifted_when_fewer_trials_come_than_it_waits_for():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.open_gate(2)
         await broker.submit(assignment("a"))
         await broker.lift_gate()
-        return await broker.next_assignment("g", 1)
+        return await ask(broker, 1)
 
     assert played(scenario).trial_id == "a"
 
 
 def test_reports_reach_the_client_in_order_and_the_last_epoch_completes_the_trial():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(assignment("a"))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         for epoch in (1, 2, 3):
             assert not await broker.report("a", 1, {"epoch": epoch}, None)
         await broker.finish("a", 1, "completed", "")
@@ -61,9 +81,9 @@ def test_reports_reach_the_client_in_order_and_the_last_epoch_completes_the_tria
 
 def test_a_cancelled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_client():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(assignment("a"))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         waiting = asyncio.create_task(broker.next_row("a", 5))
         await asyncio.sleep(0)
         state, _ = await broker.cancel("a", "pruned", "why")
@@ -79,9 +99,9 @@ def test_a_cancelled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_clie
 
 def test_what_a_scheduler_stops_too_late_is_completed_with_every_report():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(assignment("a"))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         for epoch in (1, 2, 3):
             await broker.report("a", 1, {"epoch": epoch}, None)
         await broker.next_row("a", 1)
@@ -92,9 +112,9 @@ def test_what_a_scheduler_stops_too_late_is_completed_with_every_report():
 
 def test_a_report_of_an_older_attempt_is_rejected():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(assignment("a", attempt=2))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         stop = await broker.report("a", 1, {"epoch": 1}, None)
         await broker.finish("a", 1, "failed", "old")
         return stop, await broker.next_row("a", 0.01)
@@ -104,14 +124,14 @@ def test_a_report_of_an_older_attempt_is_rejected():
 
 def test_stopping_ends_what_runs_what_waits_and_what_still_comes():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(assignment("runs"))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         await broker.submit(assignment("waits"))
         await broker.stop_all("stopped", "interrupted")
         await broker.submit(assignment("comes"))
         await broker.cancel("never came", "pruned", "a scheduler stopped it")
-        handed = await broker.next_assignment("g", 0.01)
+        handed = await ask(broker, 0.01)
         return handed, states(await broker.events(0, 0))
 
     handed, ended = played(scenario)
@@ -123,41 +143,214 @@ def test_stopping_ends_what_runs_what_waits_and_what_still_comes():
 
 def test_closing_sends_gangs_home_once_nothing_waits():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(assignment("a"))
         await broker.close()
-        return await broker.next_assignment("g", 1), await broker.next_assignment("g", 1)
+        return await ask(broker, 1), await ask(broker, 1)
 
     first, second = played(scenario)
     assert first.trial_id == "a"
     assert second == CLOSE
 
 
-def test_a_trial_with_a_pause_stops_there_and_goes_on_in_its_next_attempt():
+async def kinds(broker):
+    return [event["event"] for event in await broker.events(0, 0)]
+
+
+def test_a_failed_attempt_is_followed_by_another_from_the_last_checkpoint():
+    async def scenario():
+        broker = await with_gang(max_failures=1)
+        await broker.submit(assignment("a"))
+        await broker.submit(assignment("b"))
+        await ask(broker, 1)
+        await broker.report("a", 1, {"epoch": 1}, "epoch-1")
+        await broker.fail("a", 1, "ValueError: x", False)
+        again = await ask(broker, 1)
+        stop = await broker.report("a", 1, {"epoch": 2}, "epoch-2")
+        repeated = await broker.report("a", 2, {"epoch": 1}, None)
+        await broker.fail("a", 2, "ValueError: x", False)
+        return again, stop, repeated, states(await broker.events(0, 0)), await kinds(broker)
+
+    again, stop, repeated, ended, seen = played(scenario)
+    assert (again.trial_id, again.attempt, again.resume_from) == ("a", 2, "epoch-1")
+    assert stop, "the older attempt is told to stop"
+    assert not repeated
+    assert ended == {"a": ("failed", "ValueError: x (2 times)")}
+    assert seen.count("report") == 1, "the same epoch again is not news"
+
+
+def test_what_would_fail_alike_is_not_tried_again():
+    async def scenario():
+        broker = await with_gang(max_failures=5)
+        await broker.submit(assignment("a"))
+        await ask(broker, 1)
+        await broker.fail("a", 1, "nan at epoch 1", True)
+        return states(await broker.events(0, 0))
+
+    assert played(scenario) == {"a": ("failed", "nan at epoch 1")}
+
+
+def test_failures_of_an_earlier_driver_count():
+    async def scenario():
+        broker = await with_gang(max_failures=2)
+        await broker.submit(Assignment("a", 3, {"epochs": 3}, "folder", None, failures=2))
+        await ask(broker, 1)
+        await broker.fail("a", 3, "why", False)
+        return states(await broker.events(0, 0))
+
+    assert played(scenario) == {"a": ("failed", "why (3 times)")}
+
+
+def test_a_new_incarnation_says_that_the_one_before_is_lost_and_its_trial_goes_on():
+    async def scenario():
+        broker = await with_gang()
+        await broker.submit(assignment("a"))
+        await ask(broker, 1)
+        await rise(broker, incarnation="j")
+        zombie = await ask(broker, 0.01, incarnation="i")
+        again = await ask(broker, 1, incarnation="j")
+        return zombie, again, await kinds(broker)
+
+    zombie, again, seen = played(scenario)
+    assert zombie == CLOSE
+    assert (again.trial_id, again.attempt) == ("a", 2)
+    assert seen == ["gang_up", "assigned", "retry", "gang_lost", "gang_up", "assigned"]
+
+
+def test_a_gang_that_starts_three_times_and_gets_nowhere_is_closed_and_others_go_on():
+    async def scenario():
+        broker = await with_gang(max_failures=9)
+        await rise(broker, "other")
+        await broker.submit(assignment("a"))
+        for incarnation in ("i", "j", "k"):
+            await rise(broker, incarnation=incarnation)
+            await ask(broker, 1, incarnation=incarnation)
+        await rise(broker, incarnation="l")
+        closed = await ask(broker, 1, incarnation="l")
+        hope = await broker.stranded()
+        again = await broker.starts_again("g", None)
+        work = await ask(broker, 1, "other")
+        await rise(broker, "other", "j", problem="it cannot see the folder")
+        return closed, hope, again, work.attempt, await broker.stranded()
+
+    closed, hope, again, attempt, stranded = played(scenario)
+    assert (closed, hope, again, attempt) == (CLOSE, None, False, 4)
+    assert "g: it started 3 times and got nowhere" in stranded
+    assert "other: it cannot see the folder" in stranded
+
+
+def test_a_gang_that_comes_forward_may_be_lost_any_number_of_times():
+    async def scenario():
+        broker = await with_gang(max_failures=9)
+        await broker.submit(assignment("a", epochs=9))
+        for attempt in range(1, 7):
+            await rise(broker, incarnation=str(attempt))
+            work = await ask(broker, 1, incarnation=str(attempt))
+            await broker.report("a", work.attempt, {"epoch": attempt}, None)
+        return work.attempt
+
+    assert played(scenario) == 6
+
+
+def test_a_gang_that_cannot_even_start_is_given_up():
     async def scenario():
         broker = Broker(0)
+        return [await broker.starts_again("g", "no room") for _ in range(3)]
+
+    assert played(scenario) == [True, True, False]
+
+
+def test_gangs_that_the_last_trials_do_not_need_go_home():
+    async def scenario():
+        broker = await with_gang()
+        await rise(broker, "h")
+        await broker.open_gate(2, last=True)
+        await broker.submit(assignment("a"))
+        await broker.submit(assignment("b"))
+        first, second = await ask(broker, 1), await ask(broker, 1, "h")
+        await broker.lift_gate()
+        await broker.finish(first.trial_id, 1, "completed", "")
+        home = await ask(broker, 1)
+        await broker.fail(second.trial_id, 1, "why", False)
+        return home, await ask(broker, 1, "h")
+
+    home, kept = played(scenario)
+    assert home == CLOSE
+    assert (kept.trial_id, kept.attempt) == ("b", 2)
+
+
+def test_a_fresh_gang_runs_one_trial_and_is_started_again_while_trials_are_left():
+    async def scenario():
+        broker = await with_gang(isolation="fresh_gang")
+        await broker.open_gate(1, last=True)
+        await broker.submit(assignment("a"))
+        await broker.submit(assignment("b"))
+        await ask(broker, 1)
+        await broker.finish("a", 1, "completed", "")
+        home, more = await ask(broker, 1), await broker.starts_again("g", None)
+        await rise(broker, incarnation="j")
+        await ask(broker, 1, incarnation="j")
+        await broker.finish("b", 1, "completed", "")
+        await broker.lift_gate()
+        await ask(broker, 1, incarnation="j")
+        return home, more, await broker.starts_again("g", None)
+
+    assert played(scenario) == (CLOSE, True, False)
+
+
+def test_time_is_counted_over_all_attempts_and_ends_the_trial_not_the_gang():
+    async def scenario():
+        broker = await with_gang(trial_timeout_s=0.05)
+        await broker.submit(assignment("a"))
+        await ask(broker, 1)
+        await asyncio.sleep(0.03)
+        await broker.fail("a", 1, "why", False)
+        await ask(broker, 1)
+        await asyncio.sleep(0.03)
+        silent = broker.silent()
+        return silent, states(await broker.events(0, 0)), await broker.check("a", 2)
+
+    silent, ended, stop = played(scenario)
+    assert (silent, stop) == ([], True)
+    assert ended == {"a": ("failed", "it took longer than 0.05 s (2 times)")}
+
+
+def test_letting_go_ends_no_trial_but_wakes_its_client():
+    async def scenario():
+        broker = await with_gang()
+        await broker.submit(assignment("a"))
+        await ask(broker, 1)
+        await broker.abandon()
+        return await broker.next_row("a", 1), states(await broker.events(0, 0))
+
+    assert played(scenario) == ("abandoned", {})
+
+
+def test_a_trial_with_a_pause_stops_there_and_goes_on_in_its_next_attempt():
+    async def scenario():
+        broker = await with_gang()
         await broker.submit(replace(assignment("a"), until=1))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         stop = await broker.report("a", 1, {"epoch": 1}, "c")
         await broker.finish("a", 1, "stopped", "")
         await broker.submit(assignment("a", attempt=2))
-        again = await broker.next_assignment("g", 1)
+        again = await ask(broker, 1)
         on = [await broker.report("a", 2, {"epoch": epoch}, "c") for epoch in (1, 2, 3)]
         return stop, again.attempt, on, await broker.events(0, 1)
 
     stop, attempt, on, events = played(scenario)
     assert (stop, attempt, on) == (True, 2, [False, False, False])
     assert [event["event"] for event in events if event["event"] != "report"] == [
-        "assigned", "paused", "assigned", "ended",
+        "gang_up", "assigned", "paused", "assigned", "ended",
     ]  # fmt: skip
     assert states(events) == {"a": ("completed", "")}
 
 
 def test_a_paused_trial_can_be_stopped():
     async def scenario():
-        broker = Broker(0)
+        broker = await with_gang()
         await broker.submit(replace(assignment("a"), until=1))
-        await broker.next_assignment("g", 1)
+        await ask(broker, 1)
         await broker.report("a", 1, {"epoch": 1}, "c")
         await broker.stop_all("stopped", "interrupted")
         return await broker.events(0, 1)

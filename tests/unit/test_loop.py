@@ -153,6 +153,59 @@ def test_a_truncated_checkpoint_is_named(images, tmp_path):
         load_checkpoint(path)
 
 
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(images, tmp_path):
+    config = resolved(images)
+    whole = run(config, images, tmp_path / "whole")
+    run(config, images, tmp_path / "cut", stop_after=2)
+    first, second = list_checkpoints(tmp_path / "cut")
+    second.write_bytes(second.read_bytes()[:-1000])
+    rows = run(config, images, tmp_path / "cut", resume_from=second)
+    assert untimed(rows) == untimed(whole)
+    for path in (first, second):
+        path.write_bytes(b"")
+    said = []
+    run_loop(config, images, Session(tmp_path / "cut", on_text=said.append), second)
+    assert [name in line for name, line in zip((second.name, first.name), said, strict=False)] == [
+        True,
+        True,
+    ]
+    ours, theirs = weights(tmp_path / "cut"), weights(tmp_path / "whole")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert len(list_checkpoints(tmp_path / "cut")) == 1, "the spare one goes at the end"
+
+
+def test_a_run_stops_within_an_epoch_when_it_is_asked_between_steps(images, tmp_path):
+    config, asked, rows = resolved(images, optim__batch_size=16), [], []
+
+    def on_check():
+        asked.append(len(rows))
+        return len(asked) == 5
+
+    def on_report(row, checkpoint):
+        rows.append(row)
+        return False
+
+    session = Session(tmp_path, on_report=on_report, on_check=on_check, check_every=4)
+    with pytest.raises(Stopped):
+        run_loop(config, images, session)
+    # 9 steps an epoch: after the 4th and 8th; a report is a check too, so counting begins anew
+    assert asked == [0, 0, 1, 1, 2]
+    assert len(rows) == 2
+
+
+def test_checks_change_no_number(images, tmp_path):
+    config = resolved(images)
+    calm = run(config, images, tmp_path / "calm")
+    rows = {}
+
+    def on_report(row, checkpoint):
+        rows[row["epoch"]] = row
+        return False
+
+    run_loop(config, images, Session(tmp_path / "asked", on_report=on_report, check_every=1))
+    assert untimed(rows) == untimed(calm)
+
+
 def test_a_trained_encoder_is_loaded_with_its_weights_and_exported_without_raymoco(
     images, tmp_path
 ):

@@ -1,0 +1,184 @@
+"""Workers, controllers and trials go wrong in a real sweep: each trial's failures are its own."""
+
+import pytest
+import torch
+from injected import faulty_gang_loop, place_faults
+
+from raymoco.data.shards import ensure_shards
+from raymoco.data.stream import load_images
+from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
+from raymoco.engine.loop import run_loop
+from raymoco.engine.session import Session
+from raymoco.errors import GangError
+from raymoco.study import gangs
+from raymoco.study.journal import load_ledger, read_journal
+from raymoco.study.launch import sweep
+
+FILE = """\
+kind: ablation
+name: faults
+run:
+  preset: digits
+  data: {{limit: 300, labelled_fraction: 0.1}}
+  model: {{width: 4}}
+  optim: {{batch_size: 64}}
+  method: {{queue_size: 32}}
+  epochs: 4
+factors:
+  fault: {{{levels}}}
+seeds: [0]
+budget: {{concurrent: {gangs}}}
+gang: {{{gang}}}
+tracking: {{uri: none}}
+output: {output}
+"""
+
+
+@pytest.fixture
+def faulty(monkeypatch):
+    """Gangs that play the faults which a test has placed."""
+    monkeypatch.setattr(gangs, "gang_loop", faulty_gang_loop)
+
+
+def write(output, levels, count, gang):
+    file = output / "faults.yaml"
+    named = ", ".join(
+        f"{name}: {{method.temperature: {0.1 + 0.01 * n:g}, method.queue_size: {16 + 8 * (n % 3)}, "
+        f"optim.batch_size: {(64, 32)[n % 2]}, model.width: {(4, 6, 4)[n % 3]}, "
+        f"data.labelled_fraction: {(0.1, 0, 0.5)[n % 3]:g}}}"
+        for n, name in enumerate(levels)
+    )
+    file.write_text(FILE.format(levels=named, gangs=count, gang=gang, output=output))
+    return file
+
+
+def alone(trial, folder, tmp_path):
+    """The same trial, never disturbed, in this process."""
+    config = load_checkpoint(find_checkpoint(folder / "checkpoints" / trial.trial_id)).run_config
+    images = load_images(config.data, ensure_shards(config.data, folder.parent))
+    return run_loop(config, images, Session(tmp_path / trial.trial_id))
+
+
+def measured(row):
+    return {k: v for k, v in row.items() if not k.startswith(("perf/", "train_seconds"))}
+
+
+def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
+    cluster, faulty, tmp_path, capsys
+):
+    levels = ("fine", "raise", "oom", "dirt", "kill", "hang", "exit", "hopeless", "late")
+    file = write(tmp_path, levels, 2, "max_failures: 1, stall_timeout_s: 4")
+    place_faults(
+        tmp_path,
+        **{
+            "fault=raise-s0.3.0": "raise",
+            "fault=oom-s0.1.0": "oom",
+            "fault=dirt-s0.2.0": "dirt",
+            "fault=kill-s0.3.0": "kill",
+            "fault=hang-s0.2.0": "hang",
+            "fault=exit-s0.2.0": "exit",
+            "fault=hopeless-s0.2.0": "always raise",
+        },
+    )
+    result = sweep(str(file))
+    trials = load_ledger(result.folder / "journal.jsonl").trials
+    states = {name: trials[f"fault={name}-s0"].state for name in levels}
+    assert states == dict.fromkeys(levels, "completed") | {"hopeless": "failed"}
+    attempts = {name: trials[f"fault={name}-s0"].attempt for name in levels}
+    assert attempts == dict.fromkeys(levels, 2) | {"fine": 1, "late": 1}
+    assert trials["fault=hopeless-s0"].reason == "KeyError: 'a defect in a backbone' (2 times)"
+    events = read_journal(result.folder / "journal.jsonl")
+    reasons = {e["trial_id"]: e["reason"] for e in events if e["event"] == "retry"}
+    assert reasons["fault=raise-s0"] == "KeyError: 'a defect in a backbone'"
+    assert reasons["fault=oom-s0"].startswith("the GPU's memory was not enough: lower ")
+    assert reasons["fault=kill-s0"].startswith("the worker process of rank 0 died (process ")
+    assert reasons["fault=hang-s0"] == "nothing was heard of it for 4 s"
+    assert reasons["fault=exit-s0"] == "SystemExit: 3"
+    logs = {name: (result.folder / "logs" / f"fault={name}-s0.txt").read_text() for name in levels}
+    assert 'raise KeyError("a defect in a backbone")' in logs["raise"]
+    assert "resumed after epoch 2" in logs["kill"]
+    assert "attempt 1 failed: nothing was heard of it for 4 s" in logs["hang"]
+    # a process that is sound goes on: only the kill and the hang cost a gang
+    lost = [event for event in events if event["event"] == "gang_lost"]
+    assert len(lost) == 2
+    assert "the trial left the default dtype changed: put back" in logs["dirt"]
+    assert "threads that cannot be ended: left over" in logs["dirt"]
+    # neither a retry nor what ran before on the same processes changes a digit
+    for name in set(levels) - {"hopeless"}:
+        trial = trials[f"fault={name}-s0"]
+        assert sorted(trial.rows) == [1, 2, 3, 4]
+        undisturbed = alone(trial, result.folder, tmp_path)
+        assert measured(trial.final) == measured(undisturbed)
+        ours = load_checkpoint(find_checkpoint(tmp_path / trial.trial_id)).module
+        theirs = load_checkpoint(
+            find_checkpoint(result.folder / "checkpoints" / trial.trial_id)
+        ).module
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_gang_of_two_workers_survives_the_loss_of_either(cluster, faulty, tmp_path):
+    levels = ("fine", "first", "second", "uneven", "slow", "late")
+    gang = "workers: 2, trial_timeout_s: 12, check_every: 1"
+    file = write(tmp_path, levels, 1, gang)
+    place_faults(
+        tmp_path,
+        **{
+            "fault=first-s0.2.0": "kill",
+            "fault=second-s0.3.1": "kill",
+            "fault=uneven-s0.2.1": "raise",
+            "fault=slow-s0.2.0": "always slow",
+        },
+    )
+    result = sweep(str(file))
+    trials = load_ledger(result.folder / "journal.jsonl").trials
+    told = {
+        name: (trials[f"fault={name}-s0"].state, trials[f"fault={name}-s0"].attempt)
+        for name in levels
+    }
+    twice = ("completed", 2)
+    assert told == dict.fromkeys(levels, ("completed", 1)) | {
+        "first": twice,
+        "second": twice,
+        "uneven": twice,
+        "slow": ("failed", 1),
+    }
+    assert trials["fault=slow-s0"].reason == "it took longer than 12 s"
+    assert trials["fault=slow-s0"].epochs == 1, "it was stopped within its second epoch"
+    events = read_journal(result.folder / "journal.jsonl")
+    reasons = {e["trial_id"]: e["reason"] for e in events if e["event"] == "retry"}
+    assert reasons["fault=first-s0"].startswith("the worker process of rank 0 died")
+    assert reasons["fault=second-s0"].startswith("the worker process of rank 1 died")
+    assert reasons["fault=uneven-s0"] == "KeyError: 'a defect in a backbone'"
+    assert {e["workers"] for e in events if e["event"] == "gang_up"} == {2}
+    for name in levels:
+        rows = sorted(trials[f"fault={name}-s0"].rows)
+        assert rows == ([1] if name == "slow" else [1, 2, 3, 4])
+
+
+@pytest.mark.slow
+def test_a_sweep_without_any_gang_left_says_why_and_a_resume_goes_on(cluster, faulty, tmp_path):
+    file = write(tmp_path, ("fine", "deadly"), 1, "max_failures: 9")
+    place_faults(tmp_path, **{"fault=deadly-s0.1.0": "always kill"})
+    with pytest.raises(GangError, match=r"no gang is left\. gang-0: it started 3 times and got no"):
+        sweep(str(file))
+    folder = tmp_path / "faults"
+    before = load_ledger(folder / "journal.jsonl").trials
+    assert (before["fault=fine-s0"].state, before["fault=deadly-s0"].ended) == ("completed", None)
+    (tmp_path / "placed" / "fault=deadly-s0.1.0").unlink()
+    sweep(str(file), resume=True)
+    after = load_ledger(folder / "journal.jsonl").trials
+    assert after["fault=fine-s0"] == before["fault=fine-s0"]
+    assert after["fault=deadly-s0"].state == "completed"
+
+
+@pytest.mark.slow
+def test_with_fresh_gangs_every_trial_has_processes_of_its_own(cluster, faulty, tmp_path):
+    file = write(tmp_path, ("one", "two", "three"), 1, "isolation: fresh_gang")
+    place_faults(tmp_path, **{"fault=two-s0.2.0": "raise"})
+    result = sweep(str(file))
+    trials = load_ledger(result.folder / "journal.jsonl").trials
+    assert [trial.state for trial in trials.values()] == ["completed"] * 3
+    ups = [e for e in read_journal(result.folder / "journal.jsonl") if e["event"] == "gang_up"]
+    assert len(ups) == 4, "one for each attempt"
