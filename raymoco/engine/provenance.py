@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +23,24 @@ def provenance(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
     }
     commit = _commit()
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def circumstances(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
+    """What a report says a sweep ran on, in words by name; counts are of images."""
+    labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
+    said = {
+        "source": handle.manifest.source,
+        "data digest": handle.manifest.fingerprint,
+        "train images": str(handle.rows("train")),
+        "eval images": str(labelled["eval"]),
+        "test images": str(labelled["test"]),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "gang": f"{scale.workers} x ({scale.cpus_per_worker:g} CPU, {scale.gpus_per_worker:g} GPU)",
+        "versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "Python": platform.python_version(),
+    }
+    commit = _commit()
+    return said | ({"commit": commit} if commit else {})
 
 
 def _version(package: str) -> str:

@@ -14,13 +14,16 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.cluster import connect, resolve_output
-from raymoco.engine.provenance import provenance
+from raymoco.engine.provenance import circumstances, provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import (
     interrupted_before,
+    open_cells,
     open_confirmations,
     open_trials,
+    open_tuning,
+    refuse_fewer_seeds,
     search_trials,
     trial_count,
 )
@@ -72,6 +75,8 @@ def sweep(
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
     ledger = open_folder(folder, spec.to_yaml(), resume)
+    if isinstance(spec, AblationSpec):
+        refuse_fewer_seeds(spec, ledger)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
     seen = journal_bytes(folder)
@@ -131,6 +136,8 @@ class _Launch:
         )
 
     def run(self, slots: int) -> None:
+        on = circumstances(self.handle, self.spec.gang)
+        self.recorder.record({"event": "begun", "on": on})
         self._start_parent()
         stage = Stage(
             self.sweep.base,
@@ -147,8 +154,7 @@ class _Launch:
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)
             else:
-                proposals = open_trials(self.sweep, self.folder, self.ledger)
-                stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
+                self._ablate(stage, self.spec)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -186,6 +192,13 @@ class _Launch:
         stage.play("search", proposals, left, scheduler, self._budget_check(spec))
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
         stage.play("confirm", ListProposals(waiting), len(waiting), _fifo())
+
+    def _ablate(self, stage: Stage, spec: AblationSpec) -> None:
+        tuning = open_tuning(self.sweep, spec, self.folder, self.ledger)
+        stage.play("tune", ListProposals(tuning), len(tuning), _fifo())
+        if not stage.interrupted:
+            proposals = open_cells(spec, self.folder, self.ledger)
+            stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
 
     def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
         hours, target = spec.budget.hours, spec.budget.target
@@ -239,7 +252,7 @@ class _Launch:
         comparisons = compare(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
-            left |= {"cells.csv", "comparisons.csv"}
+            left |= {"cells.csv", "comparisons.csv", "effects.csv"}
         for name in sorted(left):
             self.tracker.log_text(PARENT, name, (self.folder / name).read_text(encoding="utf-8"))
         self.tracker.set_tags(PARENT, {"raymoco.state": state})
@@ -257,7 +270,8 @@ def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     spec = sweep.spec
     if not isinstance(spec, AblationSpec):
         return None
-    return Comparisons(spec.cells, ledger, spec.metric, higher=spec.objective.mode == "max")
+    higher = spec.objective.mode == "max"
+    return Comparisons(spec.cells, ledger, spec.metric, higher=higher, margin=spec.margin)
 
 
 def _fifo() -> TrialScheduler:

@@ -35,6 +35,7 @@ class Proposal:
     cell: str = ""
     attempt: int = 1
     resume_from: str | None = None
+    phase: str = ""
 
 
 class Proposals(Protocol):

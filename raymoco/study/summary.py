@@ -40,7 +40,7 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
             console.print(sweep.spec.question, markup=False)
         console.print(cells_table(result.comparisons))
-        for cell in result.comparisons.differences:
+        for cell in result.comparisons.rows:
             console.print(result.comparisons.sentence(cell), markup=False)
     for trial in result.trials:
         if trial.state == "failed":

@@ -120,11 +120,10 @@ def test_comparisons_are_paired_adjusted_and_written_unrounded(tmp_path):
         cells[3].name: base,
     }
     found = Comparisons(cells, ledger_of(scores), "m", higher=True)
-    verdicts = [found.verdict(cell.name) for cell in cells[1:]]
+    verdicts = [found.rows[cell.name].verdict for cell in cells[1:]]
     assert verdicts == ["helps", "not resolved", "identical"]
-    assert (
-        Comparisons(cells, ledger_of(scores), "m", higher=False).verdict(cells[1].name) == "hurts"
-    )
+    lower = Comparisons(cells, ledger_of(scores), "m", higher=False)
+    assert lower.rows[cells[1].name].verdict == "hurts"
     found.write(tmp_path)
     with (tmp_path / "comparisons.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -141,4 +140,4 @@ def test_a_cell_without_seeds_is_counted_and_not_invented(tmp_path):
     found = Comparisons(cells, ledger_of({cells[0].name: {0: 0.5}}), "m", higher=True)
     found.write(tmp_path)
     assert "fewer than two seeds" in found.sentence(cells[1].name)
-    assert found.verdict(cells[1].name) == "not resolved"
+    assert found.rows[cells[1].name].verdict == "not resolved"
