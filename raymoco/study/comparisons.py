@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.study.cells import Cell
+from raymoco.study.confirm import DEFAULT
+from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.spec import AblationSpec
 from raymoco.study.statistics import (
     ALPHA,
     MOST_SEEDS,
@@ -24,6 +27,7 @@ from raymoco.study.statistics import (
     seeds_needed,
     verdict,
 )
+from raymoco.study.sweepfile import Sweep
 from raymoco.yamlfile import write_atomically
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
@@ -81,8 +85,8 @@ class Judged:
             more = f"about {self.seeds} would resolve a difference of this size"
         else:
             more = f"more than {MOST_SEEDS} would be needed for a difference of this size"
-        left = f"{found.n} seeds leave +-{found.reach:.4f}; {more}"
-        return f"{found.interval}: not resolved: {left}{lost}"
+        left = f"{found.n} seeds leave +-{found.reach:.4f}, {more}"
+        return f"{found.interval}: not resolved; {left}{lost}"
 
     def row(self) -> list[Any]:
         """The cells of its table, unrounded, as FOUND names them."""
@@ -92,6 +96,36 @@ class Judged:
         )
         shown = ["" if isinstance(x, float) and math.isnan(x) else x for x in numbers]
         return [*shown, self.verdict, self.failed, "" if self.seeds is None else self.seeds]
+
+
+def judge(
+    contrasts: Sequence[Contrast],
+    scores: Mapping[str, Mapping[int, float]],
+    failed_seeds: Mapping[str, set[int]],
+    *,
+    higher: bool,
+    margin: float | None = None,
+) -> list[Judged]:
+    """Test each contrast over seeds, all of them as one family.
+
+    Args:
+        scores: by cell and seed, of completed trials.
+        failed_seeds: by cell, of trials that have no score to give.
+        higher: whether more of the metric is better.
+    """
+    found = [mean_difference(list(c.by_seed(scores).values())) for c in contrasts]
+    p_values = {n: d.p for n, d in enumerate(found) if d is not None and not math.isnan(d.p)}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    judged = []
+    for number, (contrast, difference) in enumerate(zip(contrasts, found, strict=True)):
+        p = adjusted.get(number, math.nan)
+        failed = len(set().union(*(failed_seeds.get(cell, set()) for cell in contrast.weights)))
+        said = verdict(difference, p, higher=higher, failed=failed, margin=margin)
+        seeds = None
+        if said == "not resolved" and difference is not None and not p < ALPHA:
+            seeds = seeds_needed(difference, ALPHA / max(1, len(p_values)))
+        judged.append(Judged(contrast, difference, p, said, failed, seeds))
+    return judged
 
 
 class Comparisons:
@@ -127,23 +161,11 @@ class Comparisons:
         self.means: dict[str, CellMean | None] = {
             cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
         }
-        self.rows = {row.name: row for row in self._judge(cell_contrasts(cells))}
-        self.effects = self._judge([*main_effects(cells), *interactions(cells)])
+        self.rows = {row.name: row for row in self._judged(cell_contrasts(cells))}
+        self.effects = self._judged([*main_effects(cells), *interactions(cells)])
 
-    def _judge(self, contrasts: Sequence[Contrast]) -> list[Judged]:
-        found = [mean_difference(list(c.by_seed(self.scores).values())) for c in contrasts]
-        tested = [n for n, d in enumerate(found) if d is not None and not math.isnan(d.p)]
-        adjusted = dict(zip(tested, holm([found[n].p for n in tested]), strict=True))  # type: ignore[union-attr]
-        judged = []
-        for number, (contrast, difference) in enumerate(zip(contrasts, found, strict=True)):
-            p = adjusted.get(number, math.nan)
-            failed = len(set().union(*(self._failed.get(cell, set()) for cell in contrast.weights)))
-            said = verdict(difference, p, higher=self.higher, failed=failed, margin=self.margin)
-            seeds = None
-            if said == "not resolved" and difference is not None and not p < ALPHA:
-                seeds = seeds_needed(difference, ALPHA / max(1, len(tested)))
-            judged.append(Judged(contrast, difference, p, said, failed, seeds))
-        return judged
+    def _judged(self, contrasts: Sequence[Contrast]) -> list[Judged]:
+        return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
 
     def sentence(self, cell: str) -> str:
         """One cell against the baseline, in words."""
@@ -162,6 +184,25 @@ class Comparisons:
         write_table(folder / "comparisons.csv", ("cell", "baseline", *FOUND), rows)
         effects = [[effect.name, *effect.row()] for effect in self.effects]
         write_table(folder / "effects.csv", ("effect", *FOUND), effects)
+
+
+def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
+    """What an ablation's trials say so far; None for a search."""
+    spec = sweep.spec
+    if not isinstance(spec, AblationSpec):
+        return None
+    higher = spec.objective.mode == "max"
+    return Comparisons(spec.cells, ledger, spec.metric, higher=higher, margin=spec.margin)
+
+
+def judge_confirmation(ledger: Ledger) -> list[Judged]:
+    """Each of a search's best against the default, on the test set; empty without `confirm`."""
+    scores = scores_by_cell(ledger, CONFIRMED)
+    cells = sorted({t.cell for t in compared_trials(ledger.all())} - {DEFAULT})
+    if DEFAULT not in scores:
+        return []
+    contrasts = [Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells]
+    return judge(contrasts, scores, _failed_seeds(ledger, CONFIRMED), higher=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -27,7 +27,7 @@ from raymoco.study.agenda import (
     search_trials,
     trial_count,
 )
-from raymoco.study.comparisons import Comparisons
+from raymoco.study.comparisons import Comparisons, compare_cells
 from raymoco.study.confirm import Confirmation, read_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
@@ -249,7 +249,7 @@ class _Launch:
             write_atomically(self.folder / "best.yaml", config.to_yaml())
             self.tracker.set_tags(PARENT, {"raymoco.best_trial": best[0].trial_id})
             left.add("best.yaml")
-        comparisons = compare(self.sweep, self.ledger)
+        comparisons = compare_cells(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
             left |= {"cells.csv", "comparisons.csv", "effects.csv"}
@@ -265,15 +265,6 @@ class _Launch:
             (self.folder / CLOSED).touch()
 
 
-def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
-    """What an ablation's trials say so far; None for a search."""
-    spec = sweep.spec
-    if not isinstance(spec, AblationSpec):
-        return None
-    higher = spec.objective.mode == "max"
-    return Comparisons(spec.cells, ledger, spec.metric, higher=higher, margin=spec.margin)
-
-
 def _fifo() -> TrialScheduler:
     return FIFOScheduler()  # type: ignore[no-untyped-call]
 
@@ -286,6 +277,6 @@ def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) ->
         ledger.all(),
         ranked(search_trials(ledger), spec.objective),
         read_confirmation(ledger) if confirmed else None,
-        compare(sweep, ledger),
+        compare_cells(sweep, ledger),
         interrupted,
     )
