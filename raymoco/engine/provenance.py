@@ -15,32 +15,26 @@ PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 
 
 def provenance(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
-    """Tags for an MLflow run; the commit is left out where there is none to be known."""
+    """Tags for an MLflow run; the commit is left out where there is none to be known.
+
+    The images of `eval` and `test` are those that have a label: what an accuracy is a share of.
+    """
+    labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
     tags = {
+        "raymoco.source": handle.manifest.source,
         "raymoco.data_digest": handle.manifest.fingerprint,
+        "raymoco.train_images": str(handle.rows("train")),
+        "raymoco.eval_images": str(labelled["eval"]),
+        "raymoco.test_images": str(labelled["test"]),
         "raymoco.versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "raymoco.python": platform.python_version(),
+        "raymoco.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "raymoco.gang": f"{scale.workers} x ({scale.cpus_per_worker:g} CPU, "
+        f"{scale.gpus_per_worker:g} GPU)",
         "raymoco.device": "cuda" if scale.gpus_per_worker else "cpu",
     }
     commit = _commit()
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
-
-
-def circumstances(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
-    """What a report says a sweep ran on, in words by name; counts are of images."""
-    labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
-    said = {
-        "source": handle.manifest.source,
-        "data digest": handle.manifest.fingerprint,
-        "train images": str(handle.rows("train")),
-        "eval images": str(labelled["eval"]),
-        "test images": str(labelled["test"]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "gang": f"{scale.workers} x ({scale.cpus_per_worker:g} CPU, {scale.gpus_per_worker:g} GPU)",
-        "versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
-        "Python": platform.python_version(),
-    }
-    commit = _commit()
-    return said | ({"commit": commit} if commit else {})
 
 
 def _version(package: str) -> str:

@@ -77,7 +77,7 @@ class Ledger:
             )
             return
         if kind == "begun":
-            self.begun.append(event["on"])
+            self.begun.append(event["tags"])
             return
         if kind.startswith("gang_"):
             self.gangs[event["gang"]] = kind.removeprefix("gang_")

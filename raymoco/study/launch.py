@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.cluster import connect, resolve_output
-from raymoco.engine.provenance import circumstances, provenance
+from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import (
@@ -27,12 +28,13 @@ from raymoco.study.agenda import (
     search_trials,
     trial_count,
 )
-from raymoco.study.comparisons import Comparisons, compare_cells
-from raymoco.study.confirm import Confirmation, read_confirmation
+from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import PARENT, Recorder
+from raymoco.study.report.findings import gather_findings
+from raymoco.study.report.write import write_report
 from raymoco.study.searcher import ListProposals, OptunaProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
@@ -48,7 +50,7 @@ class SweepResult:
     folder: Path
     trials: list[TrialRecord] = field(repr=False)
     best: list[TrialRecord]
-    confirmation: Confirmation | None
+    confirmation: list[Judged]
     comparisons: Comparisons | None
     interrupted: bool
 
@@ -136,8 +138,7 @@ class _Launch:
         )
 
     def run(self, slots: int) -> None:
-        on = circumstances(self.handle, self.spec.gang)
-        self.recorder.record({"event": "begun", "on": on})
+        self.recorder.record({"event": "begun", "tags": self.tags})
         self._start_parent()
         stage = Stage(
             self.sweep.base,
@@ -239,6 +240,13 @@ class _Launch:
         if run_id:
             write_atomically(self.folder / ".mlflow_run", run_id)
 
+    def _report(self) -> None:
+        try:
+            write_report(gather_findings(self.folder, self.sweep, self.ledger))
+        except Exception as error:  # noqa: BLE001 - hours of training end well without a report
+            again = f"raymoco report {shlex.quote(str(self.folder))}"
+            self.progress.say(f"warning: the report could not be written: {error}; again: {again}")
+
     def _close(self, state: str) -> None:
         self.recorder.finish()
         self.recorder.write_tables()
@@ -253,6 +261,7 @@ class _Launch:
         if comparisons is not None:
             comparisons.write(self.folder)
             left |= {"cells.csv", "comparisons.csv", "effects.csv"}
+        self._report()
         for name in sorted(left):
             self.tracker.log_text(PARENT, name, (self.folder / name).read_text(encoding="utf-8"))
         self.tracker.set_tags(PARENT, {"raymoco.state": state})
@@ -276,7 +285,7 @@ def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) ->
         folder,
         ledger.all(),
         ranked(search_trials(ledger), spec.objective),
-        read_confirmation(ledger) if confirmed else None,
+        judge_confirmation(ledger) if confirmed else [],
         compare_cells(sweep, ledger),
         interrupted,
     )

@@ -46,13 +46,14 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         if trial.state == "failed":
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
-    if result.confirmation is not None:
-        for cell, found in result.confirmation.differences.items():
-            said = "too few seeds finished for an interval" if found is None else str(found)
-            console.print(f"{cell} against default, test/knn_top1, new seeds: {said}", markup=False)
+    for row in result.confirmation:
+        said = f"{row.name} against default, test/knn_top1, new seeds: {row.words}"
+        console.print(said, markup=False)
     # by its full name: after `make demo` nobody has activated .venv
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
     console.print(f"\ncompare  {command}", markup=False)
+    if (result.folder / "report.html").exists():
+        console.print(f"report   {result.folder / 'report.html'}", markup=False)
     console.print(f"files    ls {shlex.quote(str(result.folder))}", markup=False)
 
 

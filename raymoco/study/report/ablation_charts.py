@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from raymoco.study.comparisons import Comparisons, Judged
 from raymoco.study.report.document import Drawing
@@ -21,11 +22,12 @@ from raymoco.study.report.drawing import (
     new_figure,
     style,
 )
-from raymoco.study.report.wording import metric_label, metric_name, upright_label
+from raymoco.study.report.wording import clip, metric_label, metric_name, upright_label
 from raymoco.study.statistics import cell_mean
 
 COLOURS = {"helps": BLUE, "hurts": VERMILLION}
 ROW_INCHES = 0.46
+NAME_ROOM = 44  # letters, beside the verdict
 
 
 def forest(
@@ -62,8 +64,8 @@ def forest(
                 zorder=3,
             )
             said = row.verdict + (f", {row.failed} pairs lost" if row.failed else "")
-            beside = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 9}
-            axes.annotate(row.name, (0, height + 0.14), ha="left", **beside)
+            beside: Any = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 9}
+            axes.annotate(clip(row.name, NAME_ROOM), (0, height + 0.14), ha="left", **beside)
             axes.annotate(said, (1, height + 0.14), ha="right", color=MUTED, **beside)
         axes.set_ylim(0.5, len(shown) + 0.75)
         axes.set_yticks([])
@@ -114,19 +116,22 @@ def _interaction(
                 [place + shift for place in range(len(heights))],
                 heights,
                 yerr=reaches,
-                label=f"{two}={b}",
+                label=clip(f"{two}={b}", NAME_ROOM),
                 color=colour,
                 marker=marker,
                 linestyle=dash,
                 capsize=3,
                 elinewidth=1,
             )
-        axes.set_xticks(range(len(levels[one])), labels=list(levels[one]))
+        axes.set_xticks(
+            range(len(levels[one])),
+            labels=[clip(level, 44 // len(levels[one])) for level in levels[one]],
+        )
         axes.set_xlim(-0.4, len(levels[one]) - 0.6)
-        axes.set_xlabel(one)
+        axes.set_xlabel(clip(one, NAME_ROOM))
         axes.set_ylabel(upright_label(metric))
         axes.grid(visible=False, axis="x")
-        legend_below(figure, axes, [f"{two}={b}" for b in lines])
+        legend_below(figure, axes, [clip(f"{two}={b}", NAME_ROOM) for b in lines])
         return finish(
             figure,
             f"interaction-{one}-{two}",

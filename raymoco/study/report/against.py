@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 
 from raymoco.study.comparisons import Judged, judge, scores_by_cell
+from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import Contrast
 from raymoco.study.report.ablation_charts import forest
-from raymoco.study.report.answer import CONFIRMED, in_words
+from raymoco.study.report.answer import in_words
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.run_charts import learning_curves
@@ -69,7 +70,8 @@ def _common(first: Findings, second: Findings, metric: str) -> list[Judged]:
     if metric != _metric(second):
         return []
     books = {f.name + str(n): f for n, f in enumerate((first, second))}
-    scores, failed = {}, {}
+    scores: dict[str, dict[int, float]] = {}
+    failed: dict[str, set[int]] = {}
     for book, findings in books.items():
         for cell, by_seed in scores_by_cell(findings.ledger, metric).items():
             scores[f"{book}/{cell}"] = by_seed

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterable
 
 from raymoco.study.comparisons import Judged
+from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.wording import counted, interval, is_accuracy, metric_name, number
 from raymoco.study.space import short_name
 from raymoco.study.statistics import ALPHA, MOST_SEEDS, PairedDifference, binomial_reach
-
-CONFIRMED = "test/knn_top1"
 
 
 def answer(findings: Findings) -> list[str]:

@@ -44,7 +44,7 @@ VARIABLES = {
 WIDTH = 4.8  # inches: at a phone's width letters of 10 points are still read
 DPI = 200
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 10,
     "font.family": ["DejaVu Sans"],
     "axes.titlesize": 10,

@@ -72,7 +72,7 @@ class Findings:
     def judged_images(self, metric: str) -> int | None:
         """How many images the metric's split has; None where that was not written down."""
         known = self.ledger.begun[-1] if self.ledger.begun else {}
-        count = known.get(f"{metric.partition('/')[0]} images", "")
+        count = known.get(f"raymoco.{metric.partition('/')[0]}_images", "")
         return int(count) if count.isdigit() and int(count) > 0 else None
 
 

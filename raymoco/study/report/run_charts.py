@@ -20,10 +20,11 @@ from raymoco.study.report.drawing import (
     style,
 )
 from raymoco.study.report.findings import curve
-from raymoco.study.report.wording import metric_name, upright_label
+from raymoco.study.report.wording import clip, metric_name, upright_label
 from raymoco.study.statistics import cell_mean, pareto_front
 
 SPEED = "perf/images_per_second"
+NAME_ROOM = 48  # letters in a legend
 
 
 def learning_curves(groups: Mapping[str, Sequence[TrialRecord]], metric: str) -> Drawing | None:
@@ -32,16 +33,16 @@ def learning_curves(groups: Mapping[str, Sequence[TrialRecord]], metric: str) ->
         name: [found for trial in trials if (found := curve(trial, metric))]
         for name, trials in groups.items()
     }
-    curves = {name: found for name, found in curves.items() if found}
+    curves = {name: seeds for name, seeds in curves.items() if seeds}
     if not curves:
         return None
     with style():
         figure, axes = new_figure(3.4 + 0.13 * len(curves))
-        for (name, found), (colour, marker, dash) in zip(
+        for (name, seeds), (colour, marker, dash) in zip(
             curves.items(), looks(len(curves)), strict=True
         ):
-            epochs = sorted(set.intersection(*(set(one) for one in found)))
-            means = [cell_mean([one[epoch] for one in found]) for epoch in epochs]
+            epochs = sorted(set.intersection(*(set(one) for one in seeds)))
+            means = [cell_mean([one[epoch] for one in seeds]) for epoch in epochs]
             shown = [mean for mean in means if mean is not None]
             axes.plot(
                 epochs,
@@ -51,7 +52,7 @@ def learning_curves(groups: Mapping[str, Sequence[TrialRecord]], metric: str) ->
                 marker=marker,
                 markersize=4,
                 markevery=max(1, len(epochs) // 6),
-                label=name,
+                label=clip(name, NAME_ROOM),
             )
             if not any(math.isnan(mean.low) for mean in shown):
                 low, high = [m.low for m in shown], [m.high for m in shown]
@@ -59,7 +60,7 @@ def learning_curves(groups: Mapping[str, Sequence[TrialRecord]], metric: str) ->
         axes.set_xlabel("epoch")
         count_by_ones(axes)
         axes.set_ylabel(upright_label(metric))
-        legend_below(figure, axes, list(curves))
+        legend_below(figure, axes, [clip(name, NAME_ROOM) for name in curves])
         return finish(
             figure,
             "learning-curves",
@@ -127,12 +128,12 @@ def accuracy_against_speed(
                 markersize=6,
                 markeredgecolor=GRID,
                 markeredgewidth=0.5,
-                label=name,
+                label=clip(name, NAME_ROOM),
             )
         axes.set_xlabel("training speed in the last epoch (images/s)")
         axes.set_ylabel(upright_label(metric))
         if len(named) > 1:
-            legend_below(figure, axes, named)
+            legend_below(figure, axes, [clip(name, NAME_ROOM) for name in named])
         return finish(
             figure,
             "accuracy-and-speed",

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from raymoco.study.comparisons import Judged, compared_trials
+from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.journal import ENDED, TrialRecord
 from raymoco.study.report.ablation_charts import forest, interaction_plots
-from raymoco.study.report.answer import CONFIRMED, answer
+from raymoco.study.report.answer import answer
 from raymoco.study.report.document import Document, Drawing, Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.run_charts import accuracy_against_speed, learning_curves, search_curves
@@ -108,8 +109,8 @@ def _ablation_sections(findings: Findings) -> list[Section]:
                 "effects",
                 "Main effects and interactions",
                 "factor=level against the factor's baseline level, over all pairs of cells that "
-                "differ in nothing else; with x: how much more the one gives where the other is set "
-                "too. Per-seed contrasts with unadjusted 95 % t-intervals." + _margin(margin),
+                "differ in nothing else; with x: how much more the one gives where the other is "
+                "set too. Per-seed contrasts with unadjusted 95 % t-intervals." + _margin(margin),
                 metric,
                 margin,
             )
@@ -285,10 +286,10 @@ def _circumstances(findings: Findings) -> Section:
     spec = findings.sweep.spec
     budget = f"{spec.budget.concurrent} at once"
     rows = [["run", f"{findings.sweep.base.epochs} epochs each, {budget}"]]
-    for number_, known in enumerate(findings.ledger.begun):
-        if number_ and known == findings.ledger.begun[number_ - 1]:
-            continue
-        rows += [[name, value] for name, value in known.items()]
+    begun = findings.ledger.begun
+    for turn, known in enumerate(begun):
+        if not turn or known != begun[turn - 1]:  # a resume on the same machine says nothing new
+            rows += [[_plain(name), value] for name, value in known.items()]
     return Section("What ran on what", grids=[Grid(["", "value"], rows)])
 
 
@@ -339,6 +340,10 @@ def _state(findings: Findings) -> str:
     if not ends:
         return "no trial has ended"
     return f"state of {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _plain(tag: str) -> str:
+    return tag.removeprefix("mlflow.source.").removeprefix("raymoco.").replace("_", " ")
 
 
 def _margin(margin: float | None) -> str:

@@ -82,6 +82,11 @@ def settings(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={format_value(value)}" for key, value in values.items()) or "nothing"
 
 
+def clip(text: str, length: int) -> str:
+    """The beginning of a text that has no more room; tables have it whole."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def counted(count: int, one: str, many: str = "") -> str:
     """`1 trial`, `2 trials`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

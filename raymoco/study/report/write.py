@@ -16,7 +16,7 @@ from raymoco.yamlfile import write_atomically
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: `html` is the page, `files` all of them, `note` the summary in Markdown."""
+    """What was written: `html` is the page, `files` all of them, `note` the text of summary.md."""
 
     folder: Path
     html: Path
@@ -30,15 +30,16 @@ def report(*sweeps: str | Path) -> Report:
     Works on a sweep that still runs or was interrupted, too: it tells what is there.
 
     Args:
-        sweeps: the folder of one sweep, or those of two: `report("runs/a", "runs/b")` writes
-            into `runs/b/against-a`.
+        sweeps: the folder of one sweep, or its name if it lies in runs/; or those of two:
+            `report("runs/a", "runs/b")` writes into `runs/b/against-a`.
     Raises:
         InputError: no sweep lies there, or there are more than two.
     """
-    if len(sweeps) == 1:
-        return write_report(read_findings(Path(sweeps[0])))
-    if len(sweeps) == 2:
-        first, second = (read_findings(Path(folder)) for folder in sweeps)
+    folders = [_folder(Path(sweep)) for sweep in sweeps]
+    if len(folders) == 1:
+        return write_report(read_findings(folders[0]))
+    if len(folders) == 2:
+        first, second = map(read_findings, folders)
         document = build_comparison(first, second)
         folder = second.folder / f"against-{first.name}"
         return write_document(document, folder, _files(first) + _files(second))
@@ -53,14 +54,16 @@ def write_report(findings: Findings) -> Report:
 
 
 def write_document(document: Document, folder: Path, files: list[tuple[str, str]]) -> Report:
-    """The document as report.html, .md and .tex, and its figures as SVG and PNG."""
+    """The document as report.html, .md, .tex and summary.md, its figures as SVG and PNG."""
     written = []
     for drawing in document.drawings:
         path = folder / FIGURES / drawing.name
         for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
             written.append(path.with_name(f"{path.name}{suffix}"))
             write_atomically(written[-1], content)
+    note = to_note(document)
     texts = {
+        "summary.md": note,
         "report.html": to_html(document, files),
         "report.md": to_markdown(document),
         "report.tex": to_latex(document),
@@ -68,7 +71,12 @@ def write_document(document: Document, folder: Path, files: list[tuple[str, str]
     for name, text in texts.items():
         written.append(folder / name)
         write_atomically(written[-1], text)
-    return Report(folder, folder / "report.html", tuple(written), to_note(document))
+    return Report(folder, folder / "report.html", tuple(written), note)
+
+
+def _folder(place: Path) -> Path:
+    named = Path("runs") / place
+    return named if not place.exists() and named.exists() else place
 
 
 def _files(findings: Findings) -> list[tuple[str, str]]:
