@@ -11,6 +11,7 @@ from raymoco.config import RunConfig, axis_keys, build_run_config
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
 from raymoco.study.spec import AblationSpec, SearchSpec
+from raymoco.study.twins import refuse_twins
 from raymoco.yamlfile import Document, nearest, parse_override, read_yaml, validate
 
 
@@ -151,6 +152,7 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
             except ConfigError as error:
                 at = "".join(f" at {key}={value}" for key, value in values.items())
                 raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
+    refuse_twins(spec.cells, base)
 
 
 def _check_value(key: str, values: dict[str, Any], base: RunConfig, where: str) -> None:
