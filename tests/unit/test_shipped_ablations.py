@@ -27,7 +27,7 @@ def test_each_asks_a_question_of_cells_that_digits_can_run(name, cells):
     assert sweep.spec.question.endswith("?")
     assert len(sweep.spec.cells) == cells
     assert sweep.base.data.source == "digits"
-    refuse_impossible(sweep, channels=1, train_images=1293, classes=10)
+    refuse_impossible(sweep, channels=1, train_images=1288, classes=10)
 
 
 @pytest.mark.parametrize("preset", [name for name in preset_names() if name != "digits"])
