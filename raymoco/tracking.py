@@ -128,6 +128,13 @@ class Tracker:
             f"artifact '{name}'", lambda: self._connected().log_text(self._id(key), text, name)
         )
 
+    def log_file(self, key: str, path: Path, folder: str = "") -> None:
+        """A file as an artifact of a run, in a folder of its artifacts."""
+        self._put(
+            f"artifact '{path.name}'",
+            lambda: self._connected().log_artifact(self._id(key), str(path), folder or None),
+        )
+
     def end_run(self, key: str, state: str) -> None:
         """End a run; `state` is one of ours: completed, pruned, stopped, failed."""
         status = {"failed": "FAILED", "stopped": "KILLED"}.get(state, "FINISHED")

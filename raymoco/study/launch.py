@@ -242,10 +242,15 @@ class _Launch:
 
     def _report(self) -> None:
         try:
-            write_report(gather_findings(self.folder, self.sweep, self.ledger))
+            made = write_report(gather_findings(self.folder, self.sweep, self.ledger))
         except Exception as error:  # noqa: BLE001 - hours of training end well without a report
             again = f"raymoco report {shlex.quote(str(self.folder))}"
             self.progress.say(f"warning: the report could not be written: {error}; again: {again}")
+            return
+        self.tracker.set_tags(PARENT, {"mlflow.note.content": made.note})
+        for path in made.files:
+            inside = path.relative_to(self.folder).parent
+            self.tracker.log_file(PARENT, path, "" if inside == Path() else str(inside))
 
     def _close(self, state: str) -> None:
         self.recorder.finish()

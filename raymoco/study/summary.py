@@ -16,6 +16,7 @@ from rich.text import Text
 
 from raymoco.data.inspection import ShardReport
 from raymoco.errors import DataError
+from raymoco.study.comparisons import compared_trials
 from raymoco.study.journal import load_ledger
 from raymoco.study.spec import AblationSpec
 from raymoco.study.sweepfile import Sweep
@@ -72,6 +73,8 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     """
     from raymoco import tracking
 
+    if not place.exists() and (Path("runs") / place).exists():
+        place = Path("runs") / place  # a sweep's name will do
     name, ids = "raymoco", list[str]()
     uri: str | None = None
     output = place
@@ -79,10 +82,9 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         output = place.absolute().parent
         logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
-        trials = load_ledger(place / "journal.jsonl").trials.values()
-        ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id]
-        searched = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
-        ids = searched or ids
+        trials = [t for t in load_ledger(place / "journal.jsonl").all() if t.mlflow_run_id]
+        searched = [trial for trial in trials if not trial.cell]
+        ids = [trial.mlflow_run_id for trial in searched or compared_trials(trials)]
     resolved = tracking.tracking_uri(uri, output.absolute())
     if resolved == tracking.NOWHERE:
         raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")
