@@ -85,10 +85,11 @@ def axis_importance(
 def _frozen(trial: TrialRecord, axes: Mapping[str, Axis], objective: Objective) -> FrozenTrial:
     """The trial as Optuna would have kept it."""
     params = {}
-    for key, axis in axes.items():
+    held = {key: axis for key, axis in axes.items() if key in trial.values}
+    for key, axis in held.items():
         params.update(axis.point(key, trial.values[key]) or {})
     fixed = FixedTrial(params)
-    for key, axis in axes.items():
+    for key, axis in held.items():
         axis.suggest(fixed, key)
     return create_trial(
         params=fixed.params,

@@ -22,7 +22,7 @@ from raymoco.study.report.drawing import (
     new_figure,
     style,
 )
-from raymoco.study.report.wording import clip, metric_label, metric_name, upright_label
+from raymoco.study.report.wording import clip, counted, metric_label, metric_name, upright_label
 from raymoco.study.statistics import cell_mean
 
 COLOURS = {"helps": BLUE, "hurts": VERMILLION}
@@ -63,10 +63,12 @@ def forest(
                 markerfacecolor=colour if filled else PAPER,
                 zorder=3,
             )
-            said = row.verdict + (f", {row.failed} pairs lost" if row.failed else "")
+            lost = f", {counted(row.failed, 'pair')} lost" if row.failed else ""
             beside: Any = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 9}
             axes.annotate(clip(row.name, NAME_ROOM), (0, height + 0.14), ha="left", **beside)
-            axes.annotate(said, (1, height + 0.14), ha="right", color=MUTED, **beside)
+            axes.annotate(
+                f"{row.verdict}{lost}", (1, height + 0.14), ha="right", color=MUTED, **beside
+            )
         axes.set_ylim(0.5, len(shown) + 0.75)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

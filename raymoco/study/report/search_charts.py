@@ -30,6 +30,8 @@ from raymoco.study.space import Axis, format_value
 from raymoco.study.spec import Objective
 from raymoco.study.statistics import best_so_far
 
+UNSET = -0.08  # where a trial stands on an axis that it does not have
+
 
 class Ruler:
     """Where the values of a search axis stand on a line from 0 to 1.
@@ -127,7 +129,7 @@ def parallel_coordinates(
         for rank, index in enumerate(order):
             trial = done[index]
             heights = [
-                ruler.place(trial.values[key])
+                (ruler.place(trial.values[key]) if key in trial.values else UNSET)
                 + (generator.uniform(-0.02, 0.02) if ruler.axis.choice else 0.0)
                 for key, ruler in rulers.items()
             ]
@@ -176,7 +178,11 @@ def slices(
                 ("pruned", "x", ORANGE, "pruned early, at its last evaluation"),
                 ("completed", "o", BLUE, "completed"),
             ):
-                mine = [(ruler.place(t.values[key]), s) for t, s in scored if t.state == state]
+                mine = [
+                    (ruler.place(trial.values[key]), score)
+                    for trial, score in scored
+                    if trial.state == state and key in trial.values
+                ]
                 if mine:
                     axes.plot(
                         *zip(*mine, strict=True),

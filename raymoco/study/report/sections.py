@@ -159,7 +159,7 @@ def _best(findings: Findings) -> Section:
     rows = [
         [
             trial.trial_id,
-            *(format_value(trial.values[key]) for key in spec.search),
+            *(format_value(trial.values.get(key, "")) for key in spec.search),
             *(number(trial.final.get(metric)) for metric in metrics),
         ]
         for trial in findings.best[:BEST_SHOWN]
