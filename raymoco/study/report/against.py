@@ -10,9 +10,9 @@ from raymoco.study.effects import Contrast
 from raymoco.study.report.ablation_charts import forest
 from raymoco.study.report.answer import in_words
 from raymoco.study.report.document import Document, Grid, Section
-from raymoco.study.report.findings import Findings
+from raymoco.study.report.findings import Findings, cell_groups
+from raymoco.study.report.parts import judged_grid
 from raymoco.study.report.run_charts import learning_curves
-from raymoco.study.report.sections import cell_groups, judged_grid
 from raymoco.study.report.wording import metric_name, number
 from raymoco.study.statistics import cell_mean
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import DataError
-from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
+from raymoco.study.comparisons import (
+    Comparisons,
+    Judged,
+    compare_cells,
+    compared_trials,
+    judge_confirmation,
+)
 from raymoco.study.importance import Importance, axis_importance
 from raymoco.study.journal import Ledger, TrialRecord, load_ledger
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
@@ -106,3 +112,14 @@ def curve(trial: TrialRecord, metric: str) -> dict[int, float]:
         for epoch, row in sorted(trial.rows.items())
         if math.isfinite(row.get(metric, math.nan))
     }
+
+
+def cell_groups(findings: Findings) -> dict[str, list[TrialRecord]]:
+    """The completed trials that are compared, by cell, in the order of the design."""
+    comparisons = findings.comparisons
+    named = [cell.name for cell in comparisons.cells] if comparisons is not None else []
+    groups: dict[str, list[TrialRecord]] = {name: [] for name in named}
+    for trial in compared_trials(findings.ledger.all()):
+        if trial.state == "completed":
+            groups.setdefault(trial.cell, []).append(trial)
+    return groups
