@@ -14,7 +14,7 @@ from raymoco.study.searcher import Proposal
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import ranked
-from raymoco.study.tuning import tuned_values, tuning_proposals
+from raymoco.study.tuning import PHASE, tuned_values, tuning_points
 from raymoco.yamlfile import flatten
 
 
@@ -67,7 +67,20 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
     """The trials that tune the cells, as far as they have not ended."""
     if spec.tune is None:
         return []
-    return _open(tuning_proposals(spec.tune, spec.cells, sweep.base), folder, ledger)
+    points = tuning_points(spec.tune, flatten(sweep.base.model_dump()))
+    # setting by setting: whatever ends early has treated all cells alike
+    wanted = [
+        Proposal(
+            f"tune-{cell.slug}-{number:03d}",
+            {**cell.values, **point},
+            spec.tune.seed,
+            cell.name,
+            phase=PHASE,
+        )
+        for number, point in enumerate(points)
+        for cell in spec.cells
+    ]
+    return _open(wanted, folder, ledger)
 
 
 def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:

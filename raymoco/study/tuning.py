@@ -8,18 +8,13 @@ so the sweep repeats.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from scipy.stats import qmc
 
-from raymoco.config import RunConfig
-from raymoco.study.cells import Cell
 from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.searcher import Proposal
 from raymoco.study.space import Axis
 from raymoco.study.spec import AblationSpec, Tune
-from raymoco.yamlfile import flatten
 
 PHASE = "tune"
 
@@ -59,22 +54,6 @@ def value_at(axis: Axis, u: float) -> Any:
         return math.exp(log_low + u * (log_high - log_low))
     assert axis.uniform is not None
     return axis.uniform[0] + u * (axis.uniform[1] - axis.uniform[0])
-
-
-def tuning_proposals(tune: Tune, cells: Sequence[Cell], base: RunConfig) -> list[Proposal]:
-    """Every setting in every cell, setting by setting: whatever ends early was fair so far."""
-    points = tuning_points(tune, flatten(base.model_dump()))
-    return [
-        Proposal(
-            f"tune-{cell.slug}-{number:03d}",
-            {**cell.values, **point},
-            tune.seed,
-            cell.name,
-            phase=PHASE,
-        )
-        for number, point in enumerate(points)
-        for cell in cells
-    ]
 
 
 def tuning_trials(ledger: Ledger, cell: str) -> list[TrialRecord]:
