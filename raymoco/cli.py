@@ -48,6 +48,9 @@ def train(
     preset_or_yaml: Annotated[str, typer.Argument(help="a preset's name, or a YAML file")],
     overrides: Overrides = None,
     resume: Resume = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="record some steps: where does their time go?")
+    ] = False,
 ) -> None:
     """Train one encoder."""
     from raymoco.config import load_run_config
@@ -56,12 +59,18 @@ def train(
     # only now: a typo must not wait for torch and Ray
     from raymoco.engine.run import train as run
 
-    result = run(config, resume=resume, say=lambda line: out.print(line, markup=False))
+    result = run(
+        config, resume=resume, profile=profile, say=lambda line: out.print(line, markup=False)
+    )
     table = Table(title=result.config.run_name, title_justify="left", show_header=False)
     for name, value in result.last.items():
         if name.startswith(("test/", "eval/", "train/loss", "perf/images")):
             table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
     out.print(table)
+    if profile:
+        found = result.folder / "profile"
+        out.print((found / "table.txt").read_text(encoding="utf-8"), markup=False)
+        out.print(f"trace   {found / 'trace.json'}", markup=False)
     out.print(f"folder  {result.folder}", markup=False)
 
 

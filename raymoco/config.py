@@ -186,6 +186,16 @@ class TrackingConfig(Part):
     experiment: str | None = None
 
 
+# what a run can change on its way: it decides no shape, no image and no state of the optimizer
+CHANGEABLE = (
+    "optim.lr",
+    "method.temperature",
+    "method.key_momentum",
+    "method.cross_consistency.weight",
+    "method.cross_consistency.temperature",
+    "method.negative_uniformity.weight",
+    "method.negative_uniformity.temperature",
+)
 # what does not decide the result of a run: a resume may change it, a name does not tell of it
 INDECISIVE = {"name", "output", "tracking", "scale", "checkpoint"}
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -199,6 +209,8 @@ class RunConfig(Part):
     method: MethodConfig = MethodConfig()
     optim: OptimConfig = OptimConfig()
     epochs: Count = 40
+    # after so many epochs, these keys have other values: how a member of a population was trained
+    changes: dict[Annotated[int, Field(ge=0)], dict[str, Any]] = Field(default_factory=dict)
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     eval: EvalConfig = EvalConfig()
@@ -245,7 +257,31 @@ class RunConfig(Part):
                 )
             if self.data.labelled_fraction == 0:
                 raise ValueError("method.loss is cross_entropy, but data.labelled_fraction is 0")
+        self._check_changes()
         return self
+
+    def _check_changes(self) -> None:
+        for epoch, values in sorted(self.changes.items()):
+            if epoch >= self.epochs:
+                raise ValueError(f"changes has epoch {epoch}, but must be below {self.epochs}")
+            for key in values:
+                if key not in CHANGEABLE:
+                    raise ValueError(
+                        f"changes.{epoch}: '{key}' cannot change in a run"
+                        f"{nearest(key, CHANGEABLE)} There are: {', '.join(CHANGEABLE)}"
+                    )
+            try:
+                self.at(epoch)
+            except ConfigError as error:
+                raise ValueError(f"changes.{epoch}: {error}") from None
+
+    def at(self, epoch: int) -> RunConfig:
+        """The config as it stands when so many epochs are done: what `changes` said until then."""
+        values: dict[str, Any] = {}
+        for since in sorted(self.changes):
+            if since <= epoch:
+                values |= self.changes[since]
+        return self.with_values({**values, "changes": {}}) if self.changes else self
 
     def with_values(self, values: Mapping[str, Any]) -> RunConfig:
         """This config with dotted keys set: `{"method.temperature": 0.2}`.
@@ -261,6 +297,8 @@ class RunConfig(Part):
     def digest(self) -> str:
         """Eight hex digits of what decides the result: where and on what it runs is left out."""
         decisive = self.model_dump(exclude=INDECISIVE)
+        if not self.changes:  # most runs: their names are as before there were any
+            del decisive["changes"]
         text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -280,6 +318,7 @@ FIXED_KEYS = (
     "output",
     "name",
     "seed",
+    "changes",
     "data.source",
     "data.root",
     "data.limit",

@@ -173,10 +173,11 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Every key that a model accepts, dotted, the mappings themselves included."""
     keys = []
     for name, info in model.model_fields.items():
-        keys.append(prefix + name)
+        written = info.alias or name
+        keys.append(prefix + written)
         inner = _inner_model(info.annotation)
         if inner is not None:
-            keys += dotted_keys(inner, f"{prefix}{name}.")
+            keys += dotted_keys(inner, f"{prefix}{written}.")
     return keys
 
 
@@ -190,7 +191,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
 
 
 def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: str) -> str:
-    path = tuple(str(step) for step in problem["loc"])
+    path = _written(problem["loc"], document.values)
     key = prefix + ".".join(path)
     where = _at(document.origin(path))
     if problem["type"] == "extra_forbidden":
@@ -207,6 +208,19 @@ def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: s
     if problem["type"] == "missing":
         return f"{where}key '{key}' is missing."
     return f"{where}{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
+
+
+def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
+    """The path as the file has it: pydantic also counts the one item that stands for a list."""
+    path = []
+    for number, step in enumerate(steps):
+        inside = isinstance(node, Mapping) and step in node
+        if inside or (isinstance(node, list) and isinstance(step, int) and step < len(node)):
+            node = node[step]
+        elif isinstance(step, int) and number + 1 < len(steps):
+            continue
+        path.append(str(step))
+    return tuple(path)
 
 
 def _at(where: str) -> str:

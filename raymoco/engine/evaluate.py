@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raymoco.config import EvalConfig
+from raymoco.engine.step import to_device
 
 BLOCK = 2048
 PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -42,7 +43,7 @@ def extract_features(
     encoder.eval()
     features, labels = [], []
     for batch in batches:
-        images = prepare(batch.images.to(device, non_blocking=True))
+        images = prepare(to_device(batch.images, device))
         images = images.contiguous(memory_format=torch.channels_last)
         features.append(encoder.features(images).float())
         labels.append(batch.labels.to(device))

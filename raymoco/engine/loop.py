@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from raymoco.config import RunConfig
 from raymoco.data.stream import Batch, ImageData, Images, open_images
@@ -24,12 +26,14 @@ from raymoco.engine.evaluate import (
     knn_top1,
 )
 from raymoco.engine.metrics_file import Row
+from raymoco.engine.profiler import StepProfiler
 from raymoco.engine.session import Session
-from raymoco.engine.step import Step, build_optimizer
+from raymoco.engine.step import Step, build_optimizer, to_device
 from raymoco.engine.stopwatch import Stopwatch
 from raymoco.errors import DataError, NotFiniteError
-from raymoco.ssl import build_method
+from raymoco.ssl import MoCo, build_method
 from raymoco.ssl.schedules import learning_rate
+from raymoco.yamlfile import flatten
 
 EVAL_BATCH = 1024
 ALIGNMENT_IMAGES = 1024
@@ -134,36 +138,33 @@ class _Run:
         self.session.report(row, path)
 
     def _train_epoch(self, epoch: int) -> Row:
-        config, watch = self.config, Stopwatch(self.device)
+        config, watch = self.config.at(epoch), Stopwatch(self.device)
+        if self.config.changes and isinstance(self.module, MoCo):
+            self.module.adjust(config.method)
         seed_epoch(config.seed, epoch, self.session.rank)
         self.module.train()
         steps = self.images.steps(epoch)
         sums: dict[str, Tensor] = {}
-        lr, seen = 0.0, 0
+        lr = 0.0
         started = time.perf_counter()
         batches = self.images.epoch(epoch)
-        for number in range(steps):
-            with watch.wait("data"):
-                batch: Batch = next(batches)
-            with watch.measure("views"):
-                images = batch.images.to(self.device, non_blocking=True)
-                view_a, view_b = (
-                    view.contiguous(memory_format=torch.channels_last)
-                    for view in self.views(images)
+        # the first epoch of this process is the one that --profile looks at
+        folder = None if self.rows else self.session.profile
+        with StepProfiler(folder, steps, self.device) as profiler:
+            for number in range(steps):
+                lr = learning_rate(
+                    epoch + number / steps,
+                    base=config.optim.lr,
+                    epochs=config.epochs,
+                    warmup_epochs=config.optim.warmup_epochs,
+                    schedule=config.optim.schedule,
                 )
-                labels = batch.labels.to(self.device, non_blocking=True)
-            lr = learning_rate(
-                epoch + number / steps,
-                base=config.optim.lr,
-                epochs=config.epochs,
-                warmup_epochs=config.optim.warmup_epochs,
-                schedule=config.optim.schedule,
-            )
-            with watch.measure("compute"):
-                losses = self.step(view_a, view_b, labels, lr)
-            for name, loss in losses.items():
-                sums[name] = sums[name] + loss if name in sums else loss
-            seen += len(images) * self.session.workers
+                with record_function("whole step"):
+                    losses = self._train_step(batches, watch, lr)
+                    for name, loss in losses.items():
+                        sums[name] = sums[name] + loss if name in sums else loss
+                profiler.step()
+        seen = steps * config.optim.batch_size
         # the one place where an epoch waits for the device
         names = list(sums)
         means = self.session.mean(torch.stack([sums[name].float() for name in names]) / steps)
@@ -177,7 +178,10 @@ class _Run:
             raise NotFiniteError(f"nan at epoch {epoch + 1}")
         seconds = time.perf_counter() - started
         spent = watch.totals()
+        now = flatten(config.model_dump(include={"method", "optim"}))
+        changed = {key for values in self.config.changes.values() for key in values}
         return row | {
+            **{f"changes/{key}": now[key] for key in sorted(changed)},
             "train/lr": lr,
             "perf/images_per_second": seen / seconds,
             "perf/step_seconds": seconds / steps,
@@ -185,6 +189,20 @@ class _Run:
             "perf/views_seconds": spent.get("views", 0.0) / steps,
             "perf/compute_seconds": spent.get("compute", 0.0) / steps,
         }
+
+    def _train_step(
+        self, batches: Iterator[Batch], watch: Stopwatch, lr: float
+    ) -> dict[str, Tensor]:
+        with watch.wait("data"), record_function("data"):
+            batch = next(batches)
+        with watch.measure("views"), record_function("views"):
+            images = to_device(batch.images, self.device)
+            view_a, view_b = (
+                view.contiguous(memory_format=torch.channels_last) for view in self.views(images)
+            )
+            labels = to_device(batch.labels, self.device)
+        with watch.measure("compute"):
+            return self.step(view_a, view_b, labels, lr)
 
     def _evaluate(self, last: bool) -> Row:
         views = self._alignment_views()

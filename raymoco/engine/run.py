@@ -28,6 +28,7 @@ from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.yamlfile import flatten, write_atomically
 
 Print = Callable[[str], None]
+PROFILE = "profile"
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,19 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
 
 
 def train(
-    config: RunConfig, *, resume: bool = False, say: Print = print, progress: Print | None = None
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    profile: bool = False,
+    say: Print = print,
+    progress: Print | None = None,
 ) -> RunResult:
     """Train one run on Ray, and leave config.yaml, metrics.csv, checkpoints/ and log.txt.
 
     Args:
         config: what to train; `auto` values are resolved here.
         resume: go on from the last checkpoint in the run's folder, or start if there is none.
+        profile: record some steps of the first epoch: profile/table.txt and profile/trace.json.
         say: receives each line for the terminal.
         progress: receives a line per epoch; default `say`.
     Returns:
@@ -84,7 +91,7 @@ def train(
         tracker = tracking.open_tracker(config.tracking.uri, config.tracking.experiment, output)
         receiver = _Receiver(resolved, folder, tracker, start, progress or say)
         try:
-            receiver.run(handle)
+            receiver.run(handle, folder / PROFILE if profile else None)
         finally:
             missing = tracker.close()
             if missing:
@@ -134,7 +141,7 @@ class _Receiver:
         self.file = MetricsFile(folder / "metrics.csv", epoch)
         self._sent = set(self.file.rows)
 
-    def run(self, handle: ImageData) -> None:
+    def run(self, handle: ImageData, profile: Path | None) -> None:
         """Train to the end; raises TrainingError with the worker's reason."""
         self._start_tracking(provenance(handle, self.config.scale))
         # max_concurrency: the driver waits in get() while the worker puts
@@ -145,6 +152,7 @@ class _Receiver:
             "mailbox": mailbox,
             "folder": str(self.folder),
             "resume_from": str(self.start) if self.start else None,
+            "profile": profile,
         }
         trainer = build_trainer(
             train_loop_per_worker, loop_config, self.config.scale, name="train", folder=self.folder
@@ -224,6 +232,7 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
         return False
 
     session.on_report = on_report
+    session.profile = loop_config["profile"] if session.rank == 0 else None
     session.on_text = lambda line: mailbox.put({"text": line})
     resume_from = loop_config["resume_from"]
     try:

@@ -31,7 +31,8 @@ class Session:
     """One worker's place in a run.
 
     `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and answers whether
-    the run shall stop there; `on_text(line)` receives what belongs in the run's log.
+    the run shall stop there; `on_text(line)` receives what belongs in the run's log; `profile` is
+    where a profile of some steps goes, None for none.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Session:
     threads: int = 1
     on_report: Callable[[Row, str | None], bool] = lambda row, checkpoint: False
     on_text: Callable[[str], None] = lambda line: None
+    profile: Path | None = None
 
     def report(self, row: Row, checkpoint: Path | None) -> None:
         """Tell the outside about an epoch; raises `Stopped` on every rank if it wants no more."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from raymoco.errors import ConfigError
 from raymoco.ssl.arguments import require_choice, require_temperature
@@ -30,6 +31,26 @@ from raymoco.ssl.regularizers import (
 )
 
 LOSSES = ("info_nce", "unicon", "sup_con_in", "sup_con_out")
+
+
+class AdjustableSettings(Protocol):
+    """What can change between two steps of one run."""
+
+    @property
+    def temperature(self) -> float:
+        """Softmax temperature T > 0, unitless."""
+
+    @property
+    def key_momentum(self) -> float:
+        """m, from 0 to 1."""
+
+    @property
+    def cross_consistency(self) -> RegularizerSettings:
+        """Its weight, form and temperature."""
+
+    @property
+    def negative_uniformity(self) -> RegularizerSettings:
+        """Its weight, form and temperature."""
 
 
 class MoCo(nn.Module):
@@ -109,6 +130,14 @@ class MoCo(nn.Module):
             torch.Generator(device="cpu").manual_seed(seed),
         )
 
+    def adjust(self, settings: AdjustableSettings) -> None:
+        """Go on with other values of what may change while weights and queue stay."""
+        require_temperature(settings.temperature)
+        self.temperature = settings.temperature
+        self.key_momentum = settings.key_momentum
+        self.consistency = _if_weighted(settings.cross_consistency)
+        self.uniformity = _if_weighted(settings.negative_uniformity)
+
     @property
     def encoder(self) -> Encoder:
         """The query encoder: the one to evaluate and to keep."""
@@ -127,17 +156,21 @@ class MoCo(nn.Module):
         """
         if self.training:
             # before the keys are made: a key is made by the encoder as it is after this step's move
-            self.encoders.move_key(self.key_momentum)
+            with record_function("momentum update"):
+                self.encoders.move_key(self.key_momentum)
         views = [(view_a, view_b), (view_b, view_a)][: 2 if self.symmetric else 1]
-        queries = [self.encoder(query_view) for query_view, _ in views]
-        keys = [self._make_keys(key_view, turn) for turn, (_, key_view) in enumerate(views)]
-        global_labels = all_gather(labels)
-        global_keys = [all_gather(key_BD) for key_BD in keys]
+        with record_function("queries"):
+            queries = [self.encoder(query_view) for query_view, _ in views]
+        with record_function("keys"):
+            keys = [self._make_keys(key_view, turn) for turn, (_, key_view) in enumerate(views)]
+            global_labels = all_gather(labels)
+            global_keys = [all_gather(key_BD) for key_BD in keys]
 
-        turns = [
-            self._terms(query_BD, key_BD, labels, global_key, global_labels)
-            for query_BD, key_BD, global_key in zip(queries, keys, global_keys, strict=True)
-        ]
+        with record_function("losses"):
+            turns = [
+                self._terms(query_BD, key_BD, labels, global_key, global_labels)
+                for query_BD, key_BD, global_key in zip(queries, keys, global_keys, strict=True)
+            ]
         terms = {name: torch.stack([turn[name] for turn in turns]).mean() for name in turns[0]}
         loss = terms["contrast"]
         if self.consistency is not None:
@@ -147,7 +180,8 @@ class MoCo(nn.Module):
 
         if self.training:
             # the losses hold their gradients already: the queue may be overwritten before backward
-            self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
+            with record_function("enqueue"):
+                self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
             self.step += 1
         return {"loss": loss} | {name: term.detach() for name, term in terms.items()}
 

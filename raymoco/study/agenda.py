@@ -46,7 +46,7 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
                     trial.cell,
                     trial.attempt + 1,
                     resume_from,
-                    trial.phase,
+                    phase=trial.phase,
                 )
             )
     return proposals

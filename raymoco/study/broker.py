@@ -22,13 +22,17 @@ CLOSE = "close"
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a gang is asked to run: a resolved config, where to keep checkpoints, where to go on."""
+    """What a gang is asked to run: a resolved config, where to keep checkpoints, where to go on.
+
+    `until`: the epoch after which the trial pauses for another attempt; None: it runs to its end.
+    """
 
     trial_id: str
     attempt: int
     config: dict[str, Any]
     folder: str
     resume_from: str | None = None
+    until: int | None = None
 
 
 @dataclass
@@ -43,7 +47,7 @@ class _Ticket:
 
     @property
     def ended(self) -> bool:
-        return self.state not in ("waiting", "running")
+        return self.state not in ("waiting", "running", "paused")
 
 
 class Broker:
@@ -184,6 +188,10 @@ class Broker:
         if int(row["epoch"]) == ticket.assignment.config["epochs"]:
             # here and not in finish(): a scheduler that reads the last row must find the trial over
             await self._end(ticket, "completed", "")
+        elif int(row["epoch"]) == ticket.assignment.until:
+            ticket.state = "paused"
+            await self._event({"event": "paused", "trial_id": trial_id})
+            return True
         return False
 
     async def text(self, trial_id: str, line: str) -> None:
@@ -193,7 +201,8 @@ class Broker:
     async def finish(self, trial_id: str, attempt: int, state: str, reason: str) -> None:
         """The gang is done with a trial; an end that came from outside stands."""
         ticket = self._tickets[trial_id]
-        if not ticket.ended and attempt == ticket.assignment.attempt:
+        running = ticket.state == "running"  # a paused one has been stopped on purpose
+        if running and attempt == ticket.assignment.attempt:
             await self._end(ticket, state, reason)
 
     async def _end(self, ticket: _Ticket, state: str, reason: str) -> None:

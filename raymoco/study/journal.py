@@ -92,6 +92,10 @@ class Ledger:
         elif kind == "report":
             trial.rows[int(event["row"]["epoch"])] = event["row"]
             trial.checkpoint = event["checkpoint"] or trial.checkpoint
+        elif kind == "paused":
+            trial.state = "paused"
+        elif kind == "changed":
+            trial.values = event["values"]
         elif kind == "tracked":
             trial.mlflow_run_id = event["run_id"]
         elif kind == "ended" and trial.state not in ENDED:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from raymoco import tracking
@@ -19,7 +17,6 @@ from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import (
-    interrupted_before,
     open_cells,
     open_confirmations,
     open_trials,
@@ -28,19 +25,25 @@ from raymoco.study.agenda import (
     search_trials,
     trial_count,
 )
+from raymoco.study.budget import budget_check
 from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
+from raymoco.study.pareto import pareto_front
+from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
+from raymoco.study.proposals import OptunaProposals, open_proposals
 from raymoco.study.recorder import PARENT, Recorder
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
-from raymoco.study.searcher import ListProposals, OptunaProposals
+from raymoco.study.schedulers import build_scheduler, fifo
+from raymoco.study.searcher import ListProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
-from raymoco.yamlfile import flatten, write_atomically
+from raymoco.study.warmstart import LOG, load_warm_start
+from raymoco.yamlfile import write_atomically
 
 
 @dataclass
@@ -76,6 +79,9 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
+    if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
+        # refused before anything is written; later on it is in the study
+        load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if isinstance(spec, AblationSpec):
         refuse_fewer_seeds(spec, ledger)
@@ -118,6 +124,7 @@ class _Launch:
         progress: SweepProgress,
         handle: ImageData,
     ) -> None:
+        self.proposals: OptunaProposals | None = None
         self.handle = handle
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
@@ -131,7 +138,7 @@ class _Launch:
             ledger,
             self.journal,
             self.tracker,
-            self.spec.objective,
+            sweep.objectives,
             sweep.axes,
             self.tags,
             progress.take,
@@ -165,57 +172,31 @@ class _Launch:
         self.recorder.check()
 
     def _search(self, stage: Stage, spec: SearchSpec) -> None:
-        proposals = OptunaProposals(
-            spec.name,
-            spec.search,
-            spec.objective,
-            spec.sampler,
-            spec.budget.trials,
-            self.sweep.base.seed,
-            self.folder / "optuna.log",
-            first=flatten(self.resolved.model_dump()),
-            again=interrupted_before(self.folder, self.ledger, cells=False),
-            known=self.ledger.trials,
-        )
-        ended = sum(trial.ended is not None for trial in search_trials(self.ledger))
-        scheduler = _fifo()
-        if spec.scheduler.name == "asha":
-            scheduler = AsyncHyperBandScheduler(
-                time_attr="epoch",
-                metric=spec.objective.metric,
-                mode=spec.objective.mode,
-                max_t=self.sweep.base.epochs,
-                grace_period=spec.scheduler.grace_epochs,
-                reduction_factor=spec.scheduler.reduction_factor,
-                stop_last_trials=False,
+        enough = budget_check(spec.budget, spec.objective, self.ledger)
+        if spec.scheduler.name == "pbt":
+            population = open_population(
+                self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
             )
-        left = spec.budget.trials - ended
-        stage.play("search", proposals, left, scheduler, self._budget_check(spec))
+            stage.evolve(population, enough)
+        else:
+            self._sample(stage, spec, enough)
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), _fifo())
+        stage.play("confirm", ListProposals(waiting), len(waiting), fifo())
 
     def _ablate(self, stage: Stage, spec: AblationSpec) -> None:
         tuning = open_tuning(self.sweep, spec, self.folder, self.ledger)
-        stage.play("tune", ListProposals(tuning), len(tuning), _fifo())
+        stage.play("tune", ListProposals(tuning), len(tuning), fifo())
         if not stage.interrupted:
             proposals = open_cells(spec, self.folder, self.ledger)
-            stage.play("ablation", ListProposals(proposals), len(proposals), _fifo())
+            stage.play("ablation", ListProposals(proposals), len(proposals), fifo())
 
-    def _budget_check(self, spec: SearchSpec) -> Callable[[], str | None]:
-        hours, target = spec.budget.hours, spec.budget.target
-        deadline = time.monotonic() + hours * 3600 if hours else None
-
-        def enough() -> str | None:
-            if deadline is not None and time.monotonic() > deadline:
-                return f"the budget of {hours:g} hours is used up"
-            best = ranked(search_trials(self.ledger), spec.objective) if target is not None else []
-            if best and target is not None:
-                score = best[0].final[spec.objective.metric]
-                if score == target or spec.objective.better(score, target):
-                    return f"the target {target:g} is reached"
-            return None
-
-        return enough
+    def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
+        self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
+        ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
+        epochs = self.sweep.base.epochs
+        scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
+        left = spec.budget.trials - len(ended)
+        stage.play("search", self.proposals, left, scheduler, enough)
 
     def _start_parent(self) -> None:
         file = self.folder / ".mlflow_run"
@@ -254,14 +235,21 @@ class _Launch:
 
     def _close(self, state: str) -> None:
         self.recorder.finish()
+        if self.proposals is not None:
+            # what Tune did not come to carry back, a Ctrl-C in between: nothing stays RUNNING
+            self.proposals.settle()
         self.recorder.write_tables()
         left = {"sweep.yaml", "trials.csv"}
-        best = ranked(search_trials(self.ledger), self.spec.objective)
+        best = best_first(self.sweep, self.ledger)
         if best:
             config = self.resolved.with_values({**best[0].values, "name": None})
             write_atomically(self.folder / "best.yaml", config.to_yaml())
             self.tracker.set_tags(PARENT, {"raymoco.best_trial": best[0].trial_id})
             left.add("best.yaml")
+        for trial in search_trials(self.ledger):
+            if "changes" in trial.values:
+                config = self.resolved.with_values({**trial.values, "name": None})
+                write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
         comparisons = compare_cells(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
@@ -279,8 +267,12 @@ class _Launch:
             (self.folder / CLOSED).touch()
 
 
-def _fifo() -> TrialScheduler:
-    return FIFOScheduler()  # type: ignore[no-untyped-call]
+def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
+    """The completed trials by the objective; with several, their Pareto front by the first."""
+    trials = search_trials(ledger)
+    if len(sweep.objectives) > 1:
+        return pareto_front(trials, sweep.objectives)
+    return ranked(trials, sweep.spec.objective)
 
 
 def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
@@ -289,7 +281,7 @@ def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) ->
     return SweepResult(
         folder,
         ledger.all(),
-        ranked(search_trials(ledger), spec.objective),
+        best_first(sweep, ledger),
         judge_confirmation(ledger) if confirmed else [],
         compare_cells(sweep, ledger),
         interrupted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 from rich.console import Group
@@ -16,12 +17,15 @@ from raymoco.engine.cluster import resolve_output, threads_per_worker
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
+from raymoco.study.samplers import independent_axes, learns_from_pruned
 from raymoco.study.space import format_value
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep, refuse_impossible
+from raymoco.study.warmstart import load_warm_start
 from raymoco.yamlfile import flatten
 
 STEPS = 3
+STOPPING = ("asha", "median")
 START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
 
 
@@ -45,8 +49,8 @@ def plan_sweep(sweep: Sweep) -> Group:
         confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
         trials = budget.trials + confirm
         said = f"{budget.trials} of {epochs} epochs, and {confirm} to confirm"
-        chosen = f"sampler {spec.sampler.name}, scheduler {spec.scheduler.name}"
-        shorter = "; early stops make it shorter" if spec.scheduler.name != "none" else ""
+        chosen = _chosen_by(sweep, spec, resolve_output(spec.output))
+        shorter = "; early stops make it shorter" if spec.scheduler.name in STOPPING else ""
         what = _axes_table(spec, config)
     else:
         tuning = spec.tune.trials if spec.tune else 0
@@ -79,6 +83,27 @@ def plan_sweep(sweep: Sweep) -> Group:
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
     warning = queue_warning(config, images)
     return Group(what, facts, *([f"warning: {warning}"] if warning else []))
+
+
+def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in spec.sampler.options.items())
+    said = [f"sampler {spec.sampler.name}" + (f" ({options})" if options else "")]
+    alone = independent_axes(spec.sampler, sweep.space)
+    if alone:
+        said.append(f"at random: {', '.join(alone)}")
+    if spec.warm_start:
+        warm = load_warm_start(spec.warm_start, output, sweep.space, spec.objectives)
+        said.append(f"{len(warm)} trials of {spec.warm_start} to learn from")
+    if spec.enqueue:
+        said.append(f"{len(spec.enqueue)} points first")
+    if spec.scheduler.name == "pbt":
+        said = [f"a population, its worst replaced each {spec.scheduler.every_epochs} epochs"]
+    else:
+        said.append(f"scheduler {spec.scheduler.name}")
+        if spec.scheduler.name in STOPPING and not learns_from_pruned(spec.sampler):
+            said.append(f"{spec.sampler.name} learns nothing from the trials that it stops")
+    goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
+    return f"{'; '.join(said)}; for {goals}"
 
 
 def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:

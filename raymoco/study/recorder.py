@@ -7,7 +7,7 @@ MLflow, the progress line).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ class Recorder:
         ledger: Ledger,
         journal: Journal,
         tracker: Tracker,
-        objective: Objective,
+        objectives: Sequence[Objective],
         axes: Iterable[str],
         tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
         self.ledger = ledger
         self._folder, self._journal, self._tracker = folder, journal, tracker
-        self._objective, self._axes, self._on_event = objective, list(axes), on_event
+        self._objectives, self._objective = objectives, objectives[0]
+        self._axes, self._on_event = list(axes), on_event
         self._tags = tags
         self._lock = threading.RLock()
         self._done = threading.Event()
@@ -114,7 +115,9 @@ class Recorder:
             "raymoco.seed": trial.seed,
             "raymoco.state": "running",
         }
-        varied = dict(trial.values) | ({"cell": trial.cell} if trial.cell else {})
+        # what changes on the way is no parameter but a metric
+        fixed = {key: value for key, value in trial.values.items() if key != "changes"}
+        varied = fixed | ({"cell": trial.cell} if trial.cell else {})
         name = short_name(trial.values) or "default"
         self._tracker.start_run(
             trial.trial_id,
@@ -139,6 +142,9 @@ class Recorder:
         self._tracker.log_row(trial.trial_id, metrics, int(row["epoch"]))
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")
+
+    def _changed(self, trial: TrialRecord, event: Event) -> None:
+        self._log(trial.trial_id, f"goes on from {event['donor']} after epoch {event['epoch']}")
 
     def _ended(self, trial: TrialRecord, event: Event) -> None:
         self._note_run_id(trial)
@@ -175,7 +181,9 @@ class Recorder:
         with self._lock:
             for trial in self.ledger.all():
                 self._note_run_id(trial)
-            write_trials(self._folder / "trials.csv", self.ledger.all(), self._axes)
+            write_trials(
+                self._folder / "trials.csv", self.ledger.all(), self._axes, self._objectives
+            )
 
     def _log(self, trial_id: str, line: str) -> None:
         with (self._folder / "logs" / f"{trial_id}.txt").open("a", encoding="utf-8") as stream:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
-from raymoco.config import Count, Part, Positive, ScaleConfig, Seed, TrackingConfig
+from raymoco.config import Count, Fraction, Part, Positive, ScaleConfig, Seed, TrackingConfig
 from raymoco.study.cells import Cell, Design, expand_cells
+from raymoco.study.samplers import LEARNING, Sampler
 from raymoco.study.space import Axis
 from raymoco.yamlfile import dump_yaml, nearest
 
@@ -52,20 +60,22 @@ class Objective(Part):
         return a > b if self.mode == "max" else a < b
 
 
-class Sampler(Part):
-    """Who proposes; `startup_trials` are random before TPE believes what it has seen."""
-
-    name: Literal["tpe", "random"] = "tpe"
-    seed: int = 0
-    startup_trials: Count = 6
-
-
 class Scheduler(Part):
-    """Who stops early; epochs are the run's own."""
+    """Who stops early; epochs are the run's own.
 
-    name: Literal["asha", "none"] = "none"
+    `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
+    pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes
+    on from checkpoints and values of the best; a value is moved, or with probability `resample`
+    drawn anew.
+    """
+
+    name: Literal["asha", "median", "pbt", "none"] = "none"
     grace_epochs: Count = 5
     reduction_factor: Annotated[float, Field(gt=1)] = 3
+    min_trials: Count = 3
+    every_epochs: Count = 5
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    resample: Fraction = 0.25
 
 
 class Budget(Part):
@@ -107,18 +117,71 @@ class SweepSpec(Part):
 
     def to_yaml(self) -> str:
         """The resolved file: running it again repeats the sweep."""
-        return dump_yaml(self.model_dump(by_alias=True, exclude_none=True, mode="json"))
+        values = self.model_dump(by_alias=True, exclude_none=True, mode="json")
+        return dump_yaml({key: value for key, value in values.items() if value != []})
+
+
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _as_written(objectives: tuple[Objective, ...]) -> Any:
+    written = [objective.model_dump() for objective in objectives]
+    return written if len(written) > 1 else written[0]
+
+
+def _describe_objective(schema: dict[str, Any]) -> None:
+    item = schema.pop("items")
+    schema["anyOf"] = [item, {"type": schema.pop("type"), "items": item, "minItems": 1}]
 
 
 class SearchSpec(SweepSpec):
-    """Optuna chooses the trials."""
+    """Optuna chooses the trials.
+
+    `enqueue` are points to try first, whole or partial; `warm_start` is an earlier sweep whose
+    trials the sampler learns from.
+    """
 
     kind: Literal["search"]
     search: Annotated[dict[str, Axis], Field(min_length=1)]
-    objective: Objective = Objective()
+    objectives: Annotated[
+        tuple[Objective, ...],
+        Field(alias="objective", json_schema_extra=_describe_objective),
+        BeforeValidator(_several),
+        PlainSerializer(_as_written),
+    ] = (Objective(),)
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()
+    enqueue: tuple[Annotated[dict[str, Any], Field(min_length=1)], ...] = ()
+    warm_start: Annotated[str, Field(min_length=1)] | None = None
     confirm: Confirm | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SearchSpec:
+        metrics = [objective.metric for objective in self.objectives]
+        if not metrics:
+            raise ValueError("objective is an empty list, but a search needs one")
+        if len(set(metrics)) != len(metrics):
+            raise ValueError(f"objective is {metrics}, but each metric must be there once")
+        if len(metrics) > 1:
+            if self.scheduler.name != "none":
+                raise ValueError(
+                    f"scheduler is {self.scheduler.name}, but with several objectives it must be "
+                    "none: no single one says which trial is worse"
+                )
+            if self.budget.target is not None:
+                raise ValueError("budget.target needs one objective, but there are several")
+        if self.warm_start and self.sampler.name not in LEARNING:
+            raise ValueError(
+                f"warm_start is '{self.warm_start}', but sampler {self.sampler.name} learns from "
+                f"no trial: use {', '.join(LEARNING)}"
+            )
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective: what tables rank by, and what best.yaml is best in."""
+        return self.objectives[0]
 
 
 class AblationSpec(SweepSpec):
@@ -156,6 +219,8 @@ class AblationSpec(SweepSpec):
             for key in self.tune.axes:
                 if key in _factor_keys(self.factors):
                     raise ValueError(f"tune.axes has {key}, but a factor sets it already")
+                if self.tune.axes[key].when is not None:
+                    raise ValueError(f"tune.axes.{key} has `when`, which is for searches")
         return self
 
     @property

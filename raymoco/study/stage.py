@@ -19,6 +19,7 @@ from raymoco.errors import RaymocoError
 from raymoco.study.broker import Assignment
 from raymoco.study.gangs import Gangs, start_broker
 from raymoco.study.journal import INTERRUPTED
+from raymoco.study.population import Population
 from raymoco.study.progress import SweepProgress
 from raymoco.study.recorder import Recorder
 from raymoco.study.searcher import Proposal, Proposals, TuneSearcher
@@ -53,7 +54,8 @@ class Stage:
         self.interrupted = False
         self._base, self._handle, self._folder = base, handle, folder
         self._recorder, self._progress, self._slots = recorder, progress, concurrent
-        self._searcher: TuneSearcher | None = None
+        self._searcher: TuneSearcher | Population | None = None
+        self._opened: set[str] = set()
         self._broker = start_broker(0)
         ray.get(self._broker.hand_data.remote([ray.put(handle)]))
         recorder.listen(self._broker)
@@ -100,6 +102,21 @@ class Stage:
         )
         self._wait(FitThread(tuner.fit, name="tuner"), enough)
 
+    def evolve(self, population: Population, enough: Callable[[], str | None]) -> None:
+        """Play a population to its end, without Tune: a round is a list of assignments.
+
+        Args:
+            enough: asked often; a reason to stop all that run, or None.
+        """
+        self._progress.begin("population", population.size)
+        ray.get(self._broker.open_gate.remote(0))
+        self._searcher = population
+
+        def submit(proposal: Proposal) -> None:
+            ray.get(self._broker.submit.remote(self._assign(proposal)))
+
+        self._wait(FitThread(lambda: population.play(submit), name="population"), enough)
+
     def close(self) -> None:
         """Send the gangs home and take down the last events."""
         self._gangs.close(timeout_s=STOP_S)
@@ -142,14 +159,16 @@ class Stage:
         )
         if proposal.trial_id not in self._recorder.ledger.trials:
             self._recorder.record(_proposed(proposal, config))
-        else:
+        elif proposal.trial_id not in self._opened:
             self._recorder.reopen(proposal.trial_id)
+        self._opened.add(proposal.trial_id)
         return Assignment(
             proposal.trial_id,
             proposal.attempt,
             config.model_dump(),
             str(self._folder / "checkpoints" / proposal.trial_id),
             proposal.resume_from,
+            proposal.until,
         )
 
     def _refused(self, proposal: Proposal, reason: str) -> None:

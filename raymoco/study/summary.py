@@ -34,9 +34,12 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     states = [trial.state for trial in result.trials]
     counts = {state: states.count(state) for state in dict.fromkeys(sorted(states))}
     console.print()
-    if result.best:
-        shown = result.best[:SHOWN]
-        console.print(best_table(shown, sweep.spec.objective, sweep.axes))
+    objectives = sweep.objectives
+    if len(objectives) > 1 and result.best:
+        title = f"Pareto front of {', '.join(objective.metric for objective in objectives)}"
+        console.print(best_table(result.best, objectives, sweep.axes, title))
+    elif result.best:
+        console.print(best_table(result.best[:SHOWN], objectives, sweep.axes))
     if result.comparisons is not None:
         if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
             console.print(sweep.spec.question, markup=False)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.config import RunConfig, axis_keys, build_run_config
+from raymoco.config import CHANGEABLE, RunConfig, axis_keys, build_run_config
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
-from raymoco.study.spec import AblationSpec, SearchSpec
+from raymoco.study.samplers import check_sampler
+from raymoco.study.searchspace import SearchSpace
+from raymoco.study.spec import AblationSpec, Objective, SearchSpec
 from raymoco.study.twins import refuse_twins
-from raymoco.yamlfile import Document, nearest, parse_override, read_yaml, validate
+from raymoco.yamlfile import Document, flatten, nearest, parse_override, read_yaml, validate
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,18 @@ class Sweep:
 
     spec: SearchSpec | AblationSpec
     base: RunConfig
+
+    @property
+    def space(self) -> SearchSpace:
+        """The axes of a search with the run behind them."""
+        assert isinstance(self.spec, SearchSpec)
+        return SearchSpace(self.spec.search, flatten(self.base.model_dump()))
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What trials are ranked by; of an ablation one."""
+        spec = self.spec
+        return spec.objectives if isinstance(spec, SearchSpec) else (spec.objective,)
 
     @property
     def axes(self) -> list[str]:
@@ -64,7 +78,7 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
         }
     )
     if isinstance(spec, SearchSpec):
-        _check_search(spec, base, document, path)
+        spec = _check_search(spec, base, document, path)
     else:
         _check_factors(spec, base, document)
     resolved = base.model_dump(exclude={"scale", "output", "tracking", "name"})
@@ -79,15 +93,16 @@ def refuse_impossible(sweep: Sweep, *, channels: int, train_images: int, classes
         ConfigError: names the axis or the cell, and why.
     """
     spec = sweep.spec
-    metric = spec.objective.metric
-    if classes == 0 and metric.endswith(("_top1", "_top5")):
-        raise ConfigError(
-            f"no trial will report '{metric}': none of the images has a label. Choose a metric "
-            "that needs none, such as eval/alignment or eval/effective_rank."
-        )
+    for metric in (objective.metric for objective in sweep.objectives):
+        if classes == 0 and metric.endswith(("_top1", "_top5")):
+            raise ConfigError(
+                f"no trial will report '{metric}': none of the images has a label. Choose a metric "
+                "that needs none, such as eval/alignment or eval/effective_rank."
+            )
     if isinstance(spec, SearchSpec):
+        space = sweep.space
         points = [
-            (f"search.{key}", {key: value})
+            (f"search.{key}", {**space.witness(key), key: value})
             for key, axis in spec.search.items()
             for value in axis.extremes
         ]
@@ -122,16 +137,102 @@ def _apply(document: Document, text: str) -> None:
         document.set(key, value, origin)
 
 
-def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: Path) -> None:
+def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: Path) -> SearchSpec:
+    """Everything that only the base run can tell; a grid's budget becomes its size."""
+    try:
+        space = SearchSpace(spec.search, flatten(base.model_dump()))
+        check_sampler(spec.sampler, space, len(spec.objectives))
+    except ConfigError as error:
+        text = str(error)
+        about = [k for k in spec.search if text.startswith((f"search.{k}.when", f"search.{k} "))]
+        where = document.origin(("search", about[0]) if about else ("sampler",)) or path
+        raise ConfigError(f"{where}: {text}") from None
     for key, axis in spec.search.items():
         where = document.origin(("search", key))
         for value in axis.extremes:
-            _check_value(key, {key: value}, base, where)
-    if spec.scheduler.name == "asha" and spec.scheduler.grace_epochs >= base.epochs:
+            _check_value(key, {**space.witness(key), key: value}, base, where)
+    for number, point in enumerate(spec.enqueue):
+        for key, value in point.items():
+            where = document.origin(("enqueue", str(number), key)) or path
+            if key not in spec.search:
+                raise ConfigError(f"{where}: '{key}' is no axis here{nearest(key, spec.search)}")
+            if spec.search[key].point(key, value) is None:
+                raise ConfigError(
+                    f"{where}: {key} is {value!r}, but its axis is {spec.search[key].describe()}."
+                )
+    if spec.scheduler.name in ("asha", "median") and spec.scheduler.grace_epochs >= base.epochs:
         raise ConfigError(
             f"{path}: scheduler.grace_epochs is {spec.scheduler.grace_epochs}, but must be below "
             f"run.epochs, {base.epochs}: nothing would ever be stopped."
         )
+    if spec.scheduler.name == "pbt":
+        return _with_random_population(spec, base, document, path)
+    if spec.sampler.name == "grid":
+        return _with_grid_budget(spec, space, document, path)
+    if len(spec.enqueue) > spec.budget.trials:
+        raise ConfigError(
+            f"{path}: enqueue holds {len(spec.enqueue)} points, but budget.trials is "
+            f"{spec.budget.trials}."
+        )
+    return spec
+
+
+def _with_random_population(
+    spec: SearchSpec, base: RunConfig, document: Document, path: Path
+) -> SearchSpec:
+    at = document.origin(("scheduler",)) or path
+    for key, axis in spec.search.items():
+        where = document.origin(("search", key)) or path
+        if key not in CHANGEABLE:
+            raise ConfigError(
+                f"{where}: scheduler pbt cannot change {key} in the middle of a run. It can "
+                f"change {', '.join(CHANGEABLE)}."
+            )
+        if axis.conditions:
+            raise ConfigError(f"{where}: scheduler pbt knows no `when`.")
+    every = spec.scheduler.every_epochs
+    if every >= base.epochs:
+        raise ConfigError(
+            f"{at}: scheduler.every_epochs is {every}, but must be below run.epochs, "
+            f"{base.epochs}: nobody would ever go on from another."
+        )
+    for key, step in (("eval", base.eval.every), ("checkpoint", base.checkpoint.every)):
+        if every % step:
+            raise ConfigError(
+                f"{at}: scheduler.every_epochs is {every}, but must be a multiple of "
+                f"run.{key}.every, {step}."
+            )
+    if spec.budget.trials < 2:
+        raise ConfigError(f"{at}: budget.trials is 1, but a population needs two.")
+    if spec.enqueue or spec.warm_start:
+        what = "enqueue" if spec.enqueue else "warm_start"
+        raise ConfigError(f"{at}: scheduler pbt draws its own population: leave out {what}.")
+    said = (document.values.get("sampler") or {}).get("name", "random")
+    if said != "random":
+        raise ConfigError(
+            f"{document.origin(('sampler',)) or path}: sampler is {said}, but scheduler pbt draws "
+            "its own population: leave the sampler out, or say random."
+        )
+    sampler = spec.sampler.model_copy(update={"name": "random"})
+    return spec.model_copy(update={"sampler": sampler})
+
+
+def _with_grid_budget(
+    spec: SearchSpec, space: SearchSpace, document: Document, path: Path
+) -> SearchSpec:
+    if spec.enqueue:
+        where = document.origin(("enqueue",)) or path
+        raise ConfigError(f"{where}: sampler grid tries every point: there is none to enqueue.")
+    points = len(space.grid())
+    said = (document.values.get("budget") or {}).get("trials")
+    if said is not None and said < points:
+        where = document.origin(("budget", "trials")) or path
+        raise ConfigError(
+            f"{where}: budget.trials is {said}, but the grid has {points} points. Take fewer "
+            "values, or sampler random."
+        )
+    budget = spec.budget.model_copy(update={"trials": points})
+    return spec.model_copy(update={"budget": budget})
 
 
 def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich import box
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import TrialRecord
+from raymoco.study.pareto import pareto_front
 from raymoco.study.space import SHORT, format_value
 from raymoco.study.spec import Objective
 from raymoco.yamlfile import write_atomically
@@ -35,13 +36,24 @@ FIRST = (
 )
 
 
-def write_trials(path: Path, trials: Iterable[TrialRecord], axes: Iterable[str]) -> None:
-    """Rewrite trials.csv, whole at any moment: a row per trial, every axis, every final metric."""
+def write_trials(
+    path: Path,
+    trials: Iterable[TrialRecord],
+    axes: Iterable[str],
+    objectives: Sequence[Objective] = (),
+) -> None:
+    """Rewrite trials.csv, whole at any moment: a row per trial, every axis, every final metric.
+
+    With several objectives a column `pareto` is 1 for the trials of the front and 0 for others.
+    """
     trials, axes = list(trials), list(axes)
+    several = len(objectives) > 1
+    front = pareto_front((t for t in trials if not t.cell), objectives) if several else []
+    on_front = {trial.trial_id for trial in front}
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.final if "/" in name))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*FIRST, *axes, *metrics, "mlflow_run_id"])
+    writer.writerow([*FIRST, *["pareto"] * several, *axes, *metrics, "mlflow_run_id"])
     for trial in trials:
         final = trial.final
         wall = trial.ended - trial.began if trial.ended and trial.began else ""
@@ -56,6 +68,7 @@ def write_trials(path: Path, trials: Iterable[TrialRecord], axes: Iterable[str])
                 trial.epochs,
                 final.get("train_seconds", ""),
                 wall,
+                *[int(trial.trial_id in on_front)] * several,
                 *(trial.values.get(axis, "") for axis in axes),
                 *(final.get(metric, "") for metric in metrics),
                 trial.mlflow_run_id,
@@ -71,23 +84,32 @@ def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRec
     return sorted(done, key=lambda trial: sign * trial.final[objective.metric])
 
 
-def best_table(trials: list[TrialRecord], objective: Objective, axes: Iterable[str]) -> Table:
+def best_table(
+    trials: list[TrialRecord],
+    objectives: Sequence[Objective],
+    axes: Iterable[str],
+    title: str = "best trials",
+) -> Table:
     """The best trials as a table: what they set, what they reached."""
     axes = list(axes)
-    table = Table(title="best trials", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
-    columns = [objective.metric, "test/knn_top1", "test/linear_top1"]
+    columns = [*(objective.metric for objective in objectives), "test/knn_top1", "test/linear_top1"]
     for column in dict.fromkeys(columns):
         table.add_column(SHOWN_AS.get(column, column), justify="right")
     for trial in trials:
         cells = [format_value(trial.values.get(axis, "")) for axis in axes]
         scores = [trial.final.get(column) for column in dict.fromkeys(columns)]
         table.add_row(
-            trial.trial_id, *cells, *("" if score is None else f"{score:.4f}" for score in scores)
+            trial.trial_id, *cells, *("" if score is None else _score(score) for score in scores)
         )
     return table
+
+
+def _score(score: float) -> str:
+    return f"{score:.4f}" if abs(score) < 100 else f"{score:.0f}"
 
 
 def cells_table(found: Comparisons) -> Table:

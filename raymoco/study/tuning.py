@@ -44,11 +44,10 @@ def value_at(axis: Axis, u: float) -> Any:
         if u < 0.5:
             return axis.or_
         u = 2 * u - 1
-    if axis.choice is not None:
-        return axis.choice[int(u * len(axis.choice))]
-    if axis.int_ is not None:
-        low, high = axis.int_
-        return low + int(u * (high - low + 1))
+    points = axis.points
+    if points is not None:
+        several = points if axis.or_ is None else points[:-1]
+        return several[int(u * len(several))]
     if axis.loguniform is not None:
         log_low, log_high = (math.log(end) for end in axis.loguniform)
         return math.exp(log_low + u * (log_high - log_low))

@@ -1,6 +1,7 @@
 """The broker's rules, called as coroutines: no actor is needed to see them."""
 
 import asyncio
+from dataclasses import replace
 
 from raymoco.study.broker import CLOSE, Assignment, Broker
 
@@ -130,3 +131,35 @@ def test_closing_sends_gangs_home_once_nothing_waits():
     first, second = played(scenario)
     assert first.trial_id == "a"
     assert second == CLOSE
+
+
+def test_a_trial_with_a_pause_stops_there_and_goes_on_in_its_next_attempt():
+    async def scenario():
+        broker = Broker(0)
+        await broker.submit(replace(assignment("a"), until=1))
+        await broker.next_assignment("g", 1)
+        stop = await broker.report("a", 1, {"epoch": 1}, "c")
+        await broker.finish("a", 1, "stopped", "")
+        await broker.submit(assignment("a", attempt=2))
+        again = await broker.next_assignment("g", 1)
+        on = [await broker.report("a", 2, {"epoch": epoch}, "c") for epoch in (1, 2, 3)]
+        return stop, again.attempt, on, await broker.events(0, 1)
+
+    stop, attempt, on, events = played(scenario)
+    assert (stop, attempt, on) == (True, 2, [False, False, False])
+    assert [event["event"] for event in events if event["event"] != "report"] == [
+        "assigned", "paused", "assigned", "ended",
+    ]  # fmt: skip
+    assert states(events) == {"a": ("completed", "")}
+
+
+def test_a_paused_trial_can_be_stopped():
+    async def scenario():
+        broker = Broker(0)
+        await broker.submit(replace(assignment("a"), until=1))
+        await broker.next_assignment("g", 1)
+        await broker.report("a", 1, {"epoch": 1}, "c")
+        await broker.stop_all("stopped", "interrupted")
+        return await broker.events(0, 1)
+
+    assert states(played(scenario)) == {"a": ("stopped", "interrupted")}

@@ -1,5 +1,6 @@
 """The loop of one run, in this process: the same code that a worker runs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from raymoco.engine.checkpoint import find_checkpoint, list_checkpoints, load_ch
 from raymoco.engine.encoder import export_backbone, load_encoder
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, read_metrics
+from raymoco.engine.profiler import REGIONS
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import Session, Stopped
 from raymoco.errors import ConfigError, DataError, NotFiniteError
@@ -225,3 +227,16 @@ def test_an_exact_ratio_trains_on_every_image(images, tmp_path):
     config = resolved(images, data__mix="1:3", data__labelled_fraction=0.2)
     rows = run(config, images, tmp_path)
     assert sorted(rows) == [1, 2, 3]
+
+
+def test_a_profile_says_of_each_region_of_a_step_what_it_takes(images, tmp_path):
+    # three steps an epoch: fewer than the profiler would like
+    config = resolved(images, optim__batch_size=40, epochs=1)
+    run_loop(config, images, Session(tmp_path, profile=tmp_path / "profile"))
+    lines = (tmp_path / "profile" / "table.txt").read_text().splitlines()
+    shares = {line[:28].strip(): float(line.split()[-1].rstrip("%")) for line in lines[3:13]}
+    assert tuple(shares) == (*REGIONS, "the rest")
+    assert shares["backward"] > 0
+    assert sum(shares.values()) == pytest.approx(100, abs=1)
+    trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
+    assert {"queries", "losses"} <= {event.get("name") for event in trace["traceEvents"]}

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
-from sample_sweeps import ABLATION, HOSTILE, write_ablation, write_search
+from sample_sweeps import ABLATION, HOSTILE, SEARCH, write_ablation, write_search
 from scipy import stats
 
 from raymoco import report
@@ -303,3 +303,11 @@ def test_the_same_sweep_gives_the_same_report(tmp_path):
     folder = write_ablation(tmp_path / "terms")
     files = {path: path.read_bytes() for path in report(folder).files}
     assert {path: path.read_bytes() for path in report(folder).files} == files
+
+
+def test_several_objectives_have_a_front(tmp_path):
+    text = SEARCH.replace("scheduler: {name: asha, grace_epochs: 2}\n", "")
+    text += "objective: [{metric: eval/knn_top1}, {metric: train/loss, mode: min}]\n"
+    found = report(write_search(tmp_path / "found", text))
+    assert "<h2>Pareto front</h2>" in text_of(found)
+    assert (found.folder / "figures/pareto-front.svg").exists()

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal import Ledger
-from raymoco.study.searcher import OptunaProposals
+from raymoco.study.budget import budget_check
+from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.pareto import pareto_front
 from raymoco.study.space import Axis, short_name
-from raymoco.study.spec import Objective, Sampler
+from raymoco.study.spec import Budget, Objective
 from raymoco.study.sweepfile import load_sweep
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
@@ -36,6 +37,15 @@ def sweep_file(tmp_path, axes, more=""):
         ("optim.lr: {choice: [fast]}", "optim.lr is 'fast'"),
         ("method.queue_size: {uniform: [1.5, 64]}", "method.queue_size is 1.5"),
         ("method.key_momentum: {uniform: [0.9, 1.1]}", "method.key_momentum is 1.1"),
+        ("optim.lr: {loguniform: [0.1, 1], step: 0.1}", "a log-uniform axis has none"),
+        ("optim.lr: {uniform: [0.1, 1], step: 0.2}", "from 0.1 to 1 in whole steps"),
+        ("method.queue_size: {int: [8, 16], step: 0.5}", "must be a whole number"),
+        ("optim.lr: {choice: [1], step: 1}", "a choice names its values"),
+        ("optim.lr: {choice: [1, 2], when: {method.los: unicon}}", "mean 'method.loss'"),
+        ("optim.lr: {choice: [1, 2], when: {optim.lr: 1}}", "optim.lr needs optim.lr"),
+        ("optim.lr: {choice: [1, 2], when: {method.loss: info_nce}}", "it takes unicon"),
+        ("optim.lr: {choice: [1, 2], when: {epochs: {above: 2}}}", "a list, or {not: ...}"),
+        ("optim.lr: {choice: [fast, 1], when: {epochs: 9}}", "optim.lr is 'fast'"),
     ],
 )
 def test_an_axis_that_no_run_has_is_refused_with_its_line(tmp_path, axis, words):
@@ -55,6 +65,25 @@ def test_an_axis_that_no_run_has_is_refused_with_its_line(tmp_path, axis, words)
         ("budget: {trails: 3}\n", "did you mean 'budget.trials'"),
         ("confirm: {top: 1, seeds: [1]}\n", "confirm.seeds"),
         ("kind: search\n", "found duplicate key"),
+        ("sampler: {name: tep}\n", "must be 'tpe', 'random'"),
+        ("sampler: {options: {n_ei_candidate: 9}}\n", "did you mean 'n_ei_candidates'"),
+        ("sampler: {options: {popsize: 9}}\n", "it belongs to cmaes"),
+        ("sampler: {options: {n_startup_trials: 9}}\n", "set startup_trials instead"),
+        ("sampler: {options: {group: true, multivariate: false}}\n", "must not be false"),
+        ("sampler: {name: qmc, options: {scramble: maybe}}\n", "options.scramble is 'maybe'"),
+        ("sampler: {name: cmaes}\n", "moves numbers only, at least two"),
+        ("sampler: {name: grid}\nbudget: {trials: 1}\n", "the grid has 2 points"),
+        ("sampler: {name: grid}\nenqueue: [{optim.lr: 0.1}]\n", "there is none to enqueue"),
+        ("enqueue: [{optim.l: 0.1}]\n", "s.yaml:6: 'optim.l' is no axis here; did you mean"),
+        ("enqueue: [{optim.lr: 0.3}]\n", "optim.lr is 0.3, but its axis is one of 0.1, 0.2"),
+        ("enqueue: [{}]\n", "enqueue.0"),
+        ("sampler: {name: random}\nwarm_start: other\n", "learns from no trial: use tpe"),
+        ("objective: []\n", "objective is an empty list"),
+        ("objective: [{metric: eval/knn_top1}, {}]\n", "each metric must be there once"),
+        ("objective: [{metric: train/loss}, {}]\nbudget: {target: 1}\n", "needs one objective"),
+        ("objective: [{metric: train/loss}, {}]\nscheduler: {name: median}\n", "must be none"),
+        ("objective: [{metric: train/loss}, {}]\nsampler: {name: cmaes}\n", "knows one objective"),
+        ("scheduler: {name: median, grace_epochs: 9}\n", "nothing would ever be stopped"),
     ],
 )
 def test_a_sweep_file_that_cannot_be_meant_is_refused(tmp_path, more, words):
@@ -91,81 +120,6 @@ def test_an_or_axis_is_its_value_or_lies_in_its_range(low, factor, number):
     assert value == 0 or low <= value <= low * factor
 
 
-def proposals(tmp_path, **more):
-    axes = {
-        "optim.lr": Axis.model_validate({"loguniform": [0.01, 1]}),
-        "w": Axis.model_validate({"loguniform": [0.1, 1], "or": 0}),
-    }
-    sampler = Sampler(name="random", seed=3)
-    return OptunaProposals("s", axes, Objective(), sampler, 6, 0, tmp_path / "optuna.log", **more)
-
-
-def test_a_reopened_study_goes_on_where_an_undisturbed_one_would_be(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    whole = proposals(tmp_path / "a")
-    expected = []
-    while (proposal := whole.ask()) is not None:
-        expected.append((proposal.trial_id, proposal.values))
-    seen = []
-    for _ in range(3):  # a new process after every second trial
-        part = proposals(tmp_path / "b")
-        seen += [(p.trial_id, p.values) for p in (part.ask(), part.ask()) if p]
-    assert proposals(tmp_path / "b").ask() is None
-    assert seen == expected
-
-
-def test_the_first_trial_is_the_run_as_it_stands_where_the_axes_allow_it(tmp_path):
-    first = proposals(tmp_path, first={"optim.lr": 0.06, "w": 0.0}).ask()
-    assert first.values == {"optim.lr": 0.06, "w": 0}
-    (tmp_path / "off").mkdir()
-    off = proposals(tmp_path / "off", first={"optim.lr": 7.0, "w": 0.0}).ask()
-    assert 0.01 <= off.values["optim.lr"] <= 1
-
-
-def test_what_a_killed_driver_could_not_tell_is_told_and_what_nobody_saw_is_asked_again(tmp_path):
-    asked = proposals(tmp_path)
-    ended, running, lost = (asked.ask() for _ in range(3))
-    ledger = Ledger()
-    for proposal in (ended, running):
-        event = {"event": "proposed", "trial_id": proposal.trial_id, "values": proposal.values}
-        ledger.apply({**event, "seed": 0, "cell": ""})
-    row = {"epoch": 1, "eval/knn_top1": 0.5}
-    about = {"trial_id": ended.trial_id, "time": 0.0}
-    ledger.apply({"event": "report", "row": row, "checkpoint": None, **about})
-    ledger.apply({"event": "ended", "state": "completed", "reason": "", **about})
-    again = proposals(tmp_path, known=ledger.trials)
-    states = [trial.state.name for trial in again._study.trials]
-    assert states == ["COMPLETE", "RUNNING", "FAIL"]
-    new = []
-    while (proposal := again.ask()) is not None:
-        new.append(proposal.trial_id)
-    assert new == ["t003", "t004", "t005", "t006"]  # a budget of six, two of them known
-    assert lost.trial_id not in new
-
-
-def test_optuna_is_told_each_end_with_its_curve(tmp_path):
-    asked = proposals(tmp_path)
-    curve = {1: {"epoch": 1, "eval/knn_top1": 0.5}, 2: {"epoch": 2, "eval/knn_top1": 0.6}}
-    ends = [
-        ("completed", curve, optuna.trial.TrialState.COMPLETE),
-        ("pruned", curve, optuna.trial.TrialState.PRUNED),
-        ("failed", {}, optuna.trial.TrialState.FAIL),
-        ("stopped", curve, optuna.trial.TrialState.FAIL),
-        (
-            "completed",
-            {1: {"epoch": 1, "eval/knn_top1": float("nan")}},
-            optuna.trial.TrialState.FAIL,
-        ),
-    ]
-    for state, rows, _ in ends:
-        asked.tell(asked.ask(), state, rows)
-    trials = asked._study.trials
-    assert [trial.state for trial in trials] == [expected for _, _, expected in ends]
-    assert trials[0].value == 0.6
-    assert trials[1].intermediate_values == {1: 0.5, 2: 0.6}
-
-
 def test_a_name_says_what_varies():
     values = {"method.temperature": 0.1, "method.queue_size": 256, "method.key_momentum": 0.99}
     assert short_name(values) == "T=0.1 K=256 m=0.99"
@@ -182,3 +136,96 @@ def test_the_schema_accepts_the_demo_and_refuses_a_typo():
     jsonschema.validate(values, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**values, "budgte": {}}, schema)
+
+
+def test_an_axis_with_a_condition_is_checked_where_the_condition_holds(tmp_path):
+    # cross_entropy forbids the weight, so the axis has a place only beside another loss
+    axes = (
+        "method.loss: {choice: [unicon, cross_entropy]}\n"
+        "method.cross_consistency.weight: {choice: [1, 2], when: {method.loss: unicon}}"
+    )
+    path = sweep_file(tmp_path, axes)
+    assert load_sweep(path).space.witness("method.cross_consistency.weight") == {
+        "method.loss": "unicon"
+    }
+    with pytest.raises(ConfigError, match="which has no keys"):
+        load_sweep(path, ["run.method.loss=cross_entropy", "search.method.loss={choice: [unicon]}",
+                          "search.method.cross_consistency.weight={choice: [1, 2]}"])  # fmt: skip
+
+
+def test_a_grid_that_says_no_budget_has_its_size(tmp_path):
+    axes = (
+        "optim.lr: {uniform: [0.1, 0.3], step: 0.1}\n"
+        "method.loss: {choice: [unicon, info_nce]}\n"
+        "method.positives: {choice: [sum, mean], when: {method.loss: unicon}}"
+    )
+    path = sweep_file(tmp_path, axes, "sampler: {name: grid}\n")
+    assert load_sweep(path).spec.budget.trials == 3 * (2 + 1)
+    with pytest.raises(ConfigError, match=r"search.optim.lr is continuous"):
+        load_sweep(path, ["search.optim.lr={uniform: [0.1, 0.3]}"])
+
+
+def test_the_front_is_who_nobody_beats_and_its_first_is_best_in_the_first_objective():
+    def trial(name, knn, loss, state="completed"):
+        rows = {1: {"epoch": 1, "eval/knn_top1": knn, "train/loss": loss}}
+        return TrialRecord(name, {}, "", 0, state=state, rows=rows)
+
+    trials = [
+        trial("a", 0.5, 1.0), trial("b", 0.9, 3.0), trial("c", 0.9, 2.0), trial("d", 0.4, 1.0),
+        trial("e", 0.5, 1.0), trial("f", 0.99, 0.1, state="pruned"), trial("g", 0.7, 1.5),
+    ]  # fmt: skip
+    objectives = [Objective(), Objective(metric="train/loss", mode="min")]
+    assert [t.trial_id for t in pareto_front(trials, objectives)] == ["c", "g", "a", "e"]
+
+
+@pytest.mark.parametrize(
+    ("more", "good"),
+    [
+        ({"objective": {"metric": "train/loss", "mode": "min"}}, True),
+        ({"objective": [{"metric": "train/loss"}, {"metric": "eval/knn_top1"}]}, True),
+        ({"objective": []}, False),
+        ({"sampler": {"name": "qmc", "options": {"scramble": True}}}, True),
+        ({"sampler": {"name": "qmc", "options": {"popsize": 4}}}, False),
+        ({"sampler": {"options": {"popsize": 4}}}, False),
+        ({"sampler": {"options": {"group": True}}}, True),
+        ({"scheduler": {"name": "pbt", "every_epochs": 2}}, True),
+        ({"scheduler": {"name": "pbt", "quantile": 0.7}}, False),
+        ({"enqueue": [{"optim.lr": 1}], "warm_start": "other"}, True),
+        ({"enqueue": [{}]}, False),
+    ],
+)
+def test_the_schema_knows_what_a_search_may_say(more, good):
+    import jsonschema
+
+    from raymoco.study.spec import sweep_schema
+
+    values = {"kind": "search", "name": "s", "search": {"optim.lr": {"choice": [1, 2]}}, **more}
+    errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
+    assert bool(errors) != good
+
+
+@pytest.mark.parametrize(
+    ("objective", "reached"),
+    [(Objective(), 0.9), (Objective(metric="train/loss", mode="min"), 0.3)],
+)
+def test_a_search_has_had_enough_at_its_target_or_after_its_hours(objective, reached):
+    ledger, now = Ledger(), [100.0]
+    budget = Budget(hours=0.5, target=reached)
+    enough = budget_check(budget, objective, ledger, clock=lambda: now[0])
+
+    def end(name, score, state, cell=""):
+        row = {"epoch": 1, objective.metric: score}
+        ledger.trials[name] = TrialRecord(name, {}, cell, 0, state=state, rows={1: row})
+
+    end("far", 0.6, "completed")
+    end("pruned", reached, "pruned")
+    end("confirms", reached, "completed", cell="best-1")
+    assert enough() is None
+    now[0] += 1799
+    assert enough() is None
+    now[0] += 2
+    assert enough() == "the budget of 0.5 hours is used up"
+    now[0] = 100
+    end("there", reached, "completed")
+    assert enough() == f"the target {reached} is reached"
+    assert budget_check(Budget(), objective, ledger)() is None

@@ -72,7 +72,7 @@ class Findings:
 
     @property
     def best(self) -> list[TrialRecord]:
-        """The completed trials of a search, best first."""
+        """The completed trials of a search, best in the first objective first."""
         return ranked(self.searched, self.objective)
 
     def judged_images(self, metric: str) -> int | None:
@@ -100,7 +100,8 @@ def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
     importance, confirmed = None, list[Judged]()
     if isinstance(spec, SearchSpec):
         trials = [trial for trial in ledger.all() if not trial.cell]
-        importance = axis_importance(trials, spec.search, spec.objective)
+        if spec.scheduler.name != "pbt":  # its values change on the way: none stands for a trial
+            importance = axis_importance(trials, spec.search, spec.objective)
         confirmed = judge_confirmation(ledger)
     return Findings(folder, sweep, ledger, compare_cells(sweep, ledger), confirmed, importance)
 

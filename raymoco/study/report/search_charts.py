@@ -25,7 +25,7 @@ from raymoco.study.report.drawing import (
     style,
 )
 from raymoco.study.report.findings import curve
-from raymoco.study.report.wording import axis_label, metric_name, upright_label
+from raymoco.study.report.wording import axis_label, metric_label, metric_name, upright_label
 from raymoco.study.space import Axis, format_value
 from raymoco.study.spec import Objective
 from raymoco.study.statistics import best_so_far
@@ -108,6 +108,33 @@ def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing |
             "best-so-far",
             "Best so far",
             "The line climbs by luck too: it is the best of ever more draws, not an estimate.",
+        )
+
+
+def front_chart(
+    trials: Sequence[TrialRecord], front: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> Drawing:
+    """The completed trials in their first two objectives, those of the Pareto front joined."""
+    one, two = (objective.metric for objective in objectives[:2])
+    done = [t for t in trials if t.state == "completed" and one in t.final and two in t.final]
+    with style():
+        figure, axes = new_figure(3.3)
+        rest = [t for t in done if t not in front]
+        axes.plot([t.final[one] for t in rest], [t.final[two] for t in rest], "o", color=BLUE,
+                  alpha=0.5, markersize=5, label="beaten")  # fmt: skip
+        best = sorted((t.final[one], t.final[two]) for t in front)
+        joined = ":" if len(objectives) == 2 else ""
+        axes.plot(*zip(*best, strict=True), marker="D", linestyle=joined, color=VERMILLION,
+                  label="Pareto front")  # fmt: skip
+        axes.set_xlabel(metric_label(one))
+        axes.set_ylabel(upright_label(two))
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        return finish(
+            figure,
+            "pareto-front",
+            "Pareto front",
+            "Completed trials by the first two objectives; no trial beats one of the front in "
+            "every objective.",
         )
 
 

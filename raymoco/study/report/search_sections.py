@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from raymoco.study.comparisons import compared_trials
 from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.pareto import pareto_front
 from raymoco.study.report.ablation_charts import forest
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.parts import drawn, judged_grid, numeric
 from raymoco.study.report.search_charts import (
     best_curve,
+    front_chart,
     importance_chart,
     parallel_coordinates,
     slices,
@@ -30,7 +32,32 @@ TESTED = ("test/knn_top1", "test/linear_top1")
 
 def search_sections(findings: Findings) -> list[Section]:
     """Confirmation, best trials, figures along the axes, importance."""
-    return [_confirmation(findings), _best(findings), *_along_the_axes(findings)]
+    return [
+        _confirmation(findings),
+        _best(findings),
+        _front(findings),
+        *_along_the_axes(findings),
+    ]
+
+
+def _front(findings: Findings) -> Section:
+    objectives = findings.sweep.objectives
+    front = pareto_front(findings.searched, objectives)
+    if len(objectives) < 2 or not front:
+        return Section("Pareto front")
+    metrics = [objective.metric for objective in objectives]
+    columns = ["trial", *map(metric_name, metrics), "sets"]
+    rows = [
+        [trial.trial_id, *(number(trial.final[metric]) for metric in metrics),
+         settings(trial.values)]
+        for trial in front
+    ]  # fmt: skip
+    caption = "Completed trials that no other one beats in all objectives"
+    return Section(
+        "Pareto front",
+        grids=[Grid(columns, rows, caption, numeric(columns))],
+        drawings=drawn(front_chart(findings.searched, front, objectives)),
+    )
 
 
 def _confirmation(findings: Findings) -> Section:

@@ -78,8 +78,9 @@ def interval(low: float, high: float, digits: int = 4, *, sign: bool = False) ->
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """`method.temperature=0.1, optim.lr=0.06`: what a config is changed by."""
-    return ", ".join(f"{key}={format_value(value)}" for key, value in values.items()) or "nothing"
+    """`method.temperature=0.1, optim.lr=0.06`: what a config is changed by, schedules left out."""
+    said = (f"{key}={format_value(value)}" for key, value in values.items() if "." in key)
+    return ", ".join(said) or "nothing"
 
 
 def clip(text: str, length: int) -> str:

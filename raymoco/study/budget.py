@@ -1,0 +1,39 @@
+"""When a search has had enough."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from raymoco.study.agenda import search_trials
+from raymoco.study.journal import Ledger
+from raymoco.study.spec import Budget, Objective
+from raymoco.study.tables import ranked
+
+
+def budget_check(
+    budget: Budget,
+    objective: Objective,
+    ledger: Ledger,
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[], str | None]:
+    """A function that says why a search shall end, or None; the hours begin now.
+
+    Args:
+        ledger: kept up to date by somebody else.
+        clock: s.
+    """
+    deadline = clock() + budget.hours * 3600 if budget.hours else None
+
+    def enough() -> str | None:
+        if deadline is not None and clock() > deadline:
+            return f"the budget of {budget.hours:g} hours is used up"
+        target = budget.target
+        best = ranked(search_trials(ledger), objective) if target is not None else []
+        if best and target is not None:
+            score = best[0].final[objective.metric]
+            if score == target or objective.better(score, target):
+                return f"the target {target:g} is reached"
+        return None
+
+    return enough

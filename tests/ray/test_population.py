@@ -1,0 +1,105 @@
+"""A population on two gangs, its driver killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from raymoco.config import load_run_config
+from raymoco.data.shards import ensure_shards
+from raymoco.data.stream import load_images
+from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
+from raymoco.engine.loop import run_loop
+from raymoco.engine.session import Session
+from raymoco.study.journal import load_ledger, read_journal
+
+POPULATION = """\
+kind: search
+name: pop
+run:
+  preset: digits
+  data: {{limit: 300, labelled_fraction: 0.3}}
+  model: {{width: 4}}
+  optim: {{batch_size: 64}}
+  method: {{queue_size: 32}}
+  eval: {{linear: {{epochs: 1}}}}
+  epochs: 6
+search:
+  optim.lr:                        {{loguniform: [0.001, 1]}}
+  method.temperature:              {{loguniform: [0.05, 0.5]}}
+  method.key_momentum:             {{choice: [0.9, 0.99, 0.999]}}
+  method.cross_consistency.weight: {{loguniform: [0.1, 1], or: 0}}
+scheduler: {{name: pbt, every_epochs: 2}}
+sampler: {{seed: 2}}
+budget: {{trials: 5, concurrent: 2}}
+tracking: {{uri: none}}
+output: {output}
+"""
+
+
+@pytest.fixture(scope="module")
+def population(head, raymoco, tmp_path_factory):
+    """Five members whose driver was killed in the second round and went on with --resume."""
+    output = tmp_path_factory.mktemp("population")
+    file = output / "pop.yaml"
+    file.write_text(POPULATION.format(output=output))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raymoco", "sweep", str(file)],
+        env={**head.environment, "RAY_ADDRESS": head.address},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    folder = output / "pop"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(trial.epochs > 2 for trial in load_ledger(folder / "journal.jsonl").all()):
+            break
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=20)
+    assert "completed" not in [t.state for t in load_ledger(folder / "journal.jsonl").all()]
+    done = raymoco("sweep", str(file), "--resume")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_every_member_comes_to_its_end_and_some_went_on_from_others(population):
+    members = load_ledger(population / "journal.jsonl").all()
+    assert [(m.trial_id, m.state, m.epochs) for m in members] == [
+        (f"t00{number}", "completed", 6) for number in range(5)
+    ]
+    changes = [e for e in read_journal(population / "journal.jsonl") if e["event"] == "changed"]
+    assert {change["epoch"] for change in changes} == {2, 4}
+    for change in changes:
+        donor, member = (
+            load_ledger(population / "journal.jsonl").trials[change[who]].rows[change["epoch"]]
+            for who in ("donor", "trial_id")
+        )
+        assert donor["eval/knn_top1"] >= member["eval/knn_top1"]
+    assert members[0].rows[1]["changes/optim.lr"] == 0.06  # the run's own values are a member
+
+
+def test_a_member_is_repeated_bit_for_bit_by_one_run_of_its_schedule(population, tmp_path):
+    events = read_journal(population / "journal.jsonl")
+    last = [event["trial_id"] for event in events if event["event"] == "changed"][-1]
+    config = load_run_config(str(population / "schedules" / f"{last}.yaml"))
+    assert max(config.changes) == 4
+    images = load_images(config.data, ensure_shards(config.data, population.parent))
+    alone = run_loop(config, images, Session(tmp_path))
+    ours = load_checkpoint(find_checkpoint(tmp_path)).module
+    theirs = load_checkpoint(find_checkpoint(population / "checkpoints" / last)).module
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    final = load_ledger(population / "journal.jsonl").trials[last].final
+    assert final["test/linear_top1"] == alone["test/linear_top1"]
+    assert final["changes/optim.lr"] == config.changes[4]["optim.lr"]
+
+
+def test_the_best_of_a_population_is_a_run_with_its_schedule(population):
+    ledger = load_ledger(population / "journal.jsonl")
+    best = max(ledger.all(), key=lambda member: member.final["eval/knn_top1"])
+    config = load_run_config(str(population / "best.yaml"))
+    assert config.changes[0]["optim.lr"] == best.values["changes"]["0"]["optim.lr"]
+    assert config.optim.lr == best.values["optim.lr"]

@@ -1,0 +1,131 @@
+"""Real searches to their various ends, and what Optuna's file says of them."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from raymoco.config import load_run_config
+from raymoco.study.journal import load_ledger
+
+SMALL = """\
+kind: search
+name: {name}
+run:
+  preset: digits
+  data: {{limit: 200}}
+  model: {{width: 4}}
+  optim: {{batch_size: 64}}
+  method: {{queue_size: 32}}
+  eval: {{linear: {{epochs: 1}}}}
+  epochs: {epochs}
+tracking: {{uri: none}}
+output: {output}
+"""
+SEVERAL = """\
+search:
+  method.temperature: {loguniform: [0.05, 0.5]}
+  method.loss: {choice: [unicon, info_nce]}
+  method.positives: {choice: [sum, mean], when: {method.loss: unicon}}
+  model.width: {choice: [4, 8]}
+objective: [{metric: eval/knn_top1}, {metric: perf/images_per_second}]
+enqueue: [{method.loss: info_nce}, {model.width: 8}]
+sampler: {name: gp, startup_trials: 3}
+budget: {trials: 6, concurrent: 2}
+"""
+LONG = """\
+search:
+  method.temperature: {loguniform: [0.05, 0.5]}
+  optim.lr: {loguniform: [0.001, 0.5]}
+scheduler: {name: median, grace_epochs: 1, min_trials: 2}
+sampler: {name: cmaes, startup_trials: 2, options: {popsize: 4}}
+budget: {trials: 400, concurrent: 2}
+"""
+
+
+def optuna_trials(folder):
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+    return optuna.load_study(study_name=folder.name, storage=storage).trials
+
+
+def rows_of(folder):
+    with (folder / "trials.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_several_objectives_leave_a_pareto_front(raymoco, tmp_path):
+    file = tmp_path / "several.yaml"
+    file.write_text(SMALL.format(name="several", epochs=2, output=tmp_path) + SEVERAL)
+    done = raymoco("sweep", str(file))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "several"
+    rows = rows_of(folder)
+    assert [row["method.loss"] for row in rows][1] == "info_nce"
+    assert rows[2]["model.width"] == "8"
+    assert all((row["method.positives"] == "") == (row["method.loss"] != "unicon") for row in rows)
+    scores = [(float(r["eval/knn_top1"]), float(r["perf/images_per_second"])) for r in rows]
+    for row, (knn, speed) in zip(rows, scores, strict=True):
+        beaten = any(a >= knn and b >= speed and (a, b) != (knn, speed) for a, b in scores)
+        assert row["pareto"] == str(int(not beaten))
+    assert "Pareto front of eval/knn_top1, perf/images_per_second" in done.stdout
+    trials = optuna_trials(folder)
+    assert [trial.values for trial in trials] == [list(score) for score in scores]
+    best = rows[scores.index(max(scores))]
+    assert load_run_config(str(folder / "best.yaml")).model.width == int(best["model.width"])
+
+
+@pytest.fixture(scope="module")
+def long(head, tmp_path_factory):
+    """A search of 400 trials that somebody ended with Ctrl-C after eight."""
+    output = tmp_path_factory.mktemp("long")
+    file = output / "long.yaml"
+    file.write_text(SMALL.format(name="long", epochs=3, output=output) + LONG)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raymoco", "sweep", str(file)],
+        env={**head.environment, "RAY_ADDRESS": head.address},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    folder = output / "long"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        ledger = load_ledger(folder / "journal.jsonl")
+        if len(ledger.in_state("completed", "pruned")) >= 8:
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    return folder, file
+
+
+def agree(folder):
+    """Optuna's states are the journal's, and nothing runs."""
+    told = {"completed": "COMPLETE", "pruned": "PRUNED", "stopped": "FAIL", "failed": "FAIL"}
+    records = load_ledger(folder / "journal.jsonl").all()
+    trials = optuna_trials(folder)
+    assert [trial.state.name for trial in trials] == [told[r.state] for r in records]
+    for trial, record in zip(trials, records, strict=True):
+        if record.state in ("completed", "pruned"):
+            curve = {epoch: row["eval/knn_top1"] for epoch, row in record.rows.items()}
+            assert trial.intermediate_values == curve
+    return [record.state for record in records]
+
+
+def test_optuna_knows_every_end_after_ctrl_c_and_when_the_hours_are_over(long, raymoco):
+    folder, file = long
+    interrupted = agree(folder)
+    assert {"completed", "stopped"} <= set(interrupted)
+
+    hours = raymoco("sweep", str(file), "--resume", "budget.hours=0.004")
+    assert hours.returncode == 0, hours.stderr
+    states = agree(folder)
+    assert len(interrupted) < len(states) < 400
+    assert "pruned" in states
+    assert "the budget of 0.004 hours is used up" in (folder / "trials.csv").read_text()

@@ -1,0 +1,319 @@
+"""One suite for every sampler, and what a search adds to it: points, conditions, other sweeps."""
+
+import math
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.experiment import Trial
+
+from raymoco.errors import ConfigError
+from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.proposals import OptunaProposals
+from raymoco.study.samplers import Sampler
+from raymoco.study.schedulers import build_scheduler
+from raymoco.study.searchspace import SearchSpace
+from raymoco.study.space import Axis
+from raymoco.study.spec import Objective, Scheduler
+from raymoco.study.warmstart import load_warm_start
+
+AXES = {
+    "lr": {"loguniform": [0.01, 1]},
+    "size": {"int": [16, 64], "step": 16},
+    "weight": {"loguniform": [0.1, 1], "or": 0},
+    "loss": {"choice": ["unicon", "info_nce"]},
+    "positives": {"choice": ["sum", "mean"], "when": {"loss": "unicon"}},
+    "form": {"choice": ["kl", "entropy"], "when": {"weight": {"not": 0}}},
+}
+FINITE = {
+    "lr": {"uniform": [0.1, 0.3], "step": 0.1},
+    "size": {"int": [1, 2]},
+    "loss": {"choice": ["unicon", "info_nce"]},
+    "positives": {"choice": ["sum", "mean"], "when": {"loss": "unicon"}},
+}
+BASE = {
+    "lr": 0.06, "size": 32, "weight": 0.0, "loss": "info_nce", "positives": "sum", "form": "kl",
+}  # fmt: skip
+SAMPLERS = [
+    Sampler(name="tpe", seed=3, startup_trials=3),
+    Sampler(name="tpe", seed=3, startup_trials=3, options={"group": False}),
+    Sampler(name="random", seed=3),
+    Sampler(name="cmaes", seed=3, startup_trials=3, options={"popsize": 4}),
+    Sampler(name="cmaes", seed=3, startup_trials=3, options={"with_margin": True}),
+    Sampler(name="qmc", seed=3),
+    Sampler(name="qmc", seed=3, options={"qmc_type": "halton", "scramble": True}),
+    Sampler(name="gp", seed=3, startup_trials=3),
+    Sampler(name="grid", seed=3),
+]
+TRIALS = 12
+
+
+def each(which=lambda sampler: True):
+    """Run a test with every sampler of which that is true."""
+    some = [sampler for sampler in SAMPLERS if which(sampler)]
+    return pytest.mark.parametrize("sampler", some, ids=lambda s: "-".join([s.name, *s.options]))
+
+
+EACH = each()
+
+
+def space_of(axes):
+    return SearchSpace({key: Axis.model_validate(axis) for key, axis in axes.items()}, BASE)
+
+
+def size_of(sampler):
+    return 3 * 2 * (2 + 1) if sampler.name == "grid" else TRIALS
+
+
+def search(folder, sampler, axes=None, metrics=("score",), first=(), **more):
+    folder.mkdir(exist_ok=True)
+    space = space_of(axes or (FINITE if sampler.name == "grid" else AXES))
+    points = [BASE, *first, *(space.grid() if sampler.name == "grid" else [])]
+    objectives = [Objective.model_construct(metric=metric, mode="max") for metric in metrics]
+    trials = len(points) if sampler.name == "grid" else TRIALS
+    return OptunaProposals(
+        "s", space, objectives, sampler, trials, 0, folder / "optuna.log", first=points, **more
+    )
+
+
+def curve_of(values, epochs=2):
+    score = -((math.log10(values["lr"]) + 1) ** 2) + 0.1 * (values["loss"] == "unicon")
+    return {e: {"epoch": e, "score": score * e, "speed": values["size"]} for e in range(1, epochs)}
+
+
+def play(search, trials=99):
+    """Ask and tell, every third trial pruned; what was asked."""
+    seen = []
+    while len(seen) < trials and (proposal := search.ask()) is not None:
+        pruned = int(proposal.trial_id[1:]) % 3 == 2 and len(search.objectives) == 1
+        rows = curve_of(proposal.values, epochs=2 if pruned else 3)
+        search.tell(proposal, "pruned" if pruned else "completed", rows)
+        seen.append((proposal.trial_id, proposal.values))
+    return seen
+
+
+def trials_of(folder):
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+    return optuna.load_study(study_name="s", storage=storage).get_trials()
+
+
+@EACH
+def test_a_sampler_asks_for_values_on_the_axes_whose_conditions_hold(tmp_path, sampler):
+    seen = play(search(tmp_path / "a", sampler))
+    assert [trial_id for trial_id, _ in seen] == [f"t{n:03d}" for n in range(len(seen))]
+    assert len(seen) == size_of(sampler)
+    for _, values in seen:
+        assert ("positives" in values) == (values["loss"] == "unicon")
+        if sampler.name != "grid":
+            assert ("form" in values) == (values["weight"] != 0)
+            assert values["weight"] == 0 or 0.1 <= values["weight"] <= 1
+            assert values["size"] in (16, 32, 48, 64)
+            assert 0.01 <= values["lr"] <= 1
+
+
+@EACH
+def test_a_search_that_is_reopened_asks_what_an_undisturbed_one_asks(tmp_path, sampler):
+    expected = play(search(tmp_path / "a", sampler))
+    seen = []
+    while part := play(search(tmp_path / "b", sampler), trials=5):  # a new process every five
+        seen += part
+    assert seen == expected
+
+
+@each(lambda s: s.name != "grid" and (s.name != "qmc" or s.options))
+def test_another_seed_asks_for_something_else(tmp_path, sampler):
+    other = sampler.model_copy(update={"seed": 4})
+    assert play(search(tmp_path / "a", sampler)) != play(search(tmp_path / "b", other))
+
+
+@each(lambda s: s.name == "grid" or (s.name == "qmc" and not s.options))
+def test_a_grid_and_an_unscrambled_sequence_are_the_same_for_every_seed(tmp_path, sampler):
+    other = sampler.model_copy(update={"seed": 4})
+    assert play(search(tmp_path / "a", sampler)) == play(search(tmp_path / "b", other))
+
+
+@EACH
+def test_optuna_is_told_the_truth_of_every_end_and_nothing_stays_running(tmp_path, sampler):
+    asked = search(tmp_path / "a", sampler)
+    nan = {1: {"epoch": 1, "score": math.nan}}
+    ends = [
+        ("completed", TrialState.COMPLETE),
+        ("pruned", TrialState.PRUNED),
+        ("failed", TrialState.FAIL),
+        ("stopped", TrialState.FAIL),
+        ("completed", TrialState.FAIL),
+    ]
+    for number, (state, _) in enumerate(ends):
+        proposal = asked.ask()
+        rows = {} if state == "failed" else nan if number == 4 else curve_of(proposal.values, 3)
+        asked.tell(proposal, state, rows)
+    trials = trials_of(tmp_path / "a")
+    assert [trial.state for trial in trials] == [expected for _, expected in ends]
+    assert trials[0].value == trials[0].intermediate_values[2]
+    assert sorted(trials[1].intermediate_values) == [1, 2]
+    play(asked)  # and the sampler can live with all of them
+    assert not [t for t in trials_of(tmp_path / "a") if not t.state.is_finished()]
+
+
+@EACH
+def test_what_a_killed_or_interrupted_driver_could_not_tell_is_told_later(tmp_path, sampler):
+    asked = search(tmp_path / "a", sampler)
+    ended, stopped, running, lost = (asked.ask() for _ in range(4))
+    ledger = Ledger()
+    for proposal in (ended, stopped, running):
+        event = {"event": "proposed", "trial_id": proposal.trial_id, "values": proposal.values}
+        ledger.apply({**event, "seed": 0, "cell": ""})
+    for proposal, state in ((ended, "completed"), (stopped, "stopped")):
+        about = {"trial_id": proposal.trial_id, "time": 0.0}
+        ledger.apply({"event": "report", "row": curve_of(proposal.values)[1], "checkpoint": None}
+                     | about)  # fmt: skip
+        ledger.apply({"event": "ended", "state": state, "reason": "", **about})
+    again = search(tmp_path / "a", sampler, known=ledger.trials)
+    states = [trial.state.name for trial in trials_of(tmp_path / "a")]
+    assert states == ["COMPLETE", "FAIL", "RUNNING", "FAIL"]
+    new = play(again)
+    known = 3  # the lost one takes no place in the budget, and its point is asked for again
+    assert len(new) == size_of(sampler) - known
+    if sampler.name in ("grid", "random"):
+        assert new[0][1] == lost.values
+
+
+@each(lambda s: s.name != "cmaes")
+def test_several_objectives_are_told_together(tmp_path, sampler):
+    asked = search(tmp_path / "a", sampler, metrics=("score", "speed"))
+    seen = play(asked)
+    trials = trials_of(tmp_path / "a")
+    assert len(trials) == len(seen)
+    for trial, (_, values) in zip(trials, seen, strict=True):
+        assert trial.values == [curve_of(values, 3)[2]["score"], values["size"]]
+
+
+def test_the_grid_is_every_point_once_and_the_runs_own_first(tmp_path):
+    axes = {**FINITE, "lr": {"choice": [0.01, 0.06]}, "size": {"int": [16, 32], "step": 16}}
+    seen = play(search(tmp_path / "a", Sampler(name="grid"), axes))
+    assert seen[0][1] == {"lr": 0.06, "size": 32, "loss": "info_nce"}
+    points = [tuple(values.items()) for _, values in seen]
+    assert len(points) == len(set(points)) == 2 * 2 * (2 + 1)
+
+
+def test_points_are_tried_first_whole_or_partial_and_in_their_order(tmp_path):
+    points = [{"lr": 0.5}, {"weight": 0, "loss": "unicon", "positives": "mean"}, {"weight": 0.3}]
+    seen = [values for _, values in play(search(tmp_path / "a", SAMPLERS[0], first=points))]
+    assert seen[0] == {"lr": 0.06, "size": 32, "weight": 0, "loss": "info_nce"}
+    assert seen[1]["lr"] == 0.5
+    assert (seen[2]["weight"], seen[2]["loss"], seen[2]["positives"]) == (0, "unicon", "mean")
+    assert seen[3]["weight"] == 0.3
+    assert len(seen) == TRIALS
+
+
+def test_the_runs_own_values_are_left_out_where_they_lie_off_an_axis(tmp_path):
+    axes = {"lr": {"loguniform": [0.1, 1]}, "size": {"int": [16, 64]}}
+    asked = search(tmp_path / "a", Sampler(name="random", seed=3), axes)
+    assert asked.ask().values["lr"] >= 0.1
+
+
+def test_a_tpe_that_knows_another_sweep_starts_from_it_and_numbers_its_own_trials(tmp_path):
+    finished(tmp_path / "old", AXES)
+    warm = load_warm_start("old", tmp_path, space_of(SWEPT), [Objective()])
+    assert len(warm) == TRIALS
+    # a kill between the first and the second of them is made good
+    search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=lambda: warm[:1], metrics=["eval/knn_top1"])
+    asked = search(tmp_path / "a", SAMPLERS[0], SWEPT, warm=lambda: warm, metrics=["eval/knn_top1"])
+    first = asked.ask()
+    asked.tell(first, "completed", {1: {"epoch": 1, "eval/knn_top1": 0.5}})
+    assert first.trial_id == "t000"
+    # the other sweep may be gone by now
+    again = search(tmp_path / "a", SAMPLERS[0], SWEPT, metrics=["eval/knn_top1"])
+    assert again.ask().trial_id == "t001"
+    trials = trials_of(tmp_path / "a")
+    assert [t.state for t in trials[:TRIALS]] == [t.state for t in warm]
+    assert trials[TRIALS].value == 0.5
+
+
+SWEPT = {"method.temperature": {"loguniform": [0.05, 0.5]}, "optim.lr": {"uniform": [0.01, 0.5]}}
+OLD = """\
+kind: search
+name: s
+run: {preset: digits}
+search:
+  method.temperature: {loguniform: [0.05, 0.5]}
+  optim.lr: {uniform: [0.01, 0.5]}
+"""
+
+
+def finished(folder, axes, text=OLD):
+    """A folder as a sweep leaves it, with a dozen random trials in its optuna.log."""
+    folder.mkdir()
+    (folder / "sweep.yaml").write_text(text)
+    asked = search(
+        folder, Sampler(name="random", seed=1), SWEPT, metrics=["eval/knn_top1"]
+    )  # fmt: skip
+    while (proposal := asked.ask()) is not None:
+        score = 1 - proposal.values["optim.lr"]
+        asked.tell(proposal, "completed", {1: {"epoch": 1, "eval/knn_top1": score}})
+
+
+def test_cmaes_starts_at_the_good_trials_of_the_other_sweep(tmp_path):
+    finished(tmp_path / "old", AXES)
+    warm = load_warm_start("old", tmp_path, space_of(SWEPT), [Objective()])
+    sampler = Sampler(name="cmaes", startup_trials=1)
+    asked = search(tmp_path / "a", sampler, SWEPT, warm=lambda: warm, metrics=["eval/knn_top1"])
+    cold = search(tmp_path / "b", sampler, SWEPT, metrics=["eval/knn_top1"])
+    cold_first = [cold.ask().values["optim.lr"] for _ in range(8)]
+    warm_first = [asked.ask().values["optim.lr"] for _ in range(8)]
+    # the objective falls with lr: the other sweep's best lie low
+    assert sum(warm_first) < sum(cold_first)
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"optim.lr": {"uniform": [0.01, 0.5]}}, "only that sweep varies method.temperature"),
+        ({**SWEPT, "epochs": {"int": [1, 2]}}, "only this sweep varies epochs"),
+        ({**SWEPT, "optim.lr": {"loguniform": [0.01, 0.5]}}, "is another axis there"),
+        ({**SWEPT, "optim.lr": {"uniform": [0.01, 0.5], "or": 1}}, "is another axis there"),
+        ({**SWEPT, "optim.lr": {"uniform": [0.6, 0.7]}}, "none lies on the axes"),
+    ],
+)
+def test_a_sweep_of_other_axes_is_no_warm_start(tmp_path, axes, words):
+    finished(tmp_path / "old", AXES)
+    base = {**BASE, "method.temperature": 0.1, "optim.lr": 0.06, "epochs": 1}
+    space = SearchSpace({k: Axis.model_validate(a) for k, a in axes.items()}, base)
+    with pytest.raises(ConfigError, match=words):
+        load_warm_start("old", tmp_path, space, [Objective()])
+
+
+def test_a_narrower_range_takes_what_lies_in_it_and_another_objective_is_refused(tmp_path):
+    finished(tmp_path / "old", AXES)
+    narrow = space_of({**SWEPT, "optim.lr": {"uniform": [0.01, 0.2]}})
+    some = load_warm_start("old", tmp_path, narrow, [Objective()])
+    assert 0 < len(some) < TRIALS
+    assert all(trial.params["optim.lr"] <= 0.2 for trial in some)
+    with pytest.raises(ConfigError, match=r"its objective is eval/knn_top1 \(max\)"):
+        load_warm_start("old", tmp_path, narrow, [Objective(metric="train/loss", mode="min")])
+    with pytest.raises(ConfigError, match="holds no search"):
+        load_warm_start("older", tmp_path, narrow, [Objective()])
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        Scheduler(name="asha", grace_epochs=2, reduction_factor=2),
+        Scheduler(name="median", grace_epochs=2, min_trials=3),
+    ],
+    ids=lambda scheduler: scheduler.name,
+)
+def test_a_scheduler_of_a_resumed_sweep_knows_what_the_ended_trials_reached(scheduler):
+    def decide(ended):
+        built = build_scheduler(scheduler, Objective(), 8, ended)
+        trial = Trial("stub", stub=True)
+        built.on_trial_add(None, trial)
+        rows = [{"epoch": epoch, "eval/knn_top1": 0.1} for epoch in (1, 2)]
+        return [built.on_trial_result(None, trial, row) for row in rows]
+
+    rows = {epoch: {"epoch": epoch, "eval/knn_top1": 0.5} for epoch in (1, 2)}
+    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=rows) for n in range(4)]
+    assert decide([]) == ["CONTINUE", "CONTINUE"]
+    assert decide(ended) == ["CONTINUE", "STOP"]
