@@ -106,6 +106,43 @@ def sweep(
 
 
 @app.command()
+def status(
+    place: Annotated[str, typer.Argument(help="the name or the folder of a sweep or a run")],
+    as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
+) -> None:
+    """Say how far a sweep or a run is, from any machine that sees its folder."""
+    import json
+
+    from raymoco.study.place import find
+    from raymoco.study.status import read_status
+
+    found = read_status(find(place))
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))  # noqa: T201 - for machines
+        return
+    for line in found.lines():
+        out.print(line, markup=False)
+
+
+@app.command()
+def sync(
+    place: Annotated[str, typer.Argument(help="the name or the folder of a sweep or a run")],
+    uri: Annotated[
+        str | None, typer.Option(help="deliver to this store, not to the one in its file")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="from the beginning; what is there stays single")
+    ] = False,
+) -> None:
+    """Deliver to MLflow what it has not got yet."""
+    from raymoco.study.place import find
+    from raymoco.study.sync import sync as run
+
+    for line in run(find(place), uri, again=again).lines():
+        out.print(line, markup=False)
+
+
+@app.command()
 def evaluate(place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")]) -> None:
     """Measure a trained encoder on its test split again."""
     from raymoco.engine.encoder import evaluate as run

@@ -41,6 +41,7 @@ confirm: {top: 2, seeds: [100, 101, 102]}
 
 BEGUN = {
     "event": "begun",
+    "id": "0123456789abcdef",
     "tags": {
         "raymoco.source": "digits",
         "raymoco.eval_images": "148",

@@ -117,7 +117,7 @@ def contact_sheet(shards: ShardSet, path: Path, views: str = "auto", seed: int =
     Raises:
         ConfigError: the recipe does not suit the images.
     """
-    # torch and kornia take seconds to import, and inspecting counts needs neither
+    # torch takes seconds to import, and inspecting counts does without
     import torch
 
     from raymoco.data.views import TwoViews, resolve_recipe

@@ -1,7 +1,8 @@
 """Two random views of each image of a batch, on whatever device the batch lies.
 
-Geometry is one affine map per image and one `grid_sample` for both views of the batch; kornia's
-operations one by one took three times as long on a CPU, most of it in bookkeeping.
+Crop, flip, rotation and resize are one affine map per image and one `grid_sample` for both views of
+the batch; all changes of colour are one matrix per image. Batched operations one by one read the
+pixels ten times, and augmenting image by image is slower still: docs/performance.md compares them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import kornia.augmentation
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from raymoco.data.colour import ColourJitter, blur_some, jitter_colour
 from raymoco.errors import ConfigError
 
 BLUR_ABOVE = 64  # pixels a side: below, a blur leaves nothing to see
+BLUR_SIGMA, BLUR_SHARE = (0.1, 2.0), 0.5
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Recipe:
     brightness: float
     contrast: float
     padding: str
-    colour: bool = False
+    colour: ColourJitter | None = None
 
 
 RECIPES = {
@@ -44,7 +46,17 @@ RECIPES = {
     "glyph": Recipe((0.6, 1.0), (0.85, 1.18), 0.2, 0.08, False, 0.4, 0.4, "zeros"),
     "grey": Recipe((0.3, 1.0), (0.75, 4 / 3), 0.0, 0.0, True, 0.4, 0.4, "border"),
     # MoCo v2: arXiv 2003.04297 and the published recipe
-    "colour": Recipe((0.2, 1.0), (0.75, 4 / 3), 0.0, 0.0, True, 0.4, 0.4, "border", True),
+    "colour": Recipe(
+        (0.2, 1.0),
+        (0.75, 4 / 3),
+        0.0,
+        0.0,
+        True,
+        0.4,
+        0.4,
+        "border",
+        ColourJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2),
+    ),
 }
 
 
@@ -113,14 +125,19 @@ class TwoViews(nn.Module):
         self.image_size = image_size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-        self.colour = _colour_operations(self.recipe, image_size) if self.recipe.colour else None
+        self._blurred = self.recipe.colour is not None and image_size > BLUR_ABOVE
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalised."""
         views = torch.cat([images, images]).float() / 255
         views = self._crop(views)
-        views = _jitter(views, self.recipe) if self.colour is None else self.colour(views)
+        if self.recipe.colour is None:
+            views = _jitter(views, self.recipe)
+        else:
+            views = jitter_colour(views, self.recipe.colour)
+        if self._blurred:
+            views = blur_some(views, BLUR_SIGMA, BLUR_SHARE)
         view_a, view_b = ((views - self.mean) / self.std).chunk(2)
         return view_a, view_b
 
@@ -160,16 +177,3 @@ def _jitter(images: Tensor, recipe: Recipe) -> Tensor:
     images = (images * brightness).clamp_(0, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return ((images - mean) * contrast + mean).clamp_(0, 1)
-
-
-def _colour_operations(recipe: Recipe, image_size: int) -> nn.Sequential:
-    operations: list[nn.Module] = [
-        kornia.augmentation.ColorJitter(recipe.brightness, recipe.contrast, 0.4, 0.1, p=0.8),
-        kornia.augmentation.RandomGrayscale(p=0.2),
-    ]
-    if image_size > BLUR_ABOVE:
-        kernel = image_size // 20 * 2 + 1  # a tenth of the side, odd, as SimCLR has it
-        operations.append(
-            kornia.augmentation.RandomGaussianBlur((kernel, kernel), (0.1, 2.0), p=0.5)
-        )
-    return nn.Sequential(*operations)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
 from typing import Any
+from uuid import uuid4
 
 from ray.util.queue import Queue
 
@@ -22,9 +23,11 @@ from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
 from raymoco.engine.provenance import provenance
 from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.run_story import RunStory
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.engine.trainer import FitThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
+from raymoco.journal import JOURNAL, Journal, begun, read_journal
 from raymoco.yamlfile import flatten, write_atomically
 
 Print = Callable[[str], None]
@@ -88,14 +91,8 @@ def train(
         resolved, handle = prepare_run(config, output, say)
         start = _resume_point(folder, resolved) if resume else None
         write_atomically(folder / "config.yaml", resolved.to_yaml())
-        tracker = tracking.open_tracker(config.tracking.uri, config.tracking.experiment, output)
-        receiver = _Receiver(resolved, folder, tracker, start, progress or say)
-        try:
-            receiver.run(handle, folder / PROFILE if profile else None)
-        finally:
-            missing = tracker.close()
-            if missing:
-                say(tracking.missing_sentence(missing, "metrics.csv"))
+        receiver = _Receiver(resolved, folder, start, progress or say)
+        receiver.run(handle, folder / PROFILE if profile else None)
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 
@@ -130,20 +127,31 @@ class _Receiver:
         self,
         config: RunConfig,
         folder: Path,
-        tracker: tracking.Tracker,
         start: Path | None,
         say: Print,
     ) -> None:
-        self.config, self.folder, self.tracker, self.start = config, folder, tracker, start
+        self.config, self.folder, self.start = config, folder, start
         self._say = say
-        self._run_id_file = folder / ".mlflow_run"
         epoch = int(start.stem.split("-")[1]) if start else 0
         self.file = MetricsFile(folder / "metrics.csv", epoch)
-        self._sent = set(self.file.rows)
+        self._said = set(self.file.rows)
+        # what earlier processes wrote down: epochs behind the last checkpoint are trained again
+        before = read_journal(folder / JOURNAL)
+        self._written = {int(e["row"]["epoch"]) for e in before if e["event"] == "report"}
+        self._identity = before[0]["id"] if before else uuid4().hex
+        self._journal = Journal(folder / JOURNAL)
+        at = config.tracking
+        self._mirror = tracking.Mirror(
+            tracking.place_of(folder, at.uri, at.experiment),
+            lambda: RunStory(folder, config),
+            say=say,
+        )
 
     def run(self, handle: ImageData, profile: Path | None) -> None:
         """Train to the end; raises TrainingError with the worker's reason."""
-        self._start_tracking(provenance(handle, self.config.scale))
+        tags = provenance(handle, self.config.scale)
+        self._journal.append(begun(self._identity, tags))
+        self._mirror.start()
         # max_concurrency: the driver waits in get() while the worker puts
         mailbox = Queue(actor_options={"num_cpus": 0})
         loop_config = {
@@ -167,8 +175,11 @@ class _Receiver:
                 raise failure
             state = "completed"
         finally:
-            self.tracker.set_tags("", {"raymoco.state": state})
-            self.tracker.end_run("", state)
+            self._journal.append({"event": "closed", "state": state})
+            outcome = self._mirror.close(hasty=state == "stopped")
+            for line in tracking.missing_lines(self._mirror.place, outcome):
+                self._say(line)
+            self._journal.close()
 
     def _listen(self, thread: FitThread, mailbox: Queue) -> TrainingError | None:
         failure: TrainingError | None = None
@@ -194,30 +205,19 @@ class _Receiver:
 
     def _row(self, row: Row) -> None:
         epoch = int(row["epoch"])
+        if epoch not in self._written:
+            self._written.add(epoch)
+            self._journal.append({"event": "report", "row": row})
+            self._mirror.wake()
         self.file.add(row)
-        if epoch in self._sent:
+        if epoch in self._said:
             return
-        self._sent.add(epoch)
-        self.tracker.log_row("", {k: v for k, v in row.items() if "/" in k}, epoch)
+        self._said.add(epoch)
         knn = f"  eval kNN {row['eval/knn_top1']:.3f}" if "eval/knn_top1" in row else ""
         self._say(
             f"epoch {epoch}/{self.config.epochs}  loss {row['train/loss']:.3f}{knn}  "
             f"{row['perf/images_per_second']:.0f} images/s"
         )
-
-    def _start_tracking(self, tags: dict[str, str]) -> None:
-        known = self._run_id_file.read_text().strip() if self._run_id_file.exists() else None
-        self.tracker.start_run(
-            "",
-            self.config.run_name,
-            params=flatten(self.config.model_dump(include={"data", "model", "method", "optim"})),
-            tags={**tags, "raymoco.kind": "run", "raymoco.seed": self.config.seed},
-            run_id=known or None,
-        )
-        self.tracker.log_text("", "config.yaml", self.config.to_yaml())
-        run_id = self.tracker.run_id("", timeout_s=60)
-        if run_id:
-            write_atomically(self._run_id_file, run_id)
 
 
 def train_loop_per_worker(loop_config: dict[str, Any]) -> None:

@@ -1,19 +1,16 @@
-"""What happened in a sweep, append-only: the truth that resume, status and reports read."""
+"""What a sweep's journal says of its trials: the state that resume, status and reports read."""
 
 from __future__ import annotations
 
-import json
-import os
-import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from raymoco.engine.metrics_file import Row
-from raymoco.errors import DataError
+from raymoco.journal import Event as Event
+from raymoco.journal import Journal as Journal
+from raymoco.journal import read_journal as read_journal
 
-Event = dict[str, Any]
 INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ended
 ENDED = ("completed", "pruned", "stopped", "failed")
 
@@ -63,6 +60,7 @@ class Ledger:
         self.trials: dict[str, TrialRecord] = {}
         self.gangs: dict[str, str] = {}
         self.begun: list[dict[str, str]] = []
+        self.identity = ""
 
     def apply(self, event: Event) -> None:
         """Take one event into account. The broker has filtered out what older attempts say."""
@@ -78,6 +76,7 @@ class Ledger:
             return
         if kind == "begun":
             self.begun.append(event["tags"])
+            self.identity = event["id"]
             return
         if kind.startswith("gang_"):
             self.gangs[event["gang"]] = kind.removeprefix("gang_")
@@ -111,61 +110,9 @@ class Ledger:
         return list(self.trials.values())
 
 
-class Journal:
-    """A file of one JSON event a line; appended, flushed and synced, safe from several threads."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
-        self._stream = path.open("a", encoding="utf-8")
-
-    def append(self, event: Event) -> Event:
-        """Write one event, with the time if it has none, and return it."""
-        event = {"time": time.time(), **event}
-        with self._lock:
-            self._stream.write(json.dumps(event) + "\n")
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        return event
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-
-
-def read_journal(path: Path) -> list[Event]:
-    """All whole events of a journal; a torn last line, as a kill leaves it, is not one.
-
-    Raises:
-        DataError: a line before the last is not JSON.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    events = []
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:
-            raise DataError(f"{path}:{number}: not a journal line; the file was changed.") from None
-    return events
-
-
 def load_ledger(path: Path) -> Ledger:
     """The state of all trials as a journal tells it."""
     ledger = Ledger()
     for event in read_journal(path):
         ledger.apply(event)
     return ledger
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        with path.open("r+b") as stream:
-            stream.truncate(whole)

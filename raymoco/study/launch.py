@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from raymoco.engine.cluster import connect, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
+from raymoco.journal import Event, begun
 from raymoco.study.agenda import (
     open_cells,
     open_confirmations,
@@ -33,13 +35,14 @@ from raymoco.study.pareto import pareto_front
 from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
 from raymoco.study.proposals import OptunaProposals, open_proposals
-from raymoco.study.recorder import PARENT, Recorder
+from raymoco.study.recorder import Recorder
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
 from raymoco.study.schedulers import build_scheduler, fifo
 from raymoco.study.searcher import ListProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
+from raymoco.study.story import SweepStory
 from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
 from raymoco.study.tables import ranked
 from raymoco.study.warmstart import LOG, load_warm_start
@@ -129,24 +132,22 @@ class _Launch:
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
         self.interrupted = False
-        self.tags = provenance(handle, self.spec.gang)
         self.journal = Journal(folder / "journal.jsonl")
-        at = self.spec.tracking
-        self.tracker = tracking.open_tracker(at.uri, at.experiment, output)
         self.recorder = Recorder(
-            folder,
-            ledger,
-            self.journal,
-            self.tracker,
-            sweep.objectives,
-            sweep.axes,
-            self.tags,
-            progress.take,
+            folder, ledger, self.journal, sweep.objectives, sweep.axes, self._heard
+        )
+        at = self.spec.tracking
+        self.mirror = tracking.Mirror(
+            tracking.place_of(folder, at.uri, at.experiment),
+            lambda: SweepStory(folder, sweep),
+            self.recorder.tracked,
+            progress.say,
         )
 
     def run(self, slots: int) -> None:
-        self.recorder.record({"event": "begun", "tags": self.tags})
-        self._start_parent()
+        identity = self.ledger.identity or uuid4().hex
+        self.recorder.record(begun(identity, provenance(self.handle, self.spec.gang)))
+        self.mirror.start()
         stage = Stage(
             self.sweep.base,
             self.handle,
@@ -158,7 +159,6 @@ class _Launch:
         )
         state = "failed"
         try:
-            self._note_parent()
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)
             else:
@@ -198,40 +198,16 @@ class _Launch:
         left = spec.budget.trials - len(ended)
         stage.play("search", self.proposals, left, scheduler, enough)
 
-    def _start_parent(self) -> None:
-        file = self.folder / ".mlflow_run"
-        known = file.read_text().strip() if file.exists() else ""
-        self.tracker.start_run(
-            PARENT,
-            self.spec.name,
-            params={"varies": " ".join(self.sweep.axes), "trials": trial_count(self.sweep)},
-            tags={
-                **self.tags,
-                "raymoco.kind": self.spec.kind,
-                "raymoco.sweep": self.spec.name,
-                "raymoco.state": "running",
-            },
-            run_id=known or None,
-        )
-        self.tracker.log_text(PARENT, "sweep.yaml", self.spec.to_yaml())
-
-    def _note_parent(self) -> None:
-        # before the first trial: a killed sweep must find its parent again
-        run_id = self.tracker.run_id(PARENT, timeout_s=30)
-        if run_id:
-            write_atomically(self.folder / ".mlflow_run", run_id)
+    def _heard(self, event: Event) -> None:
+        self.progress.take(event)
+        self.mirror.wake()
 
     def _report(self) -> None:
         try:
-            made = write_report(gather_findings(self.folder, self.sweep, self.ledger))
+            write_report(gather_findings(self.folder, self.sweep, self.ledger))
         except Exception as error:  # noqa: BLE001 - hours of training end well without a report
             again = f"raymoco report {shlex.quote(str(self.folder))}"
             self.progress.say(f"warning: the report could not be written: {error}; again: {again}")
-            return
-        self.tracker.set_tags(PARENT, {"mlflow.note.content": made.note})
-        for path in made.files:
-            inside = path.relative_to(self.folder).parent
-            self.tracker.log_file(PARENT, path, "" if inside == Path() else str(inside))
 
     def _close(self, state: str) -> None:
         self.recorder.finish()
@@ -239,13 +215,10 @@ class _Launch:
             # what Tune did not come to carry back, a Ctrl-C in between: nothing stays RUNNING
             self.proposals.settle()
         self.recorder.write_tables()
-        left = {"sweep.yaml", "trials.csv"}
         best = best_first(self.sweep, self.ledger)
         if best:
             config = self.resolved.with_values({**best[0].values, "name": None})
             write_atomically(self.folder / "best.yaml", config.to_yaml())
-            self.tracker.set_tags(PARENT, {"raymoco.best_trial": best[0].trial_id})
-            left.add("best.yaml")
         for trial in search_trials(self.ledger):
             if "changes" in trial.values:
                 config = self.resolved.with_values({**trial.values, "name": None})
@@ -253,15 +226,13 @@ class _Launch:
         comparisons = compare_cells(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
-            left |= {"cells.csv", "comparisons.csv", "effects.csv"}
         self._report()
-        for name in sorted(left):
-            self.tracker.log_text(PARENT, name, (self.folder / name).read_text(encoding="utf-8"))
-        self.tracker.set_tags(PARENT, {"raymoco.state": state})
-        self.tracker.end_run(PARENT, state)
-        missing = self.tracker.close()
-        if missing:
-            self.progress.say(tracking.missing_sentence(missing, "journal.jsonl"))
+        # last: what lies in the folder by now becomes artifacts
+        self.recorder.record({"event": "closed", "state": state})
+        outcome = self.mirror.close(hasty=state == "stopped")
+        for line in tracking.missing_lines(self.mirror.place, outcome):
+            self.progress.say(line)
+        self.recorder.write_tables()  # with the ids of MLflow's runs
         self.journal.close()
         if state == "completed" and self.recorder.error is None:
             (self.folder / CLOSED).touch()

@@ -1,13 +1,13 @@
 """Reads the broker's events in the driver and writes down what they mean.
 
 One thread, one order: journal first, then everything that can be rebuilt from it (trials.csv, logs,
-MLflow, the progress line).
+the progress line). MLflow is told by a mirror that reads the journal by itself.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,16 @@ import ray
 
 from raymoco.errors import TrainingError
 from raymoco.study.journal import Event, Journal, Ledger, TrialRecord
-from raymoco.study.space import short_name
 from raymoco.study.spec import Objective
-from raymoco.study.tables import ranked, write_trials
-from raymoco.tracking import Tracker
+from raymoco.study.tables import write_trials
 
-PARENT = ""
 WAIT_S = 0.5
 
 
 class Recorder:
     """Applies events to the ledger and to everything that a sweep leaves behind.
 
-    `on_event(event)` is called after each, for the progress line.
+    `on_event(event)` is called after each, for the progress line and for MLflow.
     """
 
     def __init__(
@@ -35,17 +32,13 @@ class Recorder:
         folder: Path,
         ledger: Ledger,
         journal: Journal,
-        tracker: Tracker,
         objectives: Sequence[Objective],
         axes: Iterable[str],
-        tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
         self.ledger = ledger
-        self._folder, self._journal, self._tracker = folder, journal, tracker
-        self._objectives, self._objective = objectives, objectives[0]
+        self._folder, self._journal, self._objectives = folder, journal, objectives
         self._axes, self._on_event = list(axes), on_event
-        self._tags = tags
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,9 +77,11 @@ class Recorder:
                 getattr(self, f"_{event['event']}", lambda *_: None)(trial, event)
             self._on_event(event)
 
-    def reopen(self, trial_id: str) -> None:
-        """A trial of an earlier driver goes on in the MLflow run that it began."""
-        self._start_tracking(self.ledger.trials[trial_id])
+    def tracked(self, key: str, run_id: str) -> None:
+        """MLflow's id of a trial's run; it stays the same when the trial is resumed."""
+        trial = self.ledger.trials.get(key)
+        if trial is not None and trial.mlflow_run_id != run_id:
+            self.record({"event": "tracked", "trial_id": key, "run_id": run_id})
 
     def _listen(self, broker: Any) -> None:
         seen = 0
@@ -102,85 +97,24 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
-    def _proposed(self, trial: TrialRecord, event: Event) -> None:
-        self._start_tracking(trial)
-        self._tracker.log_text(trial.trial_id, "config.yaml", event["config"])
-
-    def _start_tracking(self, trial: TrialRecord) -> None:
-        tags = {
-            **self._tags,
-            "raymoco.kind": "trial",
-            "raymoco.trial_id": trial.trial_id,
-            "raymoco.cell": trial.cell,
-            "raymoco.seed": trial.seed,
-            "raymoco.state": "running",
-        }
-        # what changes on the way is no parameter but a metric
-        fixed = {key: value for key, value in trial.values.items() if key != "changes"}
-        varied = fixed | ({"cell": trial.cell} if trial.cell else {})
-        name = short_name(trial.values) or "default"
-        self._tracker.start_run(
-            trial.trial_id,
-            f"{trial.cell} seed={trial.seed}" if trial.cell else name,
-            params={**varied, "seed": trial.seed},
-            tags=tags,
-            parent=PARENT,
-            run_id=trial.mlflow_run_id or None,
-        )
-
     def _assigned(self, trial: TrialRecord, event: Event) -> None:
-        self._tracker.set_tags(trial.trial_id, {"raymoco.attempt": event["attempt"]})
         self._log(trial.trial_id, f"attempt {event['attempt']} on {event['gang']}")
-        self._note_run_id(trial)
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
-        self._note_run_id(trial)
         row = event["row"]
-        # the objective first: MLflow's comparison page opens on the metric that it was given first
-        first = [name for name in row if name == self._objective.metric]
-        metrics = {name: row[name] for name in [*first, *row] if "/" in name}
-        self._tracker.log_row(trial.trial_id, metrics, int(row["epoch"]))
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        shown = "  ".join(f"{name} {row[name]:.4g}" for name in row if "/" in name)
         self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")
 
     def _changed(self, trial: TrialRecord, event: Event) -> None:
         self._log(trial.trial_id, f"goes on from {event['donor']} after epoch {event['epoch']}")
 
     def _ended(self, trial: TrialRecord, event: Event) -> None:
-        self._note_run_id(trial)
         self._log(trial.trial_id, f"{trial.state} {trial.reason}".rstrip())
-        self._tracker.set_tags(
-            trial.trial_id, {"raymoco.state": trial.state, "raymoco.reason": trial.reason}
-        )
-        self._tracker.end_run(trial.trial_id, trial.state)
         self.write_tables()
-        self._log_parent()
-
-    def _note_run_id(self, trial: TrialRecord) -> None:
-        if not trial.mlflow_run_id:
-            run_id = self._tracker.run_id(trial.trial_id)
-            if run_id:
-                trial.mlflow_run_id = run_id
-                self._journal.append(
-                    {"event": "tracked", "trial_id": trial.trial_id, "run_id": run_id}
-                )
-
-    def _log_parent(self) -> None:
-        ended = [t for t in self.ledger.all() if t.ended is not None]
-        counts: dict[str, float | int] = {
-            f"sweep/{state}": len(self.ledger.in_state(state))
-            for state in ("completed", "pruned", "stopped", "failed")
-        }
-        best = ranked((t for t in ended if not t.cell), self._objective)
-        if best:
-            counts[f"best/{self._objective.metric}"] = best[0].final[self._objective.metric]
-        self._tracker.log_row(PARENT, counts, len(ended))
 
     def write_tables(self) -> None:
         """Rewrite trials.csv."""
         with self._lock:
-            for trial in self.ledger.all():
-                self._note_run_id(trial)
             write_trials(
                 self._folder / "trials.csv", self.ledger.all(), self._axes, self._objectives
             )

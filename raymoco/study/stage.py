@@ -55,7 +55,6 @@ class Stage:
         self._base, self._handle, self._folder = base, handle, folder
         self._recorder, self._progress, self._slots = recorder, progress, concurrent
         self._searcher: TuneSearcher | Population | None = None
-        self._opened: set[str] = set()
         self._broker = start_broker(0)
         ray.get(self._broker.hand_data.remote([ray.put(handle)]))
         recorder.listen(self._broker)
@@ -159,9 +158,6 @@ class Stage:
         )
         if proposal.trial_id not in self._recorder.ledger.trials:
             self._recorder.record(_proposed(proposal, config))
-        elif proposal.trial_id not in self._opened:
-            self._recorder.reopen(proposal.trial_id)
-        self._opened.add(proposal.trial_id)
         return Assignment(
             proposal.trial_id,
             proposal.attempt,

@@ -21,6 +21,7 @@ from raymoco.study.journal import load_ledger
 from raymoco.study.spec import AblationSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import best_table, cells_table
+from raymoco.study.views import view_path
 from raymoco.yamlfile import read_yaml
 
 if TYPE_CHECKING:
@@ -75,17 +76,20 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         DataError: nothing has been logged there.
     """
     from raymoco import tracking
+    from raymoco.tracking.store import open_store
 
     if not place.exists() and (Path("runs") / place).exists():
         place = Path("runs") / place  # a sweep's name will do
-    name, ids = "raymoco", list[str]()
+    name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
     if (place / "sweep.yaml").exists():
         output = place.absolute().parent
         logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
-        trials = [t for t in load_ledger(place / "journal.jsonl").all() if t.mlflow_run_id]
+        ledger = load_ledger(place / "journal.jsonl")
+        identity = ledger.identity
+        trials = [trial for trial in ledger.all() if trial.mlflow_run_id]
         searched = [trial for trial in trials if not trial.cell]
         ids = [trial.mlflow_run_id for trial in searched or compared_trials(trials)]
     resolved = tracking.tracking_uri(uri, output.absolute())
@@ -96,8 +100,10 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     root = f"http://127.0.0.1:{port}"
     if resolved.startswith("http"):
         root = resolved.rstrip("/")
-    _, experiment_id = tracking.open_store(resolved, name, None)
+    _, experiment_id = open_store(resolved, name, None)
     runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+    if identity:
+        runs = root + view_path(experiment_id, identity)
     console.print(f"runs     {runs}", markup=False)
     if ids:
         console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)

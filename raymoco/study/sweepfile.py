@@ -41,6 +41,15 @@ class Sweep:
         """The config keys that vary."""
         return list(self.spec.search) if isinstance(self.spec, SearchSpec) else self.spec.keys
 
+    @property
+    def trials(self) -> int:
+        """How many trials the file asks for, confirmations left out."""
+        spec = self.spec
+        if isinstance(spec, SearchSpec):
+            return spec.budget.trials
+        tuning = spec.tune.trials if spec.tune else 0
+        return len(spec.cells) * (len(spec.seeds) + tuning)
+
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     """Read a sweep file, with `key=value` overrides that address the file.

@@ -31,7 +31,9 @@ def run(*arguments, cwd=None):
         (["evaluate", "nowhere"], "no checkpoint there"),
         (["schema", "all"], "there are run and sweep"),
         (["ui", "nowhere"], "nothing has been logged there"),
-        (["report", "nowhere"], "there is no sweep.yaml"),
+        (["report", "nowhere"], "no sweep or run of that name"),
+        (["status", "nowhere"], "no sweep or run of that name"),
+        (["sync", "nowhere"], "no sweep or run of that name"),
     ],
 )
 def test_bad_input_gets_one_clear_message_and_exit_code_2(tmp_path, arguments, words):

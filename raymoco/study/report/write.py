@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import InputError
+from raymoco.study.place import find_folder
 from raymoco.study.report.against import build_comparison
 from raymoco.study.report.document import Document
 from raymoco.study.report.findings import Findings, read_findings
@@ -35,7 +36,7 @@ def report(*sweeps: str | Path) -> Report:
     Raises:
         InputError: no sweep lies there, or there are more than two.
     """
-    folders = [_folder(Path(sweep)) for sweep in sweeps]
+    folders = [find_folder(str(sweep)) for sweep in sweeps]
     if len(folders) == 1:
         return write_report(read_findings(folders[0]))
     if len(folders) == 2:
@@ -72,11 +73,6 @@ def write_document(document: Document, folder: Path, files: list[tuple[str, str]
         written.append(folder / name)
         write_atomically(written[-1], text)
     return Report(folder, folder / "report.html", tuple(written), note)
-
-
-def _folder(place: Path) -> Path:
-    named = Path("runs") / place
-    return named if not place.exists() and named.exists() else place
 
 
 def _files(findings: Findings) -> list[tuple[str, str]]:

@@ -1,0 +1,118 @@
+"""Colour jitter and blur of a batch, each image with numbers of its own.
+
+Brightness, contrast, saturation, hue and the loss of colour are linear in the pixels: together they
+are one 3x3 matrix and one offset for each image, so the pixels are read once and not five times.
+A Gaussian blur is one banded matrix from the left and one from the right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
+# chroma of the YIQ colour space beside the luma above
+IN_PHASE = (0.595716, -0.274453, -0.321263)
+QUADRATURE = (0.211456, -0.522591, 0.311135)
+
+
+@dataclass(frozen=True)
+class ColourJitter:
+    """How strongly colours are changed, and how often.
+
+    Brightness, contrast and saturation are factors 1 +- x; hue is +- x of a whole turn.
+    `probability` is that of any change of colour, `grey` that of losing it.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    probability: float
+    grey: float
+
+
+def jitter_colour(images: Tensor, jitter: ColourJitter) -> Tensor:
+    """Change the colours of each image at random.
+
+    Args:
+        images: (N, 3, H, W) in 0-1.
+    Returns:
+        (N, 3, H, W), clamped to 0-1.
+    Source: the MoCo v2 recipe, arXiv:2003.04297. Deviation: always in the order brightness,
+        contrast, saturation, hue, clamped once at the end; hue turns the chroma of YIQ, which is
+        linear, and not the angle of HSV.
+    """
+    draws = torch.rand(6, len(images), device=images.device)
+    strengths = (jitter.brightness, jitter.contrast, jitter.saturation)
+    factors = [1 + (2 * draw - 1) * by for draw, by in zip(draws, strengths, strict=False)]
+    turn = (2 * draws[3] - 1) * jitter.hue
+    # probability 0.8: the others keep their colours, which is factors of 1 and no turn
+    some = draws[4] < jitter.probability
+    factors = [torch.where(some, factor, 1.0) for factor in factors]
+    turn = torch.where(some, turn, 0.0)
+    saturation = torch.where(draws[5] < jitter.grey, 0.0, factors[2])
+    return twist_colour(images, factors[0], factors[1], saturation, turn)
+
+
+def twist_colour(
+    images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor
+) -> Tensor:
+    """Brightness, contrast about the image's own mean grey, saturation, then hue.
+
+    Args:
+        images: (N, 3, H, W) in 0-1.
+        brightness: factors (N,), as are contrast and saturation; saturation 0 is grey.
+        turn: of the hue (N,), in whole turns.
+    Returns:
+        (N, 3, H, W), clamped to 0-1.
+    """
+    like = {"device": images.device, "dtype": images.dtype}
+    to_yiq = torch.tensor([LUMA, IN_PHASE, QUADRATURE], **like)  # type: ignore[arg-type]
+    angle = 2 * math.pi * turn
+    cos, sin = saturation * angle.cos(), saturation * angle.sin()
+    one, none = torch.ones_like(cos), torch.zeros_like(cos)
+    # in YIQ saturation shrinks the chroma plane and hue turns it; red turns to yellow, as in HSV
+    rows = [one, none, none, none, cos, sin, none, -sin, cos]
+    chroma_N33 = torch.stack(rows, dim=1).view(-1, 3, 3)
+    matrix_N33 = torch.linalg.inv(to_yiq) @ chroma_N33 @ to_yiq
+    pixels_N3P = images.flatten(2)
+    mean_grey_N = pixels_N3P.mean(dim=2) @ to_yiq[0]
+    # a grey offset stays what it is under saturation and hue
+    offset_N11 = ((1 - contrast) * brightness * mean_grey_N).view(-1, 1, 1)
+    matrix_N33 = matrix_N33 * (brightness * contrast).view(-1, 1, 1)
+    twisted = torch.baddbmm(offset_N11.expand(-1, 3, pixels_N3P.shape[2]), matrix_N33, pixels_N3P)
+    return twisted.clamp_(0, 1).view_as(images)
+
+
+def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) -> Tensor:
+    """Blur images at random with a Gaussian, in place; about a share of them.
+
+    Args:
+        images: (N, C, S, S).
+        sigma: lowest and highest standard deviation, in pixels.
+        probability: the share; rounded to whole images, so that no count is asked of the device.
+    """
+    count = round(probability * len(images))
+    if count:
+        chosen_n = torch.randperm(len(images), device=images.device)[:count]
+        sigma_n = sigma[0] + torch.rand(count, device=images.device) * (sigma[1] - sigma[0])
+        images[chosen_n] = blur(images[chosen_n], sigma_n)
+    return images
+
+
+def blur(images: Tensor, sigma_N: Tensor) -> Tensor:
+    """A Gaussian blur of each image; beyond the border nothing is, and weights still sum to 1.
+
+    Args:
+        images: (N, C, S, S).
+        sigma_N: standard deviations in pixels, above 0.
+    """
+    place_S = torch.arange(images.shape[-1], device=images.device, dtype=images.dtype)
+    distance_SS = place_S[:, None] - place_S
+    band_NSS = torch.exp(-0.5 * (distance_SS / sigma_N.view(-1, 1, 1)).square())
+    band_N1SS = (band_NSS / band_NSS.sum(dim=2, keepdim=True))[:, None]
+    return band_N1SS @ images @ band_N1SS.mT

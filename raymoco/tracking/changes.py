@@ -1,0 +1,92 @@
+"""What MLflow is to be told, as data: no call is made here, and nothing of MLflow is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from raymoco.journal import Event
+
+RUNNING = "running"
+PARENT = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric; the time is the event's, so that a second delivery is the same."""
+
+    name: str
+    value: float
+    time: float
+    step: int
+
+
+@dataclass
+class Change:
+    """What one MLflow run is to hold more than before; merging two keeps the later of each.
+
+    Args:
+        key: the caller's own name for the run, "" for the parent, a trial id for a child.
+        time: of the first event, in seconds.
+        name: of the run, for the case that it has to be made.
+        child: whether it hangs below the parent.
+        files: artifacts by their path in the run, read when they are delivered.
+        state: `running`, or the state that it ended in; "" leaves it as it is.
+        until: time of the last event; default the first's.
+    """
+
+    key: str
+    time: float
+    name: str = ""
+    child: bool = False
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    view: dict[str, Any] | None = None
+    state: str = ""
+    until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.until = self.until or self.time
+
+    def merge(self, later: Change) -> None:
+        """Take a later change of the same run into this one."""
+        self.until = later.until
+        self.name = self.name or later.name
+        self.child = self.child or later.child
+        self.params |= later.params
+        self.tags |= later.tags
+        self.points += later.points
+        self.texts |= later.texts
+        self.files |= later.files
+        self.view = later.view or self.view
+        self.state = later.state or self.state
+
+
+class Story(Protocol):
+    """Reads a journal from its first event on and says what each means for MLflow."""
+
+    def take(self, event: Event) -> list[Change]:
+        """What an event changes."""
+
+    def open_runs(self) -> list[str]:
+        """The keys of the runs that have begun and not ended."""
+
+
+def points_of(
+    row: Mapping[str, float | int], time: float, *, step: int | None = None, first: str = ""
+) -> list[Point]:
+    """The metrics of a row: what has a slash in its name.
+
+    Args:
+        time: of the event, in seconds.
+        step: default the row's epoch.
+        first: the metric that leads; MLflow's comparison page opens on what it was given first.
+    """
+    names = [name for name in (first, *row) if name in row and "/" in name]
+    at = int(row["epoch"]) if step is None else step
+    return [Point(name, float(row[name]), time, at) for name in dict.fromkeys(names)]

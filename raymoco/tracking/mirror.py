@@ -1,0 +1,296 @@
+"""Delivers a journal to MLflow: in the background of a driver, or later by `raymoco sync`.
+
+The journal is the spool. Nothing waits in memory: what the store has got is an offset in a file, so
+that a store that is away, or a driver that is killed, costs a later delivery and nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from raymoco.errors import ConfigError, DataError
+from raymoco.journal import is_alive, read_journal, read_on
+from raymoco.tracking.changes import Change, Story
+from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
+
+if TYPE_CHECKING:
+    from raymoco.tracking.store import Store
+
+READ_LINES = 10_000
+PACE_S = 1.0
+# how long the end of a sweep or a run waits: nothing is lost by leaving
+PATIENT_S, HASTY_S = 30.0, 5.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
+
+
+@dataclass
+class Outcome:
+    """What a delivery did and what it could not do.
+
+    Args:
+        events, points: how many were delivered by this process.
+        refused: what the store will never take, a line each.
+        left: what still waits.
+        error: why it waits, in a few words; "" if it does not.
+    """
+
+    events: int = 0
+    points: int = 0
+    refused: list[str] = field(default_factory=list)
+    left: Backlog = field(default_factory=lambda: Backlog(0, 0))
+    error: str = ""
+
+
+class Mirror:
+    """One writer for one place: reads on in the journal, and tells the store what it means.
+
+    Args:
+        place: what is delivered where.
+        story: begins to read the journal; called again when the store has to be told everything.
+        on_made: hears the key and MLflow's id of each run, once per process.
+        say: hears, once, that the store does not answer.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        story: Callable[[], Story],
+        on_made: Callable[[str, str], None] = lambda key, run_id: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.place = place
+        self.outcome = Outcome()
+        self._build_story, self._on_made, self._say = story, on_made, say
+        self._story = story()
+        self._delivered = load_delivered(place)
+        self._store: Store | None = None
+        self._announced: set[str] = set()
+        self._pending: dict[str, Change] = {}
+        self._read = 0
+        self._batch = Backlog(0, 0)
+        self._lock: TextIO | None = None
+        self._news, self._closing = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._deadline = 0.0
+
+    def start(self) -> None:
+        """Deliver from now on, in a thread; nowhere is no place to deliver to."""
+        if self.place.uri == NOWHERE:
+            return
+        # here and not in the thread: imports from two threads at once meet half-made modules
+        import raymoco.tracking.store  # noqa: F401
+
+        self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """The journal has grown."""
+        self._news.set()
+
+    def close(self, *, hasty: bool = False) -> Outcome:
+        """Deliver what is left, as long as the store answers and the time lasts.
+
+        Args:
+            hasty: somebody waits at a terminal.
+        Returns:
+            What was delivered, and what still waits in the journal.
+        """
+        if self._thread is None:
+            return self.outcome
+        timeout_s = HASTY_S if hasty else PATIENT_S
+        self._deadline = time.monotonic() + timeout_s
+        self._closing.set()
+        self._news.set()
+        self._thread.join(timeout_s + FIRST_RETRY_S)
+        if self._thread.is_alive():
+            self.outcome.error = self.outcome.error or f"it took longer than {timeout_s:g} s"
+        self.outcome.left = count_backlog(self.place)
+        if not self.outcome.left.events:
+            self.outcome.error = ""
+        return self.outcome
+
+    def deliver(self, *, again: bool = False) -> Outcome:
+        """Deliver everything now, in this thread, and give up when the store does not answer.
+
+        Runs whose process is gone are ended as killed; a resumed sweep goes on in them.
+
+        Args:
+            again: from the beginning, whatever the store has got.
+        Raises:
+            ConfigError: another process delivers to this place.
+        """
+        if not self._take_lock():
+            raise ConfigError(f"{self.place.folder}: another process delivers it to MLflow.")
+        if again:
+            self._delivered.offset = 0
+        try:
+            while self._round():
+                pass
+            self._end_abandoned()
+        except Exception as error:  # noqa: BLE001 - said in the outcome; the journal keeps it all
+            self._note_error(error)
+        finally:
+            self._release_lock()
+        self.outcome.left = count_backlog(self.place)
+        return self.outcome
+
+    def _run(self) -> None:
+        pause = FIRST_RETRY_S
+        while True:
+            last, away = self._closing.is_set(), False
+            self._news.clear()
+            try:
+                if self._take_lock():
+                    while self._round():
+                        pause = FIRST_RETRY_S
+                elif last:
+                    self.outcome.error = "another process delivers to it"
+            except Exception as error:  # noqa: BLE001 - a dead writer would lose all that follows
+                self._note_error(error)
+                away = True
+            # at the end a server that never answered is not waited for
+            if last and not (away and self._store and time.monotonic() < self._deadline):
+                self._release_lock()
+                return
+            if last:
+                time.sleep(FIRST_RETRY_S)
+            elif away:
+                self._closing.wait(pause)
+                pause = min(2 * pause, LAST_RETRY_S)
+            else:
+                self._news.wait()
+                self._closing.wait(PACE_S)  # what comes meanwhile goes with it
+
+    def _round(self) -> bool:
+        """Deliver the next piece of the journal; whether there was one."""
+        store = self._connected()
+        if store is None:
+            return False
+        if not self._pending:
+            self._read_on()
+        if self._read == self._delivered.offset:
+            return False
+        for key in list(self._pending):
+            self._write(store, self._pending[key])
+            del self._pending[key]
+        self._delivered.offset, self._delivered.error = self._read, ""
+        self._delivered.save(self.place)
+        self.outcome.events += self._batch.events
+        self.outcome.points += self._batch.points
+        self.outcome.error = ""
+        return True
+
+    def _read_on(self) -> None:
+        events, self._read = read_on(self.place.journal, self._read, READ_LINES)
+        points = 0
+        for event in events:
+            for change in self._story.take(event):
+                points += len(change.points) if event["event"] == "report" else 0
+                if change.key in self._pending:
+                    self._pending[change.key].merge(change)
+                else:
+                    self._pending[change.key] = change
+        known = sum(event["event"] != "tracked" for event in events)
+        self._batch = Backlog(known, points)
+
+    def _write(self, store: Store, change: Change) -> None:
+        from raymoco.tracking.store import RefusedError
+
+        try:
+            store.write(change)
+        except RefusedError as refusal:
+            self.outcome.refused.append(f"{change.name or change.key or 'parent'}: {refusal}")
+        self._announce(store, change.key)
+
+    def _announce(self, store: Store, key: str) -> None:
+        if key in store.ids and key not in self._announced:
+            self._announced.add(key)
+            self._on_made(key, store.ids[key])
+
+    def _connected(self) -> Store | None:
+        """The store, once the journal has an owner."""
+        if self._store is None:
+            first, _ = read_on(self.place.journal, 0, 1)
+            if not first:
+                return None
+            if first[0]["event"] != "begun":
+                raise DataError(f"{self.place.journal} does not say whose it is: no `begun` event.")
+            from raymoco.tracking.store import Store
+
+            store = Store(self.place, first[0]["id"])
+            if not store.ids:
+                self._delivered.offset = 0  # whatever was delivered, it is not there any more
+            self._catch_up()
+            self._store = store
+        return self._store
+
+    def _catch_up(self) -> None:
+        """Read again, for the story alone, what has been delivered."""
+        self._story, self._read = self._build_story(), 0
+        self._pending.clear()
+        while self._read < self._delivered.offset:
+            until = self._delivered.offset
+            events, self._read = read_on(self.place.journal, self._read, READ_LINES, until)
+            if not events:
+                break
+            for event in events:
+                self._story.take(event)
+        self._delivered.offset = min(self._delivered.offset, self._read)
+
+    def _end_abandoned(self) -> None:
+        """No run stays open when nobody is there to end it."""
+        begins = [e for e in read_journal(self.place.journal) if e["event"] == "begun"]
+        if self._store is None or not begins or is_alive(begins[-1]) is not False:
+            return
+        for key in self._story.open_runs():
+            self._store.stop(key, time.time())
+
+    def _note_error(self, error: Exception) -> None:
+        from raymoco.tracking.store import reason
+
+        text = reason(error)
+        if not self.outcome.error:
+            self._say(
+                f"warning: MLflow at {self.place.uri} does not answer ({text}); training goes on, "
+                "and what it logs is delivered later"
+            )
+        self.outcome.error = self._delivered.error = text
+        self._delivered.save(self.place)
+
+    def _take_lock(self) -> bool:
+        if self._lock is None:
+            lock = self.place.file("lock").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                return False
+            self._lock = lock
+            self._delivered = load_delivered(self.place)
+        return True
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def missing_lines(place: Place, outcome: Outcome) -> list[str]:
+    """What a person has to know of a delivery that did not come to its end; empty if it did."""
+    lines = []
+    if outcome.left.events:
+        lines.append(
+            f"warning: MLflow at {place.uri} did not take everything ({outcome.error}): "
+            f"{outcome.left.points} points wait in the journal, none is lost. Deliver them with: "
+            f"raymoco sync {shlex.quote(str(place.folder))}"
+        )
+    if outcome.refused:
+        more = f", and {len(outcome.refused) - 1} more" if len(outcome.refused) > 1 else ""
+        lines.append(f"warning: MLflow refused {outcome.refused[0]}{more}")
+    return lines

@@ -1,0 +1,240 @@
+"""MLflow's store, and the only file that imports it. Every call may be made twice."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+# two lines on the terminal for every trial that ends
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# the mirror tries again by itself, and looks first whether a run was made: MLflow's client would
+# repeat a call whose answer was lost, and make the run twice
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+import requests  # noqa: E402
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.tracking import MlflowClient  # noqa: E402
+
+from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
+from raymoco.tracking.places import Place  # noqa: E402
+
+ENTITIES = 1000  # MLflow's limits for one log_batch
+PARAMS = TAGS = 100
+PARAM_LENGTH, TAG_LENGTH = 6000, 8000
+PAGE = 1000
+OWNER, KEY = "raymoco.sweep_id", "raymoco.trial_id"
+STATUS = {"failed": "FAILED", "stopped": "KILLED"}
+REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+
+# the page opens as charts of training, not as a table of traces
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+VIEW_TAG = "mlflow.sharedViewState."
+
+
+class RefusedError(Exception):
+    """The store answered, and said no: to try again would change nothing."""
+
+
+class Store:
+    """The runs of one sweep, or one run, in an experiment; found again by tags.
+
+    Args:
+        place: which store, which experiment.
+        owner: identity of the sweep or the run.
+    """
+
+    def __init__(self, place: Place, owner: str) -> None:
+        self._owner = owner
+        self._client, self.experiment_id = open_store(place.uri, place.experiment, place.artifacts)
+        self.ids: dict[str, str] = {}
+        self._unsure = False
+        self._find()
+
+    def write(self, change: Change) -> None:
+        """Deliver one change; of what was delivered before, nothing becomes double.
+
+        Raises:
+            RefusedError: it can never be delivered.
+            Exception: it could not be delivered now.
+        """
+        try:
+            fresh = change.key not in self.ids
+            if fresh:
+                self._make(change)
+            self._log(change)
+            self._set_state(change, fresh)
+        except MlflowException as error:
+            if error.error_code in REFUSALS:
+                raise RefusedError(_line(error)) from error
+            raise
+        self._keep_artifacts(change)
+
+    def stop(self, key: str, time: float) -> None:
+        """End a run that nobody will go on with for now."""
+        if key in self.ids:
+            self.write(Change(key, time, tags={"raymoco.state": "interrupted"}, state="stopped"))
+
+    def _make(self, change: Change) -> None:
+        if self._unsure:
+            self._find()
+            if change.key in self.ids:
+                return
+        if not change.name:
+            raise RefusedError(f"run '{change.key}' is not in the store")
+        tags = {"mlflow.user": _user(), "mlflow.source.name": "raymoco"}
+        tags |= {name: str(value)[:TAG_LENGTH] for name, value in change.tags.items()}
+        tags |= {OWNER: self._owner, KEY: change.key}
+        if change.child:
+            tags["mlflow.parentRunId"] = self.ids[PARENT]
+        self._unsure = True
+        made = self._client.create_run(
+            self.experiment_id, _ms(change.time), tags=tags, run_name=change.name
+        )
+        self._unsure = False
+        self.ids[change.key] = made.info.run_id
+
+    def _find(self) -> None:
+        """The runs of this owner; a second one of a key comes from a call whose answer was lost."""
+        found: dict[str, list[Run]] = {}
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id],
+                f"tags.`{OWNER}` = '{self._owner}'",
+                ViewType.ALL,
+                PAGE,
+                page_token=token,
+            )
+            for run in page:
+                found.setdefault(run.data.tags[KEY], []).append(run)
+            token = page.token
+            if not token:
+                break
+        for key, runs in found.items():
+            runs.sort(
+                key=lambda run: (run.info.lifecycle_stage != "active", -len(run.data.metrics))
+            )
+            self.ids[key] = runs[0].info.run_id
+            for run in runs[1:]:
+                if run.info.lifecycle_stage == "active" and not run.data.metrics:
+                    self._client.delete_run(run.info.run_id)
+
+    def _log(self, change: Change) -> None:
+        run_id = self.ids[change.key]
+        params = [Param(name, str(v)[:PARAM_LENGTH]) for name, v in change.params.items()]
+        tags = [RunTag(name, str(v)[:TAG_LENGTH]) for name, v in change.tags.items()]
+        metrics = [Metric(p.name, p.value, _ms(p.time), p.step) for p in change.points]
+        while params or tags or metrics:
+            some, named = params[:PARAMS], tags[:TAGS]
+            room = ENTITIES - len(some) - len(named)
+            self._client.log_batch(run_id, metrics[:room], some, named)
+            params, tags, metrics = params[PARAMS:], tags[TAGS:], metrics[room:]
+        if change.view is not None:
+            text = json.dumps(change.view["state"])
+            self._client.set_experiment_tag(self.experiment_id, VIEW_TAG + change.view["key"], text)
+
+    def _set_state(self, change: Change, fresh: bool) -> None:
+        run_id = self.ids[change.key]
+        if change.state == RUNNING:
+            if not fresh:
+                self._client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+        elif change.state:
+            status = STATUS.get(change.state, "FINISHED")
+            self._client.set_terminated(run_id, status, _ms(change.until))
+
+    def _keep_artifacts(self, change: Change) -> None:
+        run_id = self.ids[change.key]
+        with tempfile.TemporaryDirectory() as scratch:
+            sources = {name: path for name, path in change.files.items() if path.exists()}
+            for name, text in change.texts.items():
+                sources[name] = Path(scratch) / name
+                sources[name].parent.mkdir(parents=True, exist_ok=True)
+                sources[name].write_text(text, encoding="utf-8")
+            for name, source in sources.items():
+                folder = str(Path(name).parent)
+                try:
+                    self._client.log_artifact(
+                        run_id, str(source), None if folder == "." else folder
+                    )
+                except Exception as error:
+                    # a server whose artifacts lie on a disk that this machine has not, a client of
+                    # a cloud's storage that is not installed: the metrics do not suffer
+                    if _is_away(error):
+                        raise
+                    raise RefusedError(f"artifact {name}: {_line(error)}") from error
+
+
+def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[MlflowClient, str]:
+    """Connect, make the sqlite schema if it is fresh, and find or make the experiment.
+
+    Making a fresh sqlite store from two processes at once corrupts it, so a lock file stands
+    before it.
+    """
+    if not uri.startswith("sqlite:///"):
+        client = MlflowClient(uri)
+        return client, _experiment_id(client, experiment, None)
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with (database.parent / f".{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = MlflowClient(uri)
+        return client, _experiment_id(client, experiment, artifacts)
+
+
+def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None if artifacts is None else (artifacts / name).absolute().as_uri()
+    made = str(client.create_experiment(name, artifact_location=location))
+    for tag, value in EXPERIMENT_TAGS.items():
+        client.set_experiment_tag(made, tag, value)
+    return made
+
+
+def _trust(run: Run) -> tuple[bool, int]:
+    return run.info.lifecycle_stage == "active", len(run.data.metrics)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether an error may be gone at the next try."""
+    if isinstance(error, MlflowException):
+        return error.error_code not in REFUSALS
+    return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)
+
+
+def reason(error: BaseException) -> str:
+    """Why a store did not answer, in a few words."""
+    text = str(error)
+    if "Connection refused" in text:
+        return "connection refused"
+    for word in ("timed out", "Name or service not known", "No route to host"):
+        if word in text:
+            return word.lower()
+    return _line(error)
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def _ms(time: float) -> int:
+    return round(time * 1000)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        return str(os.getuid())

@@ -1,0 +1,76 @@
+"""Journals as sweeps write them, and processes that deliver them: without Ray."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from raymoco.journal import Journal, begun
+from raymoco.study.place import find
+from raymoco.study.sync import sync
+from raymoco.tracking import Mirror, place_of
+
+SWEEP = """\
+kind: search
+name: {name}
+run:
+  preset: digits
+  data: {{limit: 300}}
+  model: {{width: 4}}
+  optim: {{batch_size: 64}}
+  method: {{queue_size: 32}}
+  epochs: {epochs}
+search: {{method.temperature: {{loguniform: [0.05, 0.5]}}}}
+sampler: {{name: random}}
+budget: {{trials: {trials}, concurrent: 2}}
+tracking: {{uri: {uri}}}
+output: {output}
+"""
+
+
+def write_sweep(output, uri, name="away", epochs=2, trials=2):
+    file = output / f"{name}.yaml"
+    file.write_text(SWEEP.format(name=name, epochs=epochs, trials=trials, uri=uri, output=output))
+    return file
+
+
+def write_journal(file, folder, trials=3, epochs=5):
+    """What a sweep of so many trials writes down."""
+    journal = Journal(folder / "journal.jsonl")
+    (folder / "sweep.yaml").write_text(file.read_text())
+    journal.append(begun(f"id-of-{folder.name}", {}))
+    for number in range(trials):
+        trial_id = f"t{number:03d}"
+        write_trial(journal, trial_id, epochs)
+    journal.append({"event": "closed", "state": "completed"})
+    journal.close()
+
+
+def write_trial(journal, trial_id, epochs):
+    about = {"trial_id": trial_id, "values": {"method.temperature": 0.1}, "seed": 0, "cell": ""}
+    journal.append({"event": "proposed", "config": "seed: 0\n", **about})
+    journal.append({"event": "assigned", "trial_id": trial_id, "attempt": 0, "gang": "gang-0"})
+    for epoch in range(1, epochs + 1):
+        row = {"epoch": epoch, "eval/knn_top1": random.random(), "train/loss": random.random()}
+        journal.append({"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None})
+    journal.append({"event": "ended", "trial_id": trial_id, "state": "completed", "reason": ""})
+
+
+def deliver(output, name, barrier):
+    """`raymoco sync` in a process that starts together with others."""
+    barrier.wait()
+    sync(find(str(output / name)))
+
+
+def drive(folder: Path, first: int, up):
+    """A driver that writes trials down, numbered from `first`, until it is killed."""
+    journal = Journal(folder / "journal.jsonl")
+    journal.append(begun("an-id", {}))
+    mirror = Mirror(place_of(folder, None, None), find(str(folder)).story())
+    mirror.start()
+    up.set()
+    for number in range(first, first + 1000):
+        write_trial(journal, f"t{number:03d}", 3)
+        mirror.wake()
+        time.sleep(0.05)
