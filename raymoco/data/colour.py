@@ -2,7 +2,7 @@
 
 Brightness, contrast, saturation, hue and the loss of colour are linear in the pixels: together they
 are one 3x3 matrix and one offset for each image, so the pixels are read once and not five times.
-A Gaussian blur is one banded matrix from the left and one from the right.
+A Gaussian blur is one convolution along rows and one along columns.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
 # chroma of the YIQ colour space beside the luma above
 IN_PHASE = (0.595716, -0.274453, -0.321263)
 QUADRATURE = (0.211456, -0.522591, 0.311135)
+
+BLUR_RADIUS = 6  # px, three of the largest standard deviation
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) ->
     """Blur images at random with a Gaussian, in place; about a share of them.
 
     Args:
-        images: (N, C, S, S).
+        images: (N, C, H, W).
         sigma: lowest and highest standard deviation, in pixels.
         probability: the share; rounded to whole images, so that no count is asked of the device.
     """
@@ -105,14 +108,19 @@ def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) ->
 
 
 def blur(images: Tensor, sigma_N: Tensor) -> Tensor:
-    """A Gaussian blur of each image; beyond the border nothing is, and weights still sum to 1.
+    """A Gaussian blur of each image; beyond the border the border's pixel goes on.
 
     Args:
-        images: (N, C, S, S).
-        sigma_N: standard deviations in pixels, above 0.
+        images: (N, C, H, W), H and W above BLUR_RADIUS.
+        sigma_N: standard deviations (N,), px, above 0 and at most 2: the kernel ends at 6 px.
     """
-    place_S = torch.arange(images.shape[-1], device=images.device, dtype=images.dtype)
-    distance_SS = place_S[:, None] - place_S
-    band_NSS = torch.exp(-0.5 * (distance_SS / sigma_N.view(-1, 1, 1)).square())
-    band_N1SS = (band_NSS / band_NSS.sum(dim=2, keepdim=True))[:, None]
-    return band_N1SS @ images @ band_N1SS.mT
+    count, channels, height, width = images.shape
+    distance_k = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device)
+    kernel_Nk = torch.exp(-0.5 * (distance_k / sigma_N[:, None]).square())
+    kernel_Nk = kernel_Nk / kernel_Nk.sum(dim=1, keepdim=True)
+    # one group for each plane: each image has a kernel of its own
+    kernel = kernel_Nk.to(images.dtype).repeat_interleave(channels, dim=0)[:, None, None, :]
+    planes = functional.pad(images, (BLUR_RADIUS,) * 4, mode="replicate").flatten(0, 1)[None]
+    planes = functional.conv2d(planes, kernel, groups=count * channels)
+    planes = functional.conv2d(planes, kernel.mT, groups=count * channels)
+    return planes.view(count, channels, height, width)

@@ -130,15 +130,15 @@ class TwoViews(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalised."""
-        views = torch.cat([images, images]).float() / 255
-        views = self._crop(views)
+        # in place where it can be: at 224 px a batch of views is hundreds of megabytes
+        views = self._crop(torch.cat([images, images]).float().div_(255))
         if self.recipe.colour is None:
             views = _jitter(views, self.recipe)
         else:
             views = jitter_colour(views, self.recipe.colour)
         if self._blurred:
             views = blur_some(views, BLUR_SIGMA, BLUR_SHARE)
-        view_a, view_b = ((views - self.mean) / self.std).chunk(2)
+        view_a, view_b = views.sub_(self.mean).div_(self.std).chunk(2)
         return view_a, view_b
 
     def to_pixels(self, views: Tensor) -> Tensor:
