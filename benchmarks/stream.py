@@ -1,0 +1,124 @@
+"""Images into a step: from memory, through Ray Data, and by torchvision's folder and DataLoader."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from benchmarks.photographs import write_folder
+from benchmarks.tables import Table
+from benchmarks.timing import Timing
+from raymoco.config import DataConfig, ScaleConfig
+from raymoco.data.shards import ShardSet, ensure_shards
+from raymoco.data.stream import open_images, prepare_images
+from raymoco.engine.cluster import connect
+
+BATCH = 128
+
+
+def run(quick: bool) -> list[Table]:
+    """Small grey images and photographs; starts a Ray of its own."""
+    os.environ.pop("RAY_ADDRESS", None)
+    with tempfile.TemporaryDirectory() as folder, connect(ScaleConfig(cpus_per_worker=0.5)):
+        place = Path(folder)
+        small = DataConfig(source="fashion_mnist", limit=4096 if quick else 16384)
+        large = DataConfig(source="folder", root=str(place / "photographs"), image_size=224)
+        write_folder(place / "photographs", 640 if quick else 2560, 256)
+        write_pngs(place / "pngs", place / "out", small)
+        return [
+            compare("Fashion-MNIST, 28 px, PNG", small, place / "out", place / "pngs", quick),
+            compare(
+                "Photographs, 256 px JPEG to 224 px",
+                large,
+                place / "out",
+                place / "photographs" / "train",
+                quick,
+            ),
+        ]
+
+
+def compare(title: str, data: DataConfig, output: Path, folder: Path, quick: bool) -> Table:
+    """Epochs of each way, one after another; the first of each is start-up and shown apart."""
+    shards = ensure_shards(data, output)
+    size = 28 if data.image_size is None else data.image_size
+    ways = {
+        "in memory": _epochs(data, shards, "memory"),
+        "streamed by Ray Data": _epochs(data, shards, "stream"),
+        "ImageFolder, DataLoader with 2 workers": _folder(folder, size),
+    }
+    first: dict[str, float] = {}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(3 if quick else 6):
+        for name, epoch in ways.items():
+            started = time.perf_counter()
+            images = epoch()
+            seconds = time.perf_counter() - started
+            if number == 0:
+                first[name] = seconds
+            else:
+                rates[name].append(images / seconds)
+    table = Table(
+        title,
+        ["", "first epoch s", "images/s", "min to max", "this / ImageFolder"],
+    )
+    peer = Timing(tuple(rates["ImageFolder, DataLoader with 2 workers"]))
+    for name, found in rates.items():
+        spread = f"{min(found):.0f} to {max(found):.0f}"
+        ratio = Timing(tuple(found)).over(peer)
+        table.add(name, first[name], statistics.median(found), spread, ratio)
+    table.notes.append("Decoded and in batches, no views; every way has the whole machine.")
+    return table
+
+
+def write_pngs(folder: Path, output: Path, data: DataConfig) -> None:
+    """The training images of a source as files, for the peer to read."""
+    shards = ensure_shards(data, output)
+    handle = prepare_images(data, shards)
+    images = open_images(handle, data, seed=0, batch_size=BATCH)
+    for batch in images.split("train", 1024):
+        for pixels, number, label in zip(batch.images, batch.index, batch.labels, strict=True):
+            place = folder / str(int(label))
+            place.mkdir(parents=True, exist_ok=True)
+            transforms.functional.to_pil_image(pixels).save(place / f"{int(number)}.png")
+
+
+def _epochs(data: DataConfig, shards: ShardSet, cache: str) -> Callable[[], int]:
+    chosen = data.model_copy(update={"cache": cache})
+    handle = prepare_images(chosen, shards)
+    images = open_images(handle, chosen, seed=0, batch_size=BATCH)
+    numbers = iter(range(10**9))
+
+    def epoch() -> int:
+        return sum(len(batch.images) for batch in images.epoch(next(numbers)))
+
+    return epoch
+
+
+def _folder(folder: Path, size: int) -> Callable[[], int]:
+    operations = [transforms.Resize(size), transforms.CenterCrop(size)]
+    if size == 28:
+        operations = [transforms.Grayscale()]
+    decode = transforms.Compose([*operations, np.asarray])
+    loader = DataLoader(
+        ImageFolder(str(folder), decode),
+        batch_size=BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=2,
+        persistent_workers=True,
+    )
+
+    def epoch() -> int:
+        batches: Iterator[object] = iter(loader)
+        return sum(BATCH for _ in batches)
+
+    return epoch
