@@ -19,6 +19,7 @@ from raymoco.study.spec import AblationSpec
 from raymoco.study.statistics import (
     ALPHA,
     MOST_SEEDS,
+    ROUNDING,
     CellMean,
     PairedDifference,
     cell_mean,
@@ -83,6 +84,8 @@ class Judged:
             return f"{found.interval}: not resolved{lost}"
         if self.seeds is not None:
             more = f"about {self.seeds} would resolve a difference of this size"
+        elif abs(found.difference) <= ROUNDING:
+            more = "and the mean difference is 0"
         else:
             more = f"more than {MOST_SEEDS} would be needed for a difference of this size"
         left = f"{found.n} seeds leave +-{found.reach:.4f}, {more}"

@@ -174,7 +174,7 @@ def seeds_needed(found: PairedDifference, alpha: float = ALPHA) -> int | None:
         if it would take more than MOST_SEEDS.
     Source: the power of the t-test by the noncentral t distribution.
     """
-    if not found.std > 0 or found.difference == 0:
+    if not found.std > 0 or abs(found.difference) <= ROUNDING:
         return None
     size = abs(found.difference) / found.std
 

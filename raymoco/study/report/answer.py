@@ -10,7 +10,7 @@ from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.wording import counted, interval, is_accuracy, metric_name, number
 from raymoco.study.space import short_name
-from raymoco.study.statistics import ALPHA, MOST_SEEDS, PairedDifference, binomial_reach
+from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifference, binomial_reach
 
 
 def answer(findings: Findings) -> list[str]:
@@ -61,7 +61,7 @@ def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
         left = f"{counted(found.n, 'seed')}, but with lost pairs nothing is said to help"
     elif row.seeds is not None:
         left += f"; about {row.seeds} would resolve a difference of this size"
-    else:
+    elif abs(found.difference) > ROUNDING:
         left += f"; a difference of this size would need more than {MOST_SEEDS:,}"
     return f"{subject}: not resolved. {spread}; {left}.{lost}"
 
