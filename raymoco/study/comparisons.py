@@ -85,7 +85,7 @@ class Judged:
         if self.seeds is not None:
             more = f"about {self.seeds} would resolve a difference of this size"
         elif abs(found.difference) <= ROUNDING:
-            more = "and the mean difference is 0"
+            more = "the mean difference is 0"
         else:
             more = f"more than {MOST_SEEDS} would be needed for a difference of this size"
         left = f"{found.n} seeds leave +-{found.reach:.4f}, {more}"
