@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from raymoco.engine.encoder import evaluate, load_encoder
     from raymoco.engine.run import train
     from raymoco.study.launch import sweep
+    from raymoco.study.report import report
     from raymoco.study.spec import SweepSpec
 
 __version__ = "0.1.0"
-__all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "sweep", "train"]
+__all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "report", "sweep", "train"]
 
 _HOMES = {
     "RunConfig": "raymoco.config",
     "SweepSpec": "raymoco.study.spec",
     "evaluate": "raymoco.engine.encoder",
     "load_encoder": "raymoco.engine.encoder",
+    "report": "raymoco.study.report",
     "sweep": "raymoco.study.launch",
     "train": "raymoco.engine.run",
 }

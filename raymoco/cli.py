@@ -164,6 +164,20 @@ def export(
 
 
 @app.command()
+def report(
+    sweeps: Annotated[
+        list[str], typer.Argument(metavar="SWEEP [OTHER]", help="a sweep's folder, or two")
+    ],
+) -> None:
+    """Write a sweep's report into its folder, or compare two sweeps."""
+    from raymoco.study.report import report as run
+
+    written = run(*sweeps)
+    out.print(written.note, markup=False)
+    out.print(f"\nreport  {written.html}", markup=False)
+
+
+@app.command()
 def schema(
     which: Annotated[str, typer.Argument(help="run or sweep")] = "run",
 ) -> None:

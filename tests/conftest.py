@@ -15,8 +15,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 CPUS = 3
+# no timings in tests: what takes long on a busy machine is not wrong
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)

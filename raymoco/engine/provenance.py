@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,10 +15,22 @@ PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 
 
 def provenance(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
-    """Tags for an MLflow run; the commit is left out where there is none to be known."""
+    """Tags for an MLflow run; the commit is left out where there is none to be known.
+
+    The images of `eval` and `test` are those that have a label: what an accuracy is a share of.
+    """
+    labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
     tags = {
+        "raymoco.source": handle.manifest.source,
         "raymoco.data_digest": handle.manifest.fingerprint,
+        "raymoco.train_images": str(handle.rows("train")),
+        "raymoco.eval_images": str(labelled["eval"]),
+        "raymoco.test_images": str(labelled["test"]),
         "raymoco.versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "raymoco.python": platform.python_version(),
+        "raymoco.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "raymoco.gang": f"{scale.workers} x ({scale.cpus_per_worker:g} CPU, "
+        f"{scale.gpus_per_worker:g} GPU)",
         "raymoco.device": "cuda" if scale.gpus_per_worker else "cpu",
     }
     commit = _commit()

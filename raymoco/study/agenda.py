@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from raymoco.engine.checkpoint import list_checkpoints
+from raymoco.errors import ConfigError
+from raymoco.study.comparisons import compared_trials
 from raymoco.study.confirm import confirm_proposals
 from raymoco.study.journal import INTERRUPTED, Ledger, TrialRecord
 from raymoco.study.searcher import Proposal
-from raymoco.study.spec import SearchSpec
+from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import ranked
+from raymoco.study.tuning import PHASE, tuned_values, tuning_points
 from raymoco.yamlfile import flatten
 
 
@@ -42,6 +46,7 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
                     trial.cell,
                     trial.attempt + 1,
                     resume_from,
+                    phase=trial.phase,
                 )
             )
     return proposals
@@ -55,11 +60,44 @@ def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
         if ended < spec.budget.trials:
             return [Proposal("search", {}, sweep.base.seed)]
         return open_confirmations(sweep, spec, folder, ledger)
+    return open_tuning(sweep, spec, folder, ledger) or open_cells(spec, folder, ledger)
+
+
+def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
+    """The trials that tune the cells, as far as they have not ended."""
+    if spec.tune is None:
+        return []
+    points = tuning_points(spec.tune, flatten(sweep.base.model_dump()))
+    # setting by setting: whatever ends early has treated all cells alike
+    wanted = [
+        Proposal(
+            f"tune-{cell.slug}-{number:03d}",
+            {**cell.values, **point},
+            spec.tune.seed,
+            cell.name,
+            phase=PHASE,
+        )
+        for number, point in enumerate(points)
+        for cell in spec.cells
+    ]
+    return _open(wanted, folder, ledger)
+
+
+def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
+    """The trials that are compared, as far as they have not ended.
+
+    With `tune` each cell has the values that it was tuned to; a cell none of whose tuning trials
+    was completed has none and is left out: untuned beside tuned it would be no fair comparison.
+    """
+    tuned: dict[str, dict[str, Any] | None] = {cell.name: {} for cell in spec.cells}
+    if spec.tune is not None:
+        tuned = tuned_values(spec, ledger)
     # seed by seed: whatever ends early leaves whole pairs
     wanted = [
-        Proposal(f"{cell.slug}-s{seed}", cell.values, seed, cell.name)
+        Proposal(f"{cell.slug}-s{seed}", {**cell.values, **values}, seed, cell.name)
         for seed in spec.seeds
         for cell in spec.cells
+        if (values := tuned[cell.name]) is not None
     ]
     return _open(wanted, folder, ledger)
 
@@ -93,6 +131,20 @@ def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
     else:
         left = trial_count(sweep) - sum(t.reason != INTERRUPTED for t in ended.values())
     return max(1, min(spec.budget.concurrent, left))
+
+
+def refuse_fewer_seeds(spec: AblationSpec, ledger: Ledger) -> None:
+    """Seeds may be added to an ablation, never taken away: that could be done by their results.
+
+    Raises:
+        ConfigError: the sweep has trials of a seed that its file no longer names.
+    """
+    gone = {trial.seed for trial in compared_trials(ledger.all())} - set(spec.seeds)
+    if gone:
+        raise ConfigError(
+            f"seeds are {list(spec.seeds)}, but the sweep was begun with {sorted(gone)} too: seeds "
+            "can be added on --resume, not taken away."
+        )
 
 
 def trial_count(sweep: Sweep) -> int:

@@ -1,94 +1,231 @@
-"""cells.csv and comparisons.csv: what an ablation found, with intervals."""
+"""cells.csv, comparisons.csv and effects.csv: what an ablation found, with intervals."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raymoco.study.cells import Cell
-from raymoco.study.journal import Ledger
-from raymoco.study.statistics import CellMean, PairedDifference, cell_mean, holm, paired_difference
+from raymoco.study.confirm import DEFAULT
+from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.effects import Contrast, cell_contrasts, interactions, main_effects
+from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.spec import AblationSpec
+from raymoco.study.statistics import (
+    ALPHA,
+    MOST_SEEDS,
+    ROUNDING,
+    CellMean,
+    PairedDifference,
+    cell_mean,
+    holm,
+    mean_difference,
+    seeds_needed,
+    verdict,
+)
+from raymoco.study.sweepfile import Sweep
 from raymoco.yamlfile import write_atomically
 
-ALPHA = 0.05
+FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
+
+
+def compared_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The trials that are compared: those of a cell, without the ones that only tuned it."""
+    return [trial for trial in trials if trial.cell and trial.phase != "tune"]
 
 
 def scores_by_cell(ledger: Ledger, metric: str) -> dict[str, dict[int, float]]:
     """The last value of a metric by cell and seed, of the completed trials."""
     scores: dict[str, dict[int, float]] = {}
-    for trial in ledger.all():
-        if trial.cell and trial.state == "completed" and metric in trial.final:
+    for trial in compared_trials(ledger.all()):
+        if trial.state == "completed" and math.isfinite(trial.final.get(metric, math.nan)):
             scores.setdefault(trial.cell, {})[trial.seed] = trial.final[metric]
     return scores
 
 
+@dataclass(frozen=True)
+class Judged:
+    """One row of comparisons.csv or effects.csv.
+
+    Attributes:
+        difference: None with fewer than two seeds.
+        p_holm: adjusted over the rows of its file that have a p; nan where there is none.
+        failed: pairs that a failed trial took away.
+        seeds: that would resolve a difference of this size; None where it is resolved, or where no
+            number up to MOST_SEEDS would.
+    """
+
+    contrast: Contrast
+    difference: PairedDifference | None
+    p_holm: float
+    verdict: str
+    failed: int
+    seeds: int | None
+
+    @property
+    def name(self) -> str:
+        return self.contrast.name
+
+    @property
+    def words(self) -> str:
+        """Interval and verdict, and what would resolve it if it is not resolved."""
+        lost = f"; {_pairs(self.failed)} lost to failed trials" if self.failed else ""
+        found = self.difference
+        if found is None:
+            return f"not resolved: fewer than two seeds finished in both{lost}"
+        if self.verdict != "not resolved" or math.isnan(found.p):
+            return f"{found.interval}: {self.verdict}{lost}"
+        if self.p_holm < ALPHA:  # only a failed pair keeps it from `helps`
+            return f"{found.interval}: not resolved{lost}"
+        if self.seeds is not None:
+            more = f"about {self.seeds} would resolve a difference of this size"
+        elif abs(found.difference) <= ROUNDING:
+            more = "the mean difference is 0"
+        else:
+            more = f"more than {MOST_SEEDS} would be needed for a difference of this size"
+        left = f"{found.n} seeds leave +-{found.reach:.4f}, {more}"
+        return f"{found.interval}: not resolved; {left}{lost}"
+
+    def row(self) -> list[Any]:
+        """The cells of its table, unrounded, as FOUND names them."""
+        d = self.difference
+        numbers = (
+            [d.n, d.difference, d.low, d.high, d.p, self.p_holm] if d else [0, *[math.nan] * 5]
+        )
+        shown = ["" if isinstance(x, float) and math.isnan(x) else x for x in numbers]
+        return [*shown, self.verdict, self.failed, "" if self.seeds is None else self.seeds]
+
+
+def judge(
+    contrasts: Sequence[Contrast],
+    scores: Mapping[str, Mapping[int, float]],
+    failed_seeds: Mapping[str, set[int]],
+    *,
+    higher: bool,
+    margin: float | None = None,
+) -> list[Judged]:
+    """Test each contrast over seeds, all of them as one family.
+
+    Args:
+        scores: by cell and seed, of completed trials.
+        failed_seeds: by cell, of trials that have no score to give.
+        higher: whether more of the metric is better.
+    """
+    found = [mean_difference(list(c.by_seed(scores).values())) for c in contrasts]
+    p_values = {n: d.p for n, d in enumerate(found) if d is not None and not math.isnan(d.p)}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    judged = []
+    for number, (contrast, difference) in enumerate(zip(contrasts, found, strict=True)):
+        p = adjusted.get(number, math.nan)
+        failed = len(set().union(*(failed_seeds.get(cell, set()) for cell in contrast.weights)))
+        said = verdict(difference, p, higher=higher, failed=failed, margin=margin)
+        seeds = None
+        if said == "not resolved" and difference is not None and not p < ALPHA:
+            seeds = seeds_needed(difference, ALPHA / max(1, len(p_values)))
+        judged.append(Judged(contrast, difference, p, said, failed, seeds))
+    return judged
+
+
 class Comparisons:
-    """Each cell's mean and its paired difference to the baseline, the first cell.
+    """Each cell's mean, its paired difference to the baseline (the first cell), and the effects.
+
+    Args:
+        cells: the design's, the baseline first.
+        ledger: completed trials count; failed ones are dropped with their pairs and counted.
+        metric: what is compared, by its last value.
+        higher: whether more of it is better.
+        margin: differences within +-margin are `negligible`; None: no difference is.
 
     Attributes:
         means: by cell name; None where no trial was completed.
-        differences: by cell name, the baseline left out; None with fewer than two common seeds.
-        p_holm: Holm-adjusted p over all differences that have one.
+        rows: comparisons.csv by cell name, the baseline left out.
+        effects: effects.csv: main effects and two-way interactions, a family of their own.
     """
 
-    def __init__(self, cells: Sequence[Cell], ledger: Ledger, metric: str, *, higher: bool) -> None:
-        self.metric, self.higher = metric, higher
-        scores = scores_by_cell(ledger, metric)
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        ledger: Ledger,
+        metric: str,
+        *,
+        higher: bool,
+        margin: float | None = None,
+    ) -> None:
+        self.metric, self.higher, self.margin = metric, higher, margin
+        self.cells = list(cells)
         self.baseline = cells[0].name
+        self.scores = scores_by_cell(ledger, metric)
+        self._failed = _failed_seeds(ledger, metric)
         self.means: dict[str, CellMean | None] = {
-            cell.name: cell_mean(list(scores.get(cell.name, {}).values())) for cell in cells
+            cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
         }
-        start = scores.get(self.baseline, {})
-        self.differences: dict[str, PairedDifference | None] = {
-            cell.name: paired_difference(scores.get(cell.name, {}), start) for cell in cells[1:]
-        }
-        tested = {n: d.p for n, d in self.differences.items() if d and not math.isnan(d.p)}
-        self.p_holm = dict(zip(tested, holm(list(tested.values())), strict=True))
+        self.rows = {row.name: row for row in self._judged(cell_contrasts(cells))}
+        self.effects = self._judged([*main_effects(cells), *interactions(cells)])
 
-    def verdict(self, cell: str) -> str:
-        """`helps`, `hurts`, `identical` or `not resolved`, by the adjusted p."""
-        found = self.differences[cell]
-        if found is None:
-            return "not resolved"
-        if found.verdict == "identical":
-            return "identical"
-        if self.p_holm.get(cell, 1.0) >= ALPHA:
-            return "not resolved"
-        return "helps" if (found.difference > 0) == self.higher else "hurts"
+    def _judged(self, contrasts: Sequence[Contrast]) -> list[Judged]:
+        return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
 
     def sentence(self, cell: str) -> str:
         """One cell against the baseline, in words."""
-        found = self.differences[cell]
-        if found is None:
-            return f"{cell} against {self.baseline}: fewer than two seeds finished in both"
-        return f"{cell} against {self.baseline}: {found.interval}, {self.verdict(cell)}"
+        return f"{cell} against {self.baseline}: {self.rows[cell].words}"
 
     def write(self, folder: Path) -> None:
-        """Write cells.csv and comparisons.csv, numbers unrounded."""
+        """Write cells.csv, comparisons.csv and effects.csv, numbers unrounded."""
         cells = [
-            [name, m.n, m.mean, m.std, m.low, m.high] if m else [name, 0, "", "", "", ""]
+            [name, m.n, m.mean, *("" if math.isnan(x) else x for x in (m.std, m.low, m.high))]
+            if m
+            else [name, 0, "", "", "", ""]
             for name, m in self.means.items()
         ]
-        _write(folder / "cells.csv", ("cell", "n", "mean", "std", "low", "high"), cells)
-        rows = [
-            [name, self.baseline, d.n, d.difference, d.low, d.high, d.p, self.p_holm.get(name, "")]
-            if d
-            else [name, self.baseline, 0, "", "", "", "", ""]
-            for name, d in self.differences.items()
-        ]
-        columns = ("cell", "baseline", "n", "difference", "low", "high", "p", "p_holm", "verdict")
-        verdicts = [self.verdict(name) for name in self.differences]
-        table = [[*row, verdict] for row, verdict in zip(rows, verdicts, strict=True)]
-        _write(folder / "comparisons.csv", columns, table)
+        write_table(folder / "cells.csv", ("cell", "n", "mean", "std", "low", "high"), cells)
+        rows = [[row.name, self.baseline, *row.row()] for row in self.rows.values()]
+        write_table(folder / "comparisons.csv", ("cell", "baseline", *FOUND), rows)
+        effects = [[effect.name, *effect.row()] for effect in self.effects]
+        write_table(folder / "effects.csv", ("effect", *FOUND), effects)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
+    """What an ablation's trials say so far; None for a search."""
+    spec = sweep.spec
+    if not isinstance(spec, AblationSpec):
+        return None
+    higher = spec.objective.mode == "max"
+    return Comparisons(spec.cells, ledger, spec.metric, higher=higher, margin=spec.margin)
+
+
+def judge_confirmation(ledger: Ledger) -> list[Judged]:
+    """Each of a search's best against the default, on the test set; empty without `confirm`."""
+    scores = scores_by_cell(ledger, CONFIRMED)
+    cells = sorted({t.cell for t in compared_trials(ledger.all())} - {DEFAULT})
+    if DEFAULT not in scores:
+        return []
+    contrasts = [Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells]
+    return judge(contrasts, scores, _failed_seeds(ledger, CONFIRMED), higher=True)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a CSV file whole at any moment."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
     write_atomically(path, stream.getvalue())
+
+
+def _failed_seeds(ledger: Ledger, metric: str) -> Mapping[str, set[int]]:
+    """By cell the seeds that ended without a score for which a training is to blame."""
+    failed: dict[str, set[int]] = {}
+    for trial in compared_trials(ledger.all()):
+        scored = math.isfinite(trial.final.get(metric, math.nan))
+        if trial.state == "failed" or (trial.state == "completed" and not scored):
+            failed.setdefault(trial.cell, set()).add(trial.seed)
+    return failed
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"

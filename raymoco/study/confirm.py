@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.journal import TrialRecord
 from raymoco.study.searcher import Proposal
 from raymoco.study.spec import Confirm
-from raymoco.study.statistics import PairedDifference, paired_difference
 
 DEFAULT = "default"
 METRIC = "test/knn_top1"
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """Test accuracy by cell and seed, and each best cell against the default, paired by seed."""
-
-    scores: dict[str, dict[int, float]]
-    differences: dict[str, PairedDifference | None]
 
 
 def confirm_proposals(
@@ -43,18 +33,3 @@ def confirm_proposals(
         for seed in confirm.seeds
         for cell, trial in cells.items()
     ]
-
-
-def read_confirmation(ledger: Ledger) -> Confirmation:
-    """The confirmation as far as its trials were completed."""
-    scores: dict[str, dict[int, float]] = {}
-    for trial in ledger.all():
-        if trial.cell and trial.state == "completed" and METRIC in trial.final:
-            scores.setdefault(trial.cell, {})[trial.seed] = trial.final[METRIC]
-    baseline = scores.get(DEFAULT, {})
-    differences = {
-        cell: paired_difference(values, baseline)
-        for cell, values in sorted(scores.items())
-        if cell != DEFAULT
-    }
-    return Confirmation(scores, differences)

@@ -17,12 +17,16 @@ ENDED = ("completed", "pruned", "stopped", "failed")
 
 @dataclass
 class TrialRecord:
-    """One trial as the journal tells it."""
+    """One trial as the journal tells it.
+
+    `phase` is `tune` for a trial that only tuned its cell, and empty for every other.
+    """
 
     trial_id: str
     values: dict[str, Any]
     cell: str
     seed: int
+    phase: str = ""
     state: str = "waiting"
     reason: str = ""
     attempt: int = 0
@@ -48,11 +52,15 @@ class TrialRecord:
 
 
 class Ledger:
-    """The state of all trials, built by applying events in order; the same live and on replay."""
+    """The state of all trials, built by applying events in order; the same live and on replay.
+
+    `begun` says for each driver, first to last, on what it ran: data, versions, machine.
+    """
 
     def __init__(self) -> None:
         self.trials: dict[str, TrialRecord] = {}
         self.gangs: dict[str, str] = {}
+        self.begun: list[dict[str, str]] = []
         self.identity = ""
 
     def apply(self, event: Event) -> None:
@@ -60,10 +68,15 @@ class Ledger:
         kind = event["event"]
         if kind == "proposed":
             self.trials[event["trial_id"]] = TrialRecord(
-                event["trial_id"], event["values"], event["cell"], event["seed"]
+                event["trial_id"],
+                event["values"],
+                event["cell"],
+                event["seed"],
+                event.get("phase", ""),
             )
             return
         if kind == "begun":
+            self.begun.append(event["tags"])
             self.identity = event["id"]
             return
         if kind.startswith("gang_"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,14 +20,16 @@ from raymoco.errors import ConfigError
 from raymoco.journal import Event, begun
 from raymoco.study.agenda import (
     gangs_needed,
+    open_cells,
     open_confirmations,
     open_trials,
+    open_tuning,
+    refuse_fewer_seeds,
     search_trials,
 )
 from raymoco.study.broker import ORDERLY
 from raymoco.study.budget import budget_check
-from raymoco.study.comparisons import Comparisons
-from raymoco.study.confirm import Confirmation, read_confirmation
+from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
@@ -34,6 +37,8 @@ from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
 from raymoco.study.proposals import OptunaProposals, open_proposals
 from raymoco.study.recorder import Recorder
+from raymoco.study.report.findings import gather_findings
+from raymoco.study.report.write import write_report
 from raymoco.study.schedulers import build_scheduler, fifo
 from raymoco.study.searcher import ListProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
@@ -52,7 +57,7 @@ class SweepResult:
     folder: Path
     trials: list[TrialRecord] = field(repr=False)
     best: list[TrialRecord]
-    confirmation: Confirmation | None
+    confirmation: list[Judged]
     comparisons: Comparisons | None
     interrupted: bool
 
@@ -82,6 +87,8 @@ def sweep(
         # refused before anything is written; later on it is in the study
         load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
+    if isinstance(spec, AblationSpec):
+        refuse_fewer_seeds(spec, ledger)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
     seen = journal_bytes(folder)
@@ -156,8 +163,7 @@ class _Launch:
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)
             else:
-                proposals = open_trials(self.sweep, self.folder, self.ledger)
-                stage.play("ablation", ListProposals(proposals), len(proposals), fifo(), last=True)
+                self._ablate(stage, self.spec)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -179,6 +185,13 @@ class _Launch:
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
         stage.play("confirm", ListProposals(waiting), len(waiting), fifo(), last=True)
 
+    def _ablate(self, stage: Stage, spec: AblationSpec) -> None:
+        tuning = open_tuning(self.sweep, spec, self.folder, self.ledger)
+        stage.play("tune", ListProposals(tuning), len(tuning), fifo())
+        if not stage.interrupted:
+            proposals = open_cells(spec, self.folder, self.ledger)
+            stage.play("ablation", ListProposals(proposals), len(proposals), fifo(), last=True)
+
     def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
         self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
         ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
@@ -198,6 +211,13 @@ class _Launch:
         self.progress.take(event)
         self.mirror.wake()
 
+    def _report(self) -> None:
+        try:
+            write_report(gather_findings(self.folder, self.sweep, self.ledger))
+        except Exception as error:  # noqa: BLE001 - hours of training end well without a report
+            again = f"raymoco report {shlex.quote(str(self.folder))}"
+            self.progress.say(f"warning: the report could not be written: {error}; again: {again}")
+
     def _close(self, state: str) -> None:
         self.recorder.finish()
         if self.proposals is not None:
@@ -212,9 +232,10 @@ class _Launch:
             if "changes" in trial.values:
                 config = self.resolved.with_values({**trial.values, "name": None})
                 write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
-        comparisons = compare(self.sweep, self.ledger)
+        comparisons = compare_cells(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
+        self._report()
         # last: what lies in the folder by now becomes artifacts
         self.recorder.record({"event": "closed", "state": state})
         outcome = self.mirror.close(hasty=state == "stopped")
@@ -234,14 +255,6 @@ def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
     return ranked(trials, sweep.spec.objective)
 
 
-def compare(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
-    """What an ablation's trials say so far; None for a search."""
-    spec = sweep.spec
-    if not isinstance(spec, AblationSpec):
-        return None
-    return Comparisons(spec.cells, ledger, spec.metric, higher=spec.objective.mode == "max")
-
-
 def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
     spec = sweep.spec
     confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
@@ -249,7 +262,7 @@ def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) ->
         folder,
         ledger.all(),
         best_first(sweep, ledger),
-        read_confirmation(ledger) if confirmed else None,
-        compare(sweep, ledger),
+        judge_confirmation(ledger) if confirmed else [],
+        compare_cells(sweep, ledger),
         interrupted,
     )

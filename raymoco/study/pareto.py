@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from raymoco.study.journal import TrialRecord
 from raymoco.study.spec import Objective
+from raymoco.study.statistics import pareto_front as undominated
 
 
 def pareto_front(
@@ -18,9 +19,9 @@ def pareto_front(
     done = [
         t for t in trials if t.state == "completed" and all(o.metric in t.final for o in objectives)
     ]
-    front = [
-        trial for trial in done if not any(_dominates(other, trial, objectives) for other in done)
-    ]
+    scores = [[trial.final[objective.metric] for objective in objectives] for trial in done]
+    higher = [objective.mode == "max" for objective in objectives]
+    front = [done[index] for index in undominated(scores, higher)]
     signs = [-1 if objective.mode == "max" else 1 for objective in objectives]
     return sorted(
         front,
@@ -28,10 +29,3 @@ def pareto_front(
             sign * trial.final[o.metric] for sign, o in zip(signs, objectives, strict=True)
         ],
     )
-
-
-def _dominates(a: TrialRecord, b: TrialRecord, objectives: Sequence[Objective]) -> bool:
-    scores = [(o, a.final[o.metric], b.final[o.metric]) for o in objectives]
-    worse = any(objective.better(theirs, ours) for objective, ours, theirs in scores)
-    better = any(objective.better(ours, theirs) for objective, ours, theirs in scores)
-    return better and not worse

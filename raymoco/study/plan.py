@@ -53,8 +53,11 @@ def plan_sweep(sweep: Sweep) -> Group:
         shorter = "; early stops make it shorter" if spec.scheduler.name in STOPPING else ""
         what = _axes_table(spec, config)
     else:
-        trials = len(spec.cells) * len(spec.seeds)
+        tuning = spec.tune.trials if spec.tune else 0
+        trials = len(spec.cells) * (len(spec.seeds) + tuning)
         said = f"{len(spec.cells)} cells x {len(spec.seeds)} seeds, {epochs} epochs each"
+        if tuning:
+            said += f", and {tuning} to tune each cell"
         chosen = f"{spec.design} design, seeds {', '.join(map(str, spec.seeds))}"
         shorter = ""
         what = _cells_table(spec)

@@ -27,6 +27,7 @@ class Proposal:
     attempt: int = 1
     resume_from: str | None = None
     until: int | None = None
+    phase: str = ""
 
 
 class Proposals(Protocol):

@@ -118,6 +118,14 @@ class Confirm(Part):
     _once = field_validator("seeds")(each_once)
 
 
+class Tune(Part):
+    """Inside each cell of an ablation: the best of the same settings of nuisance axes."""
+
+    axes: Annotated[dict[str, Axis], Field(min_length=1)]
+    trials: Annotated[int, Field(ge=2)] = 8
+    seed: Seed = 1000
+
+
 class SweepSpec(Part):
     """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema."""
 
@@ -208,6 +216,8 @@ class AblationSpec(SweepSpec):
     baseline: dict[str, str] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     metric: str = "eval/knn_top1"
+    margin: Positive | None = None
+    tune: Tune | None = None
 
     _once = field_validator("seeds")(each_once)
 
@@ -222,24 +232,49 @@ class AblationSpec(SweepSpec):
         for factor, levels in self.factors.items():
             if len(levels) < 2:
                 raise ValueError(f"factors.{factor} has one level, but a factor needs two")
+        if self.tune is not None:
+            if self.tune.seed in self.seeds:
+                raise ValueError(
+                    f"tune.seed is {self.tune.seed}, but must not be one of the seeds: what was "
+                    "chosen by a seed cannot be judged by it"
+                )
+            for key in self.tune.axes:
+                if key in _factor_keys(self.factors):
+                    raise ValueError(f"tune.axes has {key}, but a factor sets it already")
+                if self.tune.axes[key].when is not None:
+                    raise ValueError(f"tune.axes.{key} has `when`, which is for searches")
         return self
 
     @property
     def objective(self) -> Objective:
         """What tables rank by; higher is better for all but distances and losses."""
-        falls = self.metric in ("eval/alignment", "eval/uniformity", "train/loss", "train/contrast")
-        return Objective.model_construct(metric=self.metric, mode="min" if falls else "max")
+        return _objective(self.metric)
+
+    @property
+    def tuned_on(self) -> Objective:
+        """What `tune` goes by: the ablation's metric, but never one of the test set."""
+        tested = self.metric.startswith("test/")
+        return _objective("eval/knn_top1" if tested else self.metric)
 
     @property
     def keys(self) -> list[str]:
-        """Every config key that some level sets."""
-        levels = (values for levels in self.factors.values() for values in levels.values())
-        return list(dict.fromkeys(key for values in levels for key in values))
+        """Every config key that some level sets, and those that are tuned."""
+        return [*_factor_keys(self.factors), *(self.tune.axes if self.tune else [])]
 
     @property
     def cells(self) -> list[Cell]:
         """The cells of the design, the baseline's first."""
         return expand_cells(self.factors, self.design, self.baseline)
+
+
+def _objective(metric: str) -> Objective:
+    falls = metric in ("eval/alignment", "eval/uniformity", "train/loss", "train/contrast")
+    return Objective.model_construct(metric=metric, mode="min" if falls else "max")
+
+
+def _factor_keys(factors: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    levels = (values for levels in factors.values() for values in levels.values())
+    return list(dict.fromkeys(key for values in levels for key in values))
 
 
 def sweep_schema() -> dict[str, Any]:

@@ -203,5 +203,6 @@ def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:
         "values": proposal.values,
         "seed": proposal.seed,
         "cell": proposal.cell,
+        "phase": proposal.phase,
         "config": config.to_yaml() if config else "",
     }

@@ -1,4 +1,7 @@
-"""Intervals and tests, pure: numbers in, numbers out. Two-sided throughout."""
+"""Intervals, tests and verdicts, pure: numbers in, numbers out. Two-sided throughout.
+
+What each formula means, and what its interval covers, is told in docs/ablations.md.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,50 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+ALPHA = 1 - LEVEL
+POWER = 0.8
+POWER_GRID = (np.arange(2000) + 0.5) / 2000
+MOST_SEEDS = 1000  # beyond this nobody will train: "more than 1,000" says enough
+ROUNDING = 1e-12  # differences of float accuracies that are equal in images
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean difference a - b over n seeds, its 95 % t-interval and the paired t-test's p."""
+    """The mean of n paired differences, its 95 % t-interval and the paired t-test's p.
+
+    `std` is the standard deviation (n - 1) of the differences. Equal differences that are not 0
+    have no interval and no p: accuracies come in steps of one image, and two equal steps do not
+    mean that there is no spread.
+    """
 
     n: int
     difference: float
     low: float
     high: float
     p: float
+    std: float = math.nan
 
     @property
     def verdict(self) -> str:
-        """`helps`, `hurts`, `identical` or `not resolved`, at p < 0.05."""
-        if self.p == 1 and self.low == self.high == 0:
-            return "identical"
-        if self.p < 1 - LEVEL:
-            return "helps" if self.difference > 0 else "hurts"
-        return "not resolved"
+        """`helps`, `hurts`, `identical` or `not resolved`, this comparison being the only one."""
+        return verdict(self, self.p)
+
+    @property
+    def reach(self) -> float:
+        """Half the interval."""
+        return (self.high - self.low) / 2
 
     @property
     def interval(self) -> str:
         """The difference, its interval and n, in words."""
         if math.isnan(self.p):
-            return f"{self.difference:+.4f} on each of {self.n} seeds: no spread to judge by"
+            return f"{self.difference:+z.4f} on each of {self.n} seeds: no spread to judge by"
         return (
-            f"{self.difference:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f}, "
+            f"{self.difference:+z.4f}, 95 % interval {self.low:+z.4f} to {self.high:+z.4f}, "
             f"{self.n} seeds"
         )
 
@@ -64,8 +80,41 @@ def cell_mean(values: Sequence[float]) -> CellMean | None:
     if n == 1:
         return CellMean(1, mean, math.nan, math.nan, math.nan)
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)
+    reach = _t_reach(std, n)
     return CellMean(n, mean, std, mean - reach, mean + reach)
+
+
+def mean_difference(differences: Sequence[float]) -> PairedDifference | None:
+    """What the differences of n seeds say: mean, interval and t-test against 0.
+
+    Returns:
+        None with fewer than two: one difference has no interval.
+    """
+    n = len(differences)
+    if n < 2:
+        return None
+    if all(abs(difference) <= ROUNDING for difference in differences):
+        return PairedDifference(n, 0.0, 0.0, 0.0, 1.0, 0.0)
+    mean = math.fsum(differences) / n
+    std = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
+    error = std / math.sqrt(n)
+    if error <= ROUNDING:
+        return PairedDifference(n, mean, math.nan, math.nan, math.nan, 0.0)
+    reach = _t_reach(std, n)
+    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    return PairedDifference(n, mean, mean - reach, mean + reach, p, std)
+
+
+def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference | None:
+    """Compare two cells over the seeds that both finished.
+
+    Args:
+        a: value by seed, of the cell in question.
+        b: value by seed, of the baseline.
+    Returns:
+        The difference a - b, or None with fewer than two common seeds.
+    """
+    return mean_difference([a[seed] - b[seed] for seed in sorted(set(a) & set(b))])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -82,28 +131,119 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference | None:
-    """Compare two cells over the seeds that both finished.
+def verdict(
+    found: PairedDifference | None,
+    p_holm: float,
+    *,
+    higher: bool = True,
+    failed: int = 0,
+    margin: float | None = None,
+) -> str:
+    """`helps`, `hurts`, `not resolved`, `identical` or `negligible`.
 
     Args:
-        a: value by seed, of the cell in question.
-        b: value by seed, of the baseline.
-    Returns:
-        The difference a - b, or None with fewer than two common seeds: one pair has no interval.
+        found: the difference; None: too few pairs.
+        p_holm: its p, adjusted over its family.
+        higher: whether more of the metric is better.
+        failed: pairs that a failed trial took away; with one of them nothing `helps`, for what
+            fails where it does badly would look good in the rest.
+        margin: a difference below which nobody cares, in the metric's unit.
     """
-    seeds = sorted(set(a) & set(b))
-    if len(seeds) < 2:
+    if found is None:
+        return "not resolved"
+    if found.low == found.high == 0:
+        return "identical"
+    if margin is not None and -margin < found.low and found.high < margin:
+        return "negligible"
+    if math.isnan(p_holm) or p_holm >= ALPHA:
+        return "not resolved"
+    better = (found.difference > 0) == higher
+    if better and failed:
+        return "not resolved"
+    return "helps" if better else "hurts"
+
+
+def seeds_needed(found: PairedDifference, alpha: float = ALPHA) -> int | None:
+    """How many seeds a two-sided paired t-test needs to see this difference four times in five.
+
+    Args:
+        found: its mean and spread are taken for the true ones: with few seeds a rough guess.
+        alpha: level of the test; with a family of m rows, ALPHA / m is what Holm asks of the first.
+    Returns:
+        The smallest n whose power is at least 0.8; None if there is no difference, no spread, or
+        if it would take more than MOST_SEEDS.
+    Source: the power of the t-test by the noncentral t distribution.
+    """
+    if not found.std > 0 or abs(found.difference) <= ROUNDING:
         return None
-    differences = [a[seed] - b[seed] for seed in seeds]
-    n = len(differences)
-    mean = math.fsum(differences) / n
-    variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1)
-    error = math.sqrt(variance / n)
-    if max(differences) == min(differences) == 0:
-        return PairedDifference(n, 0.0, 0.0, 0.0, 1.0)
-    if error <= 1e-12:
-        # accuracies come in steps of one image; equal steps do not mean that there is no spread
-        return PairedDifference(n, mean, math.nan, math.nan, math.nan)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    return PairedDifference(n, mean, mean - reach, mean + reach, p)
+    size = abs(found.difference) / found.std
+
+    def enough(n: int) -> bool:
+        return paired_power(size, n, alpha) >= POWER
+
+    if not enough(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def paired_power(size: float, n: int, alpha: float = ALPHA) -> float:
+    """The chance that a two-sided paired t-test over n >= 2 pairs finds an effect.
+
+    Args:
+        size: the true mean difference in its standard deviations.
+    """
+    critical = stats.t.isf(alpha / 2, n - 1)
+    shift = size * math.sqrt(n)
+    # scipy's noncentral t is nan for large shifts: average the normal over the estimated spread
+    spread = np.sqrt(stats.chi2.ppf(POWER_GRID, n - 1) / (n - 1))
+    found = stats.norm.sf(critical * spread - shift) + stats.norm.cdf(-critical * spread - shift)
+    return float(found.mean())
+
+
+def binomial_reach(accuracy: float, images: int) -> float:
+    """Half the 95 % interval that the sample of images alone leaves on one accuracy.
+
+    The normal approximation, 1.96 * sqrt(a (1 - a) / N). Intervals over seeds do not cover it: all
+    seeds are judged by the same images.
+    """
+    return float(stats.norm.isf(ALPHA / 2)) * math.sqrt(accuracy * (1 - accuracy) / images)
+
+
+def best_so_far(scores: Sequence[float], *, higher: bool = True) -> list[float]:
+    """The best of the first 1, 2, ... scores, in the order in which trials ended."""
+    best: list[float] = []
+    for score in scores:
+        better = not best or ((score > best[-1]) if higher else (score < best[-1]))
+        best.append(score if better else best[-1])
+    return best
+
+
+def pareto_front(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> list[int]:
+    """The points that no other one beats, as indices in the order given.
+
+    Args:
+        points: a row of objectives each.
+        higher: for each objective whether more is better.
+    Returns:
+        Those that no point equals or betters everywhere and betters somewhere; twins all stay.
+    """
+    signed = [
+        [value if up else -value for value, up in zip(point, higher, strict=True)]
+        for point in points
+    ]
+    return [
+        index
+        for index, point in enumerate(signed)
+        if not any(
+            other != point and all(o >= p for o, p in zip(other, point, strict=True))
+            for other in signed
+        )
+    ]
+
+
+def _t_reach(std: float, n: int) -> float:
+    return float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)

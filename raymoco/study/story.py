@@ -8,7 +8,7 @@ from pathlib import Path
 from raymoco.journal import Event
 from raymoco.study.journal import ENDED, Ledger, TrialRecord
 from raymoco.study.space import short_name
-from raymoco.study.spec import Objective, SearchSpec
+from raymoco.study.spec import AblationSpec, Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import ranked
 from raymoco.study.views import comparison_view
@@ -156,12 +156,14 @@ class SweepStory:
         )
 
     def _report(self, trial: TrialRecord, event: Event) -> Change:
-        row = event["row"]
+        row, spec = event["row"], self._sweep.spec
+        # the page opens on what comes first; a test metric comes last
+        opens = spec.tuned_on if isinstance(spec, AblationSpec) else spec.objective
         trial.rows = {trial.epochs: trial.final}  # the curve itself is not needed here
         return Change(
             trial.trial_id,
             event["time"],
-            points=points_of(row, event["time"], first=self._sweep.spec.objective.metric),
+            points=points_of(row, event["time"], first=opens.metric),
         )
 
     def _trial_ended(self, trial: TrialRecord, event: Event) -> list[Change]:

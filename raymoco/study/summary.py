@@ -16,6 +16,7 @@ from rich.text import Text
 
 from raymoco.data.inspection import ShardReport
 from raymoco.errors import DataError
+from raymoco.study.comparisons import compared_trials
 from raymoco.study.journal import load_ledger
 from raymoco.study.spec import AblationSpec
 from raymoco.study.sweepfile import Sweep
@@ -44,19 +45,20 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
             console.print(sweep.spec.question, markup=False)
         console.print(cells_table(result.comparisons))
-        for cell in result.comparisons.differences:
+        for cell in result.comparisons.rows:
             console.print(result.comparisons.sentence(cell), markup=False)
     for trial in result.trials:
         if trial.state == "failed":
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
-    if result.confirmation is not None:
-        for cell, found in result.confirmation.differences.items():
-            said = "too few seeds finished for an interval" if found is None else str(found)
-            console.print(f"{cell} against default, test/knn_top1, new seeds: {said}", markup=False)
+    for row in result.confirmation:
+        said = f"{row.name} against default, test/knn_top1, new seeds: {row.words}"
+        console.print(said, markup=False)
     # by its full name: after `make demo` nobody has activated .venv
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
     console.print(f"\ncompare  {command}", markup=False)
+    if (result.folder / "report.html").exists():
+        console.print(f"report   {result.folder / 'report.html'}", markup=False)
     console.print(f"files    ls {shlex.quote(str(result.folder))}", markup=False)
 
 
@@ -76,6 +78,8 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     from raymoco import tracking
     from raymoco.tracking.store import open_store
 
+    if not place.exists() and (Path("runs") / place).exists():
+        place = Path("runs") / place  # a sweep's name will do
     name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
@@ -84,10 +88,10 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
         ledger = load_ledger(place / "journal.jsonl")
-        trials, identity = ledger.trials.values(), ledger.identity
-        ids = [t.mlflow_run_id for t in trials if t.mlflow_run_id]
-        searched = [t.mlflow_run_id for t in trials if t.mlflow_run_id and not t.cell]
-        ids = searched or ids
+        identity = ledger.identity
+        trials = [trial for trial in ledger.all() if trial.mlflow_run_id]
+        searched = [trial for trial in trials if not trial.cell]
+        ids = [trial.mlflow_run_id for trial in searched or compared_trials(trials)]
     resolved = tracking.tracking_uri(uri, output.absolute())
     if resolved == tracking.NOWHERE:
         raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")

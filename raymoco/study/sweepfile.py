@@ -13,6 +13,7 @@ from raymoco.errors import ConfigError, InputError
 from raymoco.study.samplers import check_sampler
 from raymoco.study.searchspace import SearchSpace
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
+from raymoco.study.twins import refuse_twins
 from raymoco.yamlfile import Document, flatten, nearest, parse_override, read_yaml, validate
 
 
@@ -46,7 +47,8 @@ class Sweep:
         spec = self.spec
         if isinstance(spec, SearchSpec):
             return spec.budget.trials
-        return len(spec.cells) * len(spec.seeds)
+        tuning = spec.tune.trials if spec.tune else 0
+        return len(spec.cells) * (len(spec.seeds) + tuning)
 
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
@@ -114,7 +116,16 @@ def refuse_impossible(sweep: Sweep, *, channels: int, train_images: int, classes
             for value in axis.extremes
         ]
     else:
-        points = [(f"the cell '{cell.name}'", cell.values) for cell in spec.cells]
+        ends = [
+            {key: value}
+            for key, axis in (spec.tune.axes if spec.tune else {}).items()
+            for value in axis.extremes
+        ]
+        points = [
+            (f"the cell '{cell.name}'", {**cell.values, **end})
+            for cell in spec.cells
+            for end in [{}, *ends]
+        ]
     for what, values in points:
         try:
             config = sweep.base.with_values(values)
@@ -239,11 +250,19 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
             where = document.origin(("factors", factor, level))
             for key in values:
                 _check_value(key, {}, base, where)
+    axes = spec.tune.axes if spec.tune else {}
+    for key, axis in axes.items():
+        for value in axis.extremes:
+            where = document.origin(("tune", "axes", key))
+            _check_value(key, {key: value}, base, where)
     for cell in spec.cells:
-        try:
-            base.with_values(cell.values)
-        except ConfigError as error:
-            raise ConfigError(f"the cell '{cell.name}' is impossible: {error}") from None
+        for values in ({}, *({key: end} for key, axis in axes.items() for end in axis.extremes)):
+            try:
+                base.with_values({**cell.values, **values})
+            except ConfigError as error:
+                at = "".join(f" at {key}={value}" for key, value in values.items())
+                raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
+    refuse_twins(spec.cells, base)
 
 
 def _check_value(key: str, values: dict[str, Any], base: RunConfig, where: str) -> None:

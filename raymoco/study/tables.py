@@ -23,7 +23,17 @@ SHOWN_AS = {
     "test/knn_top1": "test kNN",
     "test/linear_top1": "test linear",
 }
-FIRST = ("trial_id", "cell", "seed", "state", "reason", "epochs", "train_seconds", "wall_seconds")
+FIRST = (
+    "trial_id",
+    "cell",
+    "phase",
+    "seed",
+    "state",
+    "reason",
+    "epochs",
+    "train_seconds",
+    "wall_seconds",
+)
 
 
 def write_trials(
@@ -51,6 +61,7 @@ def write_trials(
             [
                 trial.trial_id,
                 trial.cell,
+                trial.phase,
                 trial.seed,
                 trial.state,
                 trial.reason,
@@ -111,20 +122,20 @@ def cells_table(found: Comparisons) -> Table:
     table.add_column("cell", no_wrap=True)
     table.add_column("n", justify="right")
     table.add_column("mean", no_wrap=True)
-    table.add_column("against the baseline", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("to baseline", no_wrap=True)
+    table.add_column("verdict", no_wrap=True, min_width=12)
     for name, mean in found.means.items():
         n = str(mean.n) if mean else "0"
         shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
-        difference = found.differences.get(name)
         if name == found.baseline:
             table.add_row(name, n, shown, "", "baseline")
-        elif difference is None:
-            table.add_row(name, n, shown, "", found.verdict(name))
-        else:
-            reach = _reach(difference.low, difference.high)
-            verdict = found.verdict(name)
-            table.add_row(name, n, shown, f"{difference.difference:+.3f}{reach}", verdict)
+            continue
+        row = found.rows[name]
+        moved = ""
+        if row.difference is not None:
+            reach = _reach(row.difference.low, row.difference.high)
+            moved = f"{row.difference.difference:+z.3f}{reach}"
+        table.add_row(name, n, shown, moved, row.verdict)
     return table
 
 

@@ -73,6 +73,46 @@ def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
         load_sweep(path, ["run.method.loss=cross_entropy"])
 
 
+@pytest.mark.parametrize(
+    ("levels", "run", "words"),
+    [
+        (
+            {"a": "{method.batch_norm: plain}", "b": "{method.batch_norm: sync}"},
+            "",
+            "at one worker",
+        ),
+        ({"a": "{}", "b": "{method.loss: unicon}"}, "", "they train the same"),
+        (
+            {
+                "a": "{method.cross_consistency.form: queue_kl}",
+                "b": "{method.cross_consistency.form: batch_kl}",
+            },
+            "",
+            "they train the same",
+        ),
+        (
+            {"a": "{data.labelled_fraction: 0.1}", "b": "{data.labelled_fraction: 0.5}"},
+            "run.method.loss=info_nce",
+            "they train the same",
+        ),
+    ],
+)
+def test_cells_that_train_the_same_are_refused(tmp_path, levels, run, words):
+    path = tmp_path / "a.yaml"
+    lines = "".join(f"    {name}: {values}\n" for name, values in levels.items())
+    head = "kind: ablation\nname: a\nrun: {preset: digits}\n"
+    path.write_text(f"{head}factors:\n  f:\n{lines}")
+    with pytest.raises(ConfigError, match=f"coincide: .*{words}"):
+        load_sweep(path, [run] if run else [])
+
+
+def test_what_two_workers_tell_apart_is_not_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    text = "kind: ablation\nname: a\nrun: {preset: digits}\ngang: {workers: 2}\nfactors:\n  f:\n"
+    path.write_text(text + "    a: {method.batch_norm: plain}\n    b: {method.batch_norm: sync}\n")
+    assert len(load_sweep(path).spec.cells) == 2
+
+
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_monotone_bounded_and_keeps_the_order_given(p):
     adjusted = holm(p)
@@ -120,11 +160,10 @@ def test_comparisons_are_paired_adjusted_and_written_unrounded(tmp_path):
         cells[3].name: base,
     }
     found = Comparisons(cells, ledger_of(scores), "m", higher=True)
-    verdicts = [found.verdict(cell.name) for cell in cells[1:]]
+    verdicts = [found.rows[cell.name].verdict for cell in cells[1:]]
     assert verdicts == ["helps", "not resolved", "identical"]
-    assert (
-        Comparisons(cells, ledger_of(scores), "m", higher=False).verdict(cells[1].name) == "hurts"
-    )
+    lower = Comparisons(cells, ledger_of(scores), "m", higher=False)
+    assert lower.rows[cells[1].name].verdict == "hurts"
     found.write(tmp_path)
     with (tmp_path / "comparisons.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -141,4 +180,4 @@ def test_a_cell_without_seeds_is_counted_and_not_invented(tmp_path):
     found = Comparisons(cells, ledger_of({cells[0].name: {0: 0.5}}), "m", higher=True)
     found.write(tmp_path)
     assert "fewer than two seeds" in found.sentence(cells[1].name)
-    assert found.verdict(cells[1].name) == "not resolved"
+    assert found.rows[cells[1].name].verdict == "not resolved"

@@ -31,6 +31,7 @@ def run(*arguments, cwd=None):
         (["evaluate", "nowhere"], "no checkpoint there"),
         (["schema", "all"], "there are run and sweep"),
         (["ui", "nowhere"], "nothing has been logged there"),
+        (["report", "nowhere"], "no sweep or run of that name"),
         (["status", "nowhere"], "no sweep or run of that name"),
         (["sync", "nowhere"], "no sweep or run of that name"),
     ],

@@ -1,11 +1,23 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from raymoco.study.statistics import paired_difference
+from raymoco.study.statistics import (
+    PairedDifference,
+    best_so_far,
+    binomial_reach,
+    cell_mean,
+    mean_difference,
+    paired_difference,
+    paired_power,
+    pareto_front,
+    seeds_needed,
+    verdict,
+)
 
 values = st.lists(st.floats(0, 1), min_size=2, max_size=12)
 
@@ -56,3 +68,103 @@ def test_equal_cells_are_identical_and_equal_differences_resolve_nothing():
     stepped = paired_difference({1: 0.875, 2: 0.75}, {1: 0.75, 2: 0.625})
     assert stepped.verdict == "not resolved"
     assert math.isnan(stepped.low)
+
+
+@pytest.mark.parametrize(
+    ("size", "alpha", "seeds"),
+    # what G*Power and statsmodels' TTestPower say of a two-sided paired t-test at 80 % power
+    [(0.2, 0.05, 199), (0.5, 0.05, 34), (0.8, 0.05, 15), (1.0, 0.05, 10), (0.5, 0.01, 51)],
+)
+def test_the_seeds_that_would_resolve_a_difference_are_those_of_the_tables(size, alpha, seeds):
+    found = PairedDifference(5, size * 0.01, 0, 0, 0.5, 0.01)
+    assert seeds_needed(found, alpha) == seeds
+    assert paired_power(size, seeds, alpha) >= 0.8 > paired_power(size, seeds - 1, alpha)
+
+
+def test_power_is_how_often_the_test_finds_the_effect():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0.7, 1, size=(20_000, 9))
+    p = stats.ttest_1samp(drawn, 0, axis=1).pvalue
+    assert paired_power(0.7, 9) == pytest.approx((p < 0.05).mean(), abs=0.01)
+    assert paired_power(0.0, 9) == pytest.approx(0.05, abs=1e-4)
+    assert paired_power(0.7, 9) == pytest.approx(
+        stats.nct.sf(stats.t.isf(0.025, 8), 8, 2.1) + stats.nct.cdf(-stats.t.isf(0.025, 8), 8, 2.1),
+        abs=1e-4,
+    )
+
+
+def test_no_number_of_seeds_resolves_nothing():
+    assert seeds_needed(mean_difference([0.1, -0.1])) is None
+    assert seeds_needed(mean_difference([0.0, 0.0])) is None
+    assert seeds_needed(mean_difference([1e-4, -1e-4, 1e-6])) is None
+
+
+@given(values)
+def test_the_order_of_seeds_changes_nothing(drawn):
+    forward, backward = mean_difference(drawn), mean_difference(drawn[::-1])
+    assert forward.verdict == backward.verdict
+    assert forward.difference == pytest.approx(backward.difference, abs=1e-15)
+    assert cell_mean(drawn) == cell_mean(drawn[::-1])
+
+
+@given(a=values, data=st.data())
+def test_swapping_the_cells_turns_helps_into_hurts(a, data):
+    b = data.draw(st.lists(st.floats(0, 1), min_size=len(a), max_size=len(a)))
+    found = paired_difference(dict(enumerate(a)), dict(enumerate(b)))
+    other = paired_difference(dict(enumerate(b)), dict(enumerate(a)))
+    turned = {"helps": "hurts", "hurts": "helps"}
+    assert other.verdict == turned.get(found.verdict, found.verdict)
+    assert verdict(found, found.p, higher=False) == turned.get(found.verdict, found.verdict)
+
+
+def test_the_verdict_goes_by_the_adjusted_p_and_knows_what_it_may_not_say():
+    clear = mean_difference([0.10, 0.11, 0.12, 0.09])
+    assert verdict(clear, 0.01) == "helps"
+    assert verdict(clear, 0.01, higher=False) == "hurts"
+    assert verdict(clear, 0.06) == "not resolved"
+    # what fails where it does badly looks good in the rest
+    assert verdict(clear, 0.01, failed=1) == "not resolved"
+    assert verdict(clear, 0.01, higher=False, failed=1) == "hurts"
+    assert verdict(None, math.nan) == "not resolved"
+
+
+def test_negligible_needs_the_whole_interval_within_the_margin():
+    found = mean_difference([0.010, 0.011, 0.012, 0.009])
+    assert verdict(found, found.p) == "helps"
+    assert verdict(found, found.p, margin=0.02) == "negligible"
+    assert found.low < 0.0105 < found.high
+    assert verdict(found, found.p, margin=0.0105) == "helps"
+
+
+def test_differences_that_are_only_rounding_are_identical():
+    assert mean_difference([1e-17, 0.0, -2e-16]).verdict == "identical"
+
+
+def test_the_binomial_reach_of_a_worked_example():
+    # 0.9 of 100 images: 1.96 * sqrt(0.09 / 100) = 0.0588
+    assert binomial_reach(0.9, 100) == pytest.approx(0.0588, abs=1e-4)
+    assert binomial_reach(0.9, 10_000) == pytest.approx(0.00588, abs=1e-5)
+
+
+def test_best_so_far_never_falls_back():
+    assert best_so_far([0.5, 0.4, 0.7, 0.6]) == [0.5, 0.5, 0.7, 0.7]
+    assert best_so_far([0.5, 0.4, 0.7], higher=False) == [0.5, 0.4, 0.4]
+    assert best_so_far([]) == []
+
+
+def test_a_pareto_front_of_a_worked_example():
+    # accuracy up, seconds down: the third is beaten by the first, twins stay together
+    points = [(0.9, 10), (0.8, 5), (0.85, 12), (0.95, 20), (0.8, 5)]
+    assert pareto_front(points, [True, False]) == [0, 1, 3, 4]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
+def test_every_point_off_the_front_is_beaten_by_one_on_it(points):
+    front = pareto_front(points, [True, True])
+
+    def beats(a, b):
+        return a != b and a[0] >= b[0] and a[1] >= b[1]
+
+    for index, point in enumerate(points):
+        beaten = any(beats(points[other], point) for other in front)
+        assert beaten == (index not in front)

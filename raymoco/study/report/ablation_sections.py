@@ -1,0 +1,126 @@
+"""The sections of an ablation: cells, differences, factors, and what was tuned."""
+
+from __future__ import annotations
+
+from raymoco.study.report.ablation_charts import forest, interaction_plots
+from raymoco.study.report.document import Grid, Section
+from raymoco.study.report.findings import Findings
+from raymoco.study.report.parts import drawn, judged_grid, numeric
+from raymoco.study.report.wording import (
+    axis_label,
+    interval,
+    is_accuracy,
+    metric_label,
+    metric_name,
+    number,
+    settings,
+)
+from raymoco.study.space import format_value
+from raymoco.study.statistics import binomial_reach
+from raymoco.study.tuning import tuned_values, tuning_trials
+
+
+def ablation_sections(findings: Findings) -> list[Section]:
+    """Cells with their means, differences to the baseline, main effects and interactions."""
+    found, spec = findings.comparisons, findings.ablation
+    assert found is not None
+    assert spec is not None
+    metric, margin = findings.metric, found.margin
+    images = findings.judged_images(metric)
+    columns = ["cell", "seeds", "mean", "std", "95 % interval"]
+    sampled = is_accuracy(metric) and images is not None
+    if sampled:
+        columns.append("images +-")
+    columns.append("sets")
+    rows = []
+    for cell in found.cells:
+        mean = found.means[cell.name]
+        row = [cell.name, "0", "", "", ""]
+        if mean is not None:
+            span = interval(mean.low, mean.high)
+            row = [cell.name, str(mean.n), number(mean.mean), number(mean.std), span]
+        if sampled:
+            assert images is not None
+            row.append(number(binomial_reach(mean.mean, images)) if mean is not None else "")
+        rows.append([*row, settings(cell.values)])
+    caption = f"{metric_label(metric)} over seeds"
+    if sampled:
+        caption += f"; images +-: half the binomial 95 % interval that {images:,} images leave"
+    cells = Section("Cells", grids=[Grid(columns, rows, caption, numeric(columns))])
+    differences = Section(
+        "Differences to the baseline",
+        [f"The baseline is {found.baseline}."],
+        [judged_grid("cell", list(found.rows.values()), "One Holm family.")],
+        drawn(
+            forest(
+                list(found.rows.values()),
+                "differences",
+                "Paired differences to the baseline",
+                f"Cell minus {found.baseline}, seed by seed, with unadjusted 95 % t-intervals. "
+                "Filled: resolved after Holm's adjustment." + _margin(margin),
+                metric,
+                margin,
+            )
+        ),
+    )
+    effects = Section("Factors", drawings=[])
+    if len(found.effects) > 1 or spec.design != "one_at_a_time":
+        effects.grids.append(judged_grid("effect", found.effects, "A Holm family of its own."))
+        effects.drawings += drawn(
+            forest(
+                found.effects,
+                "effects",
+                "Main effects and interactions",
+                "factor=level against the factor's baseline level, over all pairs of cells that "
+                "differ in nothing else; with x: how much more the one gives where the other is "
+                "set too. Per-seed contrasts with unadjusted 95 % t-intervals." + _margin(margin),
+                metric,
+                margin,
+            )
+        )
+        effects.drawings += interaction_plots(found)
+    return [cells, differences, effects]
+
+
+def tuning_section(findings: Findings) -> Section:
+    """What was tuned in each cell, or that nothing was."""
+    spec, found = findings.ablation, findings.comparisons
+    section = Section("What was tuned")
+    assert found is not None
+    if spec is None or spec.tune is None:
+        section.sentences.append(
+            "Nothing: every cell ran at the sweep file's own values, which may suit one cell "
+            "better than another."
+        )
+        return section
+    axes, metric = spec.tune.axes, spec.tuned_on.metric
+    section.sentences.append(
+        f"In each cell the same {spec.tune.trials} settings of {', '.join(axes)} were tried with "
+        f"seed {spec.tune.seed}, and the best by {metric_name(metric)} was taken."
+    )
+    chosen = tuned_values(spec, findings.ledger)
+    columns = ["cell", "completed", *(axis_label(key) for key in axes), "score"]
+    rows = []
+    for cell in found.cells:
+        done = [t for t in tuning_trials(findings.ledger, cell.name) if t.state == "completed"]
+        values = chosen[cell.name]
+        scores = [
+            trial.final[metric]
+            for trial in done
+            if values and all(trial.values[key] == value for key, value in values.items())
+        ]
+        shown = [format_value(values[key]) if values else "" for key in axes]
+        score = number(scores[0]) if scores else ""
+        rows.append([cell.name, f"{len(done)} of {spec.tune.trials}", *shown, score])
+    caption = f"What each cell was tuned to; score: {metric_name(metric)} of the tuning trial"
+    section.grids.append(Grid(columns, rows, caption, frozenset(columns[1:])))
+    lost = [name for name, values in chosen.items() if values is None]
+    if lost:
+        section.sentences.append(
+            f"No tuning trial was completed in {', '.join(lost)}: left out of the comparison."
+        )
+    return section
+
+
+def _margin(margin: float | None) -> str:
+    return "" if margin is None else f" Shaded: differences up to {margin}, which are negligible."

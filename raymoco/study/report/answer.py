@@ -1,0 +1,135 @@
+"""The answer to a sweep's question, in sentences that claim no more than was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from raymoco.study.comparisons import Judged
+from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.report.findings import Findings
+from raymoco.study.report.wording import counted, interval, is_accuracy, metric_name, number
+from raymoco.study.space import short_name
+from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifference, binomial_reach
+
+
+def answer(findings: Findings) -> list[str]:
+    """A sentence per factor, or what a search found and whether it held; then what is left out."""
+    if findings.comparisons is not None:
+        said = _of_an_ablation(findings)
+        judged, metric = [*findings.comparisons.effects], findings.metric
+        level = _typical(m.mean for m in findings.comparisons.means.values() if m)
+    else:
+        said = _of_a_search(findings)
+        judged, metric = findings.confirmation, CONFIRMED
+        level = _typical(
+            t.final[CONFIRMED]
+            for t in findings.ledger.all()
+            if t.cell and t.state == "completed" and CONFIRMED in t.final
+        )
+    images = findings.judged_images(metric)
+    if any(row.difference for row in judged) and is_accuracy(metric):
+        covers = "The intervals cover the seeds of training, not the sample of images"
+        if images is not None and level is not None:
+            reach = number(binomial_reach(level, images))
+            covers += (
+                f": on {images:,} {metric.partition('/')[0]} images an accuracy of "
+                f"{number(level, 3)} is known to +-{reach} (95 %, binomial), and every trial was "
+                "judged by the same ones"
+            )
+        said.append(f"{covers}.")
+    return said
+
+
+def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
+    """One comparison as a sentence: what, whether it is resolved, by how much, and what is left."""
+    found = row.difference
+    lost = f" {_pairs_lost(row.failed)}" if row.failed else ""
+    if found is None:
+        return f"{subject}: not resolved. Fewer than two seeds finished in both.{lost}"
+    if row.verdict in ("helps", "hurts"):
+        return f"{subject} {row.verdict}: {found.interval}.{lost}"
+    if row.verdict == "identical":
+        return f"{subject} changes nothing: {counted(found.n, 'seed')}, all equal.{lost}"
+    if row.verdict == "negligible":
+        return f"{subject}: negligible, within +-{margin}: {found.interval}.{lost}"
+    if math.isnan(found.p):
+        return f"{subject}: not resolved. {found.interval}.{lost}"
+    spread = f"{number(found.difference, sign=True)}, 95 % interval {_interval(found)}"
+    left = f"{counted(found.n, 'seed')} leave +-{number(found.reach)}"
+    if row.p_holm < ALPHA:
+        left = f"{counted(found.n, 'seed')}, but with lost pairs nothing is said to help"
+    elif row.seeds is not None:
+        left += f"; about {row.seeds} would resolve a difference of this size"
+    elif abs(found.difference) > ROUNDING:
+        left += f"; a difference of this size would need more than {MOST_SEEDS:,}"
+    return f"{subject}: not resolved. {spread}; {left}.{lost}"
+
+
+def _of_an_ablation(findings: Findings) -> list[str]:
+    comparisons = findings.comparisons
+    assert comparisons is not None
+    margin = comparisons.margin
+    said = []
+    by_factor: dict[str, list[Judged]] = {}
+    for effect in comparisons.effects:
+        by_factor.setdefault(" x ".join(effect.contrast.levels), []).append(effect)
+    for effects in by_factor.values():
+        sentences = []
+        for effect in effects:
+            levels, against = effect.contrast.levels, effect.contrast.against
+            if len(levels) == 1:
+                ((factor, level),) = levels.items()
+                subject = f"{factor} {level} instead of {against[factor]}"
+            else:
+                subject = (
+                    f"{' with '.join(f'{f} {v}' for f, v in levels.items())}, beyond their sum"
+                )
+            sentences.append(in_words(subject, effect, margin))
+        said.append(" ".join(sentences))
+    if not said:  # nothing has been run that a factor could be judged by
+        said = [in_words(f"{r.name} against {comparisons.baseline}", r, margin)
+                for r in comparisons.rows.values()]  # fmt: skip
+    what = f"Differences are in {metric_name(findings.metric)}, paired by seed"
+    if findings.ablation is not None and findings.ablation.design == "full" and len(by_factor) > 1:
+        what += ", each factor averaged over the settings of the others"
+    return [*said, f"{what}."]
+
+
+def _of_a_search(findings: Findings) -> list[str]:
+    best, metric = findings.best, findings.metric
+    if not best:
+        return ["No trial was completed."]
+    name = short_name(best[0].values)
+    said = [
+        f"Of {counted(len(best), 'completed trial')} the best reached "
+        f"{number(best[0].final[metric])} in {metric_name(metric)}: {best[0].trial_id}, {name}. "
+        "The best of many draws is optimistic."
+    ]
+    if findings.confirmation:
+        said += [
+            in_words(
+                f"{row.name} against the default on fresh seeds, {metric_name(CONFIRMED)}", row
+            )
+            for row in findings.confirmation
+        ]
+    elif findings.search is not None and findings.search.confirm is not None:
+        said.append("It was not confirmed yet: no pair with the default has finished.")
+    else:
+        said.append("It was not confirmed with fresh seeds: `confirm` in the sweep file does that.")
+    return said
+
+
+def _interval(found: PairedDifference) -> str:
+    return interval(found.low, found.high, sign=True)
+
+
+def _typical(values: Iterable[float]) -> float | None:
+    found = list(values)
+    mean = math.fsum(found) / len(found) if found else math.nan
+    return mean if 0 <= mean <= 1 else None
+
+
+def _pairs_lost(failed: int) -> str:
+    lost = counted(failed, "pair was", "pairs were")
+    return f"{lost} lost to failed trials."

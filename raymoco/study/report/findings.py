@@ -1,0 +1,126 @@
+"""What lies in a sweep's folder, read and computed once for the whole report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from raymoco.errors import DataError
+from raymoco.study.comparisons import (
+    Comparisons,
+    Judged,
+    compare_cells,
+    compared_trials,
+    judge_confirmation,
+)
+from raymoco.study.importance import Importance, axis_importance
+from raymoco.study.journal import Ledger, TrialRecord, load_ledger
+from raymoco.study.spec import AblationSpec, Objective, SearchSpec
+from raymoco.study.sweepfile import Sweep, load_sweep
+from raymoco.study.tables import ranked
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A sweep and what its trials say so far.
+
+    Attributes:
+        comparisons: of an ablation.
+        confirmation: of a search with `confirm`: each of the best against the default, on the
+            test set, with fresh seeds.
+        importance: of a search with enough completed trials.
+    """
+
+    folder: Path
+    sweep: Sweep
+    ledger: Ledger
+    comparisons: Comparisons | None
+    confirmation: list[Judged]
+    importance: list[Importance] | None
+
+    @property
+    def name(self) -> str:
+        return self.sweep.spec.name
+
+    @property
+    def objective(self) -> Objective:
+        return self.sweep.spec.objective
+
+    @property
+    def metric(self) -> str:
+        return self.objective.metric
+
+    @property
+    def higher(self) -> bool:
+        return self.objective.mode == "max"
+
+    @property
+    def search(self) -> SearchSpec | None:
+        """The spec of a search; None for an ablation."""
+        return self.sweep.spec if isinstance(self.sweep.spec, SearchSpec) else None
+
+    @property
+    def ablation(self) -> AblationSpec | None:
+        """The spec of an ablation; None for a search."""
+        return self.sweep.spec if isinstance(self.sweep.spec, AblationSpec) else None
+
+    @property
+    def searched(self) -> list[TrialRecord]:
+        """The trials of a search itself."""
+        return [trial for trial in self.ledger.all() if not trial.cell]
+
+    @property
+    def best(self) -> list[TrialRecord]:
+        """The completed trials of a search, best in the first objective first."""
+        return ranked(self.searched, self.objective)
+
+    def judged_images(self, metric: str) -> int | None:
+        """How many images the metric's split has; None where that was not written down."""
+        known = self.ledger.begun[-1] if self.ledger.begun else {}
+        count = known.get(f"raymoco.{metric.partition('/')[0]}_images", "")
+        return int(count) if count.isdigit() and int(count) > 0 else None
+
+
+def read_findings(folder: Path) -> Findings:
+    """Read a sweep's folder, finished or not.
+
+    Raises:
+        DataError: there is no sweep.
+    """
+    file = folder / "sweep.yaml"
+    if not file.exists():
+        raise DataError(f"{folder}: there is no sweep.yaml, so no sweep to report on.")
+    return gather_findings(folder, load_sweep(file), load_ledger(folder / "journal.jsonl"))
+
+
+def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
+    """What a ledger says of a sweep."""
+    spec = sweep.spec
+    importance, confirmed = None, list[Judged]()
+    if isinstance(spec, SearchSpec):
+        trials = [trial for trial in ledger.all() if not trial.cell]
+        if spec.scheduler.name != "pbt":  # its values change on the way: none stands for a trial
+            importance = axis_importance(trials, spec.search, spec.objective)
+        confirmed = judge_confirmation(ledger)
+    return Findings(folder, sweep, ledger, compare_cells(sweep, ledger), confirmed, importance)
+
+
+def curve(trial: TrialRecord, metric: str) -> dict[int, float]:
+    """A metric by epoch, where it was measured."""
+    return {
+        epoch: float(row[metric])
+        for epoch, row in sorted(trial.rows.items())
+        if math.isfinite(row.get(metric, math.nan))
+    }
+
+
+def cell_groups(findings: Findings) -> dict[str, list[TrialRecord]]:
+    """The completed trials that are compared, by cell, in the order of the design."""
+    comparisons = findings.comparisons
+    named = [cell.name for cell in comparisons.cells] if comparisons is not None else []
+    groups: dict[str, list[TrialRecord]] = {name: [] for name in named}
+    for trial in compared_trials(findings.ledger.all()):
+        if trial.state == "completed":
+            groups.setdefault(trial.cell, []).append(trial)
+    return groups

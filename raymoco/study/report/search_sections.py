@@ -1,0 +1,136 @@
+"""The sections of a search: what held on the test set, the best, and where the trials lay."""
+
+from __future__ import annotations
+
+from raymoco.study.comparisons import compared_trials
+from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.pareto import pareto_front
+from raymoco.study.report.ablation_charts import forest
+from raymoco.study.report.document import Grid, Section
+from raymoco.study.report.findings import Findings
+from raymoco.study.report.parts import drawn, judged_grid, numeric
+from raymoco.study.report.search_charts import (
+    best_curve,
+    front_chart,
+    importance_chart,
+    parallel_coordinates,
+    slices,
+)
+from raymoco.study.report.wording import (
+    axis_label,
+    counted,
+    interval,
+    metric_name,
+    number,
+    settings,
+)
+from raymoco.study.space import format_value
+
+BEST_SHOWN = 10
+TESTED = ("test/knn_top1", "test/linear_top1")
+
+
+def search_sections(findings: Findings) -> list[Section]:
+    """Confirmation, best trials, figures along the axes, importance."""
+    return [
+        _confirmation(findings),
+        _best(findings),
+        _front(findings),
+        *_along_the_axes(findings),
+    ]
+
+
+def _front(findings: Findings) -> Section:
+    objectives = findings.sweep.objectives
+    front = pareto_front(findings.searched, objectives)
+    if len(objectives) < 2 or not front:
+        return Section("Pareto front")
+    metrics = [objective.metric for objective in objectives]
+    columns = ["trial", *map(metric_name, metrics), "sets"]
+    rows = [
+        [trial.trial_id, *(number(trial.final[metric]) for metric in metrics),
+         settings(trial.values)]
+        for trial in front
+    ]  # fmt: skip
+    caption = "Completed trials that no other one beats in all objectives"
+    return Section(
+        "Pareto front",
+        grids=[Grid(columns, rows, caption, numeric(columns))],
+        drawings=drawn(front_chart(findings.searched, front, objectives)),
+    )
+
+
+def _confirmation(findings: Findings) -> Section:
+    if not findings.confirmation:
+        return Section("Confirmation on the test set")
+    confirming = compared_trials(findings.ledger.all())
+    cells = dict.fromkeys(trial.cell for trial in confirming)
+    values = {trial.cell: trial.values for trial in confirming}
+    grid = judged_grid("against default", findings.confirmation, "One Holm family.")
+    set_by = Grid(["cell", "sets"], [[cell, settings(values[cell])] for cell in sorted(cells)])
+    return Section(
+        "Confirmation on the test set",
+        ["The best of the search and the default, trained again with seeds that chose nothing."],
+        [grid, set_by],
+        drawn(
+            forest(
+                findings.confirmation,
+                "confirmation",
+                "The best against the default",
+                "Paired differences on the test set, fresh seeds, unadjusted 95 % t-intervals. "
+                "Filled: resolved after Holm's adjustment.",
+                CONFIRMED,
+            )
+        ),
+    )
+
+
+def _best(findings: Findings) -> Section:
+    spec = findings.search
+    assert spec is not None
+    metrics = list(dict.fromkeys([findings.metric, *TESTED]))
+    columns = ["trial", *(axis_label(key) for key in spec.search), *map(metric_name, metrics)]
+    rows = [
+        [
+            trial.trial_id,
+            *(format_value(trial.values.get(key, "")) for key in spec.search),
+            *(number(trial.final.get(metric)) for metric in metrics),
+        ]
+        for trial in findings.best[:BEST_SHOWN]
+    ]
+    if not rows:
+        return Section("Best trials")
+    caption = f"The first {len(rows)} of {len(findings.best)} by {metric_name(findings.metric)}"
+    return Section("Best trials", grids=[Grid(columns, rows, caption, frozenset(columns[1:]))])
+
+
+def _along_the_axes(findings: Findings) -> list[Section]:
+    spec = findings.search
+    assert spec is not None
+    trials = findings.searched
+    across = Section(
+        "Where the trials lay",
+        drawings=[
+            *drawn(
+                best_curve(trials, spec.objective),
+                parallel_coordinates(trials, spec.search, spec.objective),
+            ),
+            *slices(trials, spec.search, spec.objective),
+        ],
+    )
+    importance = Section("Importance of the axes")
+    if findings.importance is None:
+        importance.sentences.append(
+            f"Not estimated: {counted(len(findings.best), 'trial')} completed, 20 are the fewest "
+            "that it means anything for."
+        )
+    else:
+        columns = ["axis", "share", "95 % bootstrap interval"]
+        rows = [
+            [axis_label(one.axis), number(one.share, 2), interval(one.low, one.high, 2)]
+            for one in findings.importance
+        ]
+        caption = f"PED-ANOVA over {counted(len(findings.best), 'completed trial')}"
+        importance.grids.append(Grid(columns, rows, caption, numeric(columns)))
+        importance.drawings.append(importance_chart(findings.importance))
+    return [across, importance]

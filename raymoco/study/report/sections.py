@@ -1,0 +1,112 @@
+"""A report's sections in their order, and those that every sweep has."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from raymoco.study.journal import ENDED, TrialRecord
+from raymoco.study.report.ablation_sections import ablation_sections, tuning_section
+from raymoco.study.report.answer import answer
+from raymoco.study.report.document import Document, Grid, Section
+from raymoco.study.report.findings import Findings, cell_groups
+from raymoco.study.report.parts import drawn
+from raymoco.study.report.run_charts import accuracy_against_speed, learning_curves, search_curves
+from raymoco.study.report.search_sections import search_sections
+
+
+def build_document(findings: Findings) -> Document:
+    """The whole report of one sweep."""
+    if findings.comparisons is not None:
+        sections = [*ablation_sections(findings), _curves(findings), _speed(findings)]
+        sections.append(tuning_section(findings))
+    else:
+        sections = search_sections(findings)
+        sections += [_curves(findings), _speed(findings)]
+    sections += [_counts(findings), _circumstances(findings)]
+    question = findings.ablation.question if findings.ablation is not None else ""
+    return Document(
+        findings.name,
+        question,
+        answer(findings),
+        [section for section in sections if not section.empty],
+        _state(findings),
+    )
+
+
+def _curves(findings: Findings) -> Section:
+    metric = findings.metric
+    if metric.startswith("test/"):  # measured once, at the end
+        metric = "eval/knn_top1"
+    if findings.comparisons is None:
+        return Section("Learning curves", drawings=drawn(search_curves(findings.searched, metric)))
+    return Section(
+        "Learning curves", drawings=drawn(learning_curves(cell_groups(findings), metric))
+    )
+
+
+def _speed(findings: Findings) -> Section:
+    groups = cell_groups(findings) if findings.comparisons else {"trials": findings.searched}
+    found = accuracy_against_speed(groups, findings.metric, higher=findings.higher)
+    return Section("Accuracy against speed", drawings=drawn(found))
+
+
+def _counts(findings: Findings) -> Section:
+    trials = findings.ledger.all()
+    phases: dict[str, list[TrialRecord]] = {}
+    for trial in trials:
+        phases.setdefault(_phase(findings, trial), []).append(trial)
+    states = [*ENDED, *sorted({t.state for t in trials} - set(ENDED))]
+    columns = ["trials", *states, "all"]
+    rows = [
+        [name, *(str(sum(t.state == state for t in some)) for state in states), str(len(some))]
+        for name, some in phases.items()
+    ]
+    section = Section("Trials")
+    if rows:
+        section.grids.append(Grid(columns, rows, "", frozenset(columns[1:])))
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for trial in trials:
+        if trial.reason:
+            reasons.setdefault((trial.state, trial.reason), []).append(trial.trial_id)
+    if reasons:
+        listed = [
+            [state, reason, str(len(ids)), ", ".join(ids[:6]) + (", ..." if len(ids) > 6 else "")]
+            for (state, reason), ids in sorted(reasons.items())
+        ]
+        columns = ["state", "reason", "count", "trials"]
+        section.grids.append(Grid(columns, listed, "Why trials ended early", frozenset({"count"})))
+    spent = math.fsum(t.ended - t.began for t in trials if t.ended and t.began)
+    if spent:
+        section.sentences.append(f"All trials together took {spent / 60:.1f} minutes of gang time.")
+    return section
+
+
+def _circumstances(findings: Findings) -> Section:
+    spec = findings.sweep.spec
+    budget = f"{spec.budget.concurrent} at once"
+    rows = [["run", f"{findings.sweep.base.epochs} epochs each, {budget}"]]
+    begun = findings.ledger.begun
+    for turn, known in enumerate(begun):
+        if not turn or known != begun[turn - 1]:  # a resume on the same machine says nothing new
+            rows += [[_plain(name), value] for name, value in known.items()]
+    return Section("What ran on what", grids=[Grid(["", "value"], rows)])
+
+
+def _phase(findings: Findings, trial: TrialRecord) -> str:
+    if trial.phase:
+        return trial.phase
+    if findings.search is None:
+        return "compare"
+    return "confirm" if trial.cell else "search"
+
+
+def _state(findings: Findings) -> str:
+    ends = [trial.ended for trial in findings.ledger.all() if trial.ended]
+    if not ends:
+        return "no trial has ended"
+    return f"state of {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _plain(tag: str) -> str:
+    return tag.removeprefix("mlflow.source.").removeprefix("raymoco.").replace("_", " ")

@@ -1,0 +1,80 @@
+"""`raymoco report`: from a sweep's folder to the files of its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raymoco.errors import InputError
+from raymoco.study.place import find_folder
+from raymoco.study.report.against import build_comparison
+from raymoco.study.report.document import Document
+from raymoco.study.report.findings import Findings, read_findings
+from raymoco.study.report.render import FIGURES, to_html, to_latex, to_markdown, to_note
+from raymoco.study.report.sections import build_document
+from raymoco.yamlfile import write_atomically
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: `html` is the page, `files` all of them, `note` the text of summary.md."""
+
+    folder: Path
+    html: Path
+    files: tuple[Path, ...]
+    note: str
+
+
+def report(*sweeps: str | Path) -> Report:
+    """Write the report of a sweep into its folder, or that of two sweeps against each other.
+
+    Works on a sweep that still runs or was interrupted, too: it tells what is there.
+
+    Args:
+        sweeps: the folder of one sweep, or its name if it lies in runs/; or those of two:
+            `report("runs/a", "runs/b")` writes into `runs/b/against-a`.
+    Raises:
+        InputError: no sweep lies there, or there are more than two.
+    """
+    folders = [find_folder(str(sweep)) for sweep in sweeps]
+    if len(folders) == 1:
+        return write_report(read_findings(folders[0]))
+    if len(folders) == 2:
+        first, second = map(read_findings, folders)
+        document = build_comparison(first, second)
+        folder = second.folder / f"against-{first.name}"
+        return write_document(document, folder, _files(first) + _files(second))
+    raise InputError(f"a report is of one sweep or of two, but {len(sweeps)} folders were given.")
+
+
+def write_report(findings: Findings) -> Report:
+    """Write the report of one sweep; its tables too, for the sweep may still run."""
+    if findings.comparisons is not None:
+        findings.comparisons.write(findings.folder)
+    return write_document(build_document(findings), findings.folder, _files(findings))
+
+
+def write_document(document: Document, folder: Path, files: list[tuple[str, str]]) -> Report:
+    """The document as report.html, .md, .tex and summary.md, its figures as SVG and PNG."""
+    written = []
+    for drawing in document.drawings:
+        path = folder / FIGURES / drawing.name
+        for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
+            written.append(path.with_name(f"{path.name}{suffix}"))
+            write_atomically(written[-1], content)
+    note = to_note(document)
+    texts = {
+        "summary.md": note,
+        "report.html": to_html(document, files),
+        "report.md": to_markdown(document),
+        "report.tex": to_latex(document),
+    }
+    for name, text in texts.items():
+        written.append(folder / name)
+        write_atomically(written[-1], text)
+    return Report(folder, folder / "report.html", tuple(written), note)
+
+
+def _files(findings: Findings) -> list[tuple[str, str]]:
+    path = findings.folder / "sweep.yaml"
+    return [(f"{findings.name}: sweep.yaml", path.read_text(encoding="utf-8"))]

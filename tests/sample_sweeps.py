@@ -1,0 +1,136 @@
+"""Folders as sweeps leave them, written without a training: for tests of what reads them."""
+
+import json
+import random
+from pathlib import Path
+
+from raymoco.study.agenda import open_tuning
+from raymoco.study.journal import Ledger
+from raymoco.study.sweepfile import load_sweep
+from raymoco.study.tables import write_trials
+
+HOSTILE = '<script>alert("1")</script> & 50 % of $x_1$ | {a} \\ ~ ^ #'
+
+ABLATION = """\
+kind: ablation
+name: terms
+question: Does each term help?
+run: {preset: digits, epochs: 5}
+factors:
+  cross:
+    off: {method.cross_consistency.weight: 0}
+    on:  {method.cross_consistency.weight: 1.0}
+  uniform:
+    off: {method.negative_uniformity.weight: 0}
+    on:  {method.negative_uniformity.weight: 0.1}
+seeds: [0, 1, 2, 3, 4]
+"""
+
+SEARCH = """\
+kind: search
+name: found
+run: {preset: digits, epochs: 5}
+search:
+  method.temperature:              {loguniform: [0.05, 0.5]}
+  method.queue_size:               {choice: [64, 128, 256]}
+  method.cross_consistency.weight: {loguniform: [0.01, 10], or: 0}
+scheduler: {name: asha, grace_epochs: 2}
+budget: {trials: 40}
+confirm: {top: 2, seeds: [100, 101, 102]}
+"""
+
+BEGUN = {
+    "event": "begun",
+    "id": "0123456789abcdef",
+    "tags": {
+        "raymoco.source": "digits",
+        "raymoco.eval_images": "148",
+        "raymoco.test_images": "360",
+    },
+}
+
+
+def write_ablation(folder: Path, text: str = ABLATION, failed: tuple[str, ...] = ()) -> Path:
+    """An ablation whose every trial has ended; `failed` are trial ids."""
+    sweep = _begin(folder, text)
+    draw = random.Random(0)
+    events = [BEGUN]
+    ledger = Ledger()
+    tuning = open_tuning(sweep, sweep.spec, folder, ledger)
+    for p in tuning:
+        events += _trial(p.trial_id, p.values, p.cell, p.seed, draw.uniform(0.8, 0.9), p.phase)
+    noise = {seed: draw.gauss(0, 0.01) for seed in sweep.spec.seeds}
+    for number, cell in enumerate(sweep.spec.cells):
+        for seed in sweep.spec.seeds:
+            trial_id = f"{cell.slug}-s{seed}"
+            score = 0.9 + 0.02 * (number % 2) + noise[seed] + draw.gauss(0, 0.003)
+            state = "failed" if trial_id in failed else "completed"
+            events += _trial(trial_id, cell.values, cell.name, seed, score, state=state)
+    return _finish(folder, sweep, events)
+
+
+def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
+    """A search of completed, pruned and failed trials, the best of it confirmed."""
+    sweep = _begin(folder, text)
+    draw = random.Random(1)
+    events = [BEGUN]
+    for number in range(trials):
+        values = {
+            "method.temperature": 0.05 * 10 ** draw.random(),
+            "method.queue_size": draw.choice([64, 128, 256]),
+            "method.cross_consistency.weight": draw.choice([0, 10 ** draw.uniform(-2, 1)]),
+        }
+        score = 0.95 - abs(values["method.temperature"] - 0.1) + draw.gauss(0, 0.005)
+        state = "failed" if number % 10 == 9 else "pruned" if number % 4 == 3 else "completed"
+        events += _trial(f"t{number:03d}", values, "", 0, score, state=state)
+    for seed in (100, 101, 102):
+        for rank, cell in enumerate(("default", "best-1", "best-2")):
+            score = 0.9 + 0.01 * rank + draw.gauss(0, 0.004)
+            events += _trial(f"{cell}-s{seed}", {}, cell, seed, score)
+    return _finish(folder, sweep, events)
+
+
+def _begin(folder: Path, text: str):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sweep.yaml").write_text(text)
+    return load_sweep(folder / "sweep.yaml")
+
+
+def _trial(trial_id, values, cell, seed, score, phase="", state="completed"):
+    epochs = {"completed": 5, "pruned": 2, "failed": 1}[state]
+    reason = {"completed": "", "pruned": "a scheduler stopped it", "failed": "nan at epoch 2"}
+    yield {
+        "event": "proposed",
+        "trial_id": trial_id,
+        "values": values,
+        "cell": cell,
+        "seed": seed,
+        "phase": phase,
+        "config": "",
+    }
+    yield {"event": "assigned", "trial_id": trial_id, "attempt": 1, "gang": "g0", "time": 100.0}
+    for epoch in range(1, epochs + 1):
+        row = {
+            "epoch": epoch,
+            "train/loss": 5.0 - score - 0.1 * epoch,
+            "eval/knn_top1": score - 0.02 * (5 - epoch),
+            "perf/images_per_second": 4000 + 1000 * score,
+            "train_seconds": 2.0 * epoch,
+        }
+        if epoch == 5:
+            row |= {"test/knn_top1": score - 0.01, "test/linear_top1": score + 0.01}
+        yield {"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None}
+    end = {"event": "ended", "trial_id": trial_id, "state": state, "reason": reason[state]}
+    yield {**end, "time": 112.5}
+
+
+def _finish(folder: Path, sweep, events) -> Path:
+    ledger = Ledger()
+    lines = []
+    for number, event in enumerate(events):
+        event = {"time": float(number), **event}
+        ledger.apply(event)
+        lines.append(json.dumps(event) + "\n")
+    (folder / "journal.jsonl").write_text("".join(lines))
+    write_trials(folder / "trials.csv", ledger.all(), sweep.axes)
+    return folder

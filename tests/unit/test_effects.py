@@ -1,0 +1,167 @@
+"""Main effects and interactions: what a design allows, and what the numbers are."""
+
+import csv
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from raymoco.study.cells import expand_cells
+from raymoco.study.comparisons import Comparisons
+from raymoco.study.effects import cell_contrasts, interactions, main_effects
+from raymoco.study.journal import Ledger
+
+TWO = {
+    "a": {"off": {"x": 0}, "on": {"x": 1}},
+    "b": {"off": {"y": 0}, "on": {"y": 1}},
+}
+THREE = {**TWO, "c": {"small": {"z": 0}, "middle": {"z": 1}, "large": {"z": 2}}}
+
+
+def add_trial(ledger, cell, seed, value, state="completed", phase=""):
+    trial_id = f"{phase}{cell}-{seed}"
+    events = [
+        {"event": "proposed", "values": {}, "cell": cell, "seed": seed, "phase": phase},
+        {"event": "report", "row": {"epoch": 1, "m": value}, "checkpoint": None},
+        {"event": "ended", "state": state, "reason": "", "time": 0.0},
+    ]
+    for event in events:
+        ledger.apply({**event, "trial_id": trial_id})
+
+
+def ledger_of(cells, score, seeds=(0, 1, 2, 3)):
+    ledger = Ledger()
+    for cell in cells:
+        for seed in seeds:
+            add_trial(ledger, cell.name, seed, score(cell.levels, seed))
+    return ledger
+
+
+def test_two_by_two_worked_by_hand():
+    cells = expand_cells(TWO, "full", {})
+    scores = {
+        "a=off b=off": {0: 0.50, 1: 0.60},
+        "a=on b=off": {0: 0.54, 1: 0.62},
+        "a=off b=on": {0: 0.51, 1: 0.63},
+        "a=on b=on": {0: 0.61, 1: 0.69},
+    }
+    effect_a, effect_b = main_effects(cells)
+    (both,) = interactions(cells)
+    assert (effect_a.name, both.name) == ("a=on", "a=on x b=on")
+    assert effect_a.by_seed(scores) == pytest.approx({0: 0.07, 1: 0.04})
+    assert effect_b.by_seed(scores) == pytest.approx({0: 0.04, 1: 0.05})
+    # what a gives with b on, less what it gives with b off
+    assert both.by_seed(scores) == pytest.approx({0: 0.06, 1: 0.04})
+
+
+def test_a_design_gives_the_effects_that_it_can_and_no_others():
+    def named(design):
+        cells = expand_cells(THREE, design, {})
+        return [c.name for c in main_effects(cells)], [c.name for c in interactions(cells)]
+
+    main, crossed = named("full")
+    assert main == ["a=on", "b=on", "c=middle", "c=large"]
+    assert len(crossed) == 1 + 2 + 2
+    assert named("one_at_a_time") == (main, [])
+    # everything on has c large: middle was never run
+    assert named("leave_one_out") == (["a=on", "b=on", "c=large"], [])
+
+
+def test_leave_one_out_measures_each_ingredient_where_all_others_are_on():
+    cells = expand_cells(THREE, "leave_one_out", {})
+    weights = {contrast.name: contrast.weights for contrast in main_effects(cells)}
+    assert weights["a=on"] == {"a=on b=on c=large": 1.0, "a=off b=on c=large": -1.0}
+
+
+@given(shift=st.floats(-5, 5), per_seed=st.lists(st.floats(-1, 1), min_size=3, max_size=3))
+def test_weights_add_up_to_nothing_so_a_seeds_own_level_cancels(shift, per_seed):
+    cells = expand_cells(THREE, "full", {})
+    everyone = [*cell_contrasts(cells), *main_effects(cells), *interactions(cells)]
+    scores = {
+        cell.name: {seed: shift + value for seed, value in enumerate(per_seed)} for cell in cells
+    }
+    for contrast in everyone:
+        assert sum(contrast.weights.values()) == pytest.approx(0)
+        assert list(contrast.by_seed(scores).values()) == pytest.approx([0, 0, 0], abs=1e-9)
+
+
+@settings(max_examples=25)
+@given(st.permutations(range(12)))
+def test_the_order_of_trials_changes_no_number(order):
+    cells = expand_cells(TWO, "full", {})
+    trials = [(cell, seed) for cell in cells for seed in range(3)]
+    ledger = Ledger()
+    for index in order:
+        cell, seed = trials[index]
+        add_trial(ledger, cell.name, seed, 0.5 + 0.01 * ((7 * index) % 12))
+    plain = Ledger()
+    for index, (cell, seed) in enumerate(trials):
+        add_trial(plain, cell.name, seed, 0.5 + 0.01 * ((7 * index) % 12))
+    one, two = (Comparisons(cells, book, "m", higher=True) for book in (ledger, plain))
+    assert [e.row() for e in one.effects] == [e.row() for e in two.effects]
+    assert [r.row() for r in one.rows.values()] == [r.row() for r in two.rows.values()]
+
+
+def test_effects_are_tested_as_a_family_of_their_own(tmp_path):
+    cells = expand_cells(TWO, "full", {})
+
+    def score(levels, seed):
+        noise = ((seed * 7 + len(str(levels)) * 3) % 5) / 1000
+        return 0.8 + 0.02 * (levels["a"] == "on") + noise * (levels["b"] == "on")
+
+    found = Comparisons(cells, ledger_of(cells, score), "m", higher=True)
+    found.write(tmp_path)
+    with (tmp_path / "effects.csv").open() as stream:
+        rows = {row["effect"]: row for row in csv.DictReader(stream)}
+    assert list(rows) == ["a=on", "b=on", "a=on x b=on"]
+    values = main_effects(cells)[1].by_seed(found.scores)
+    expected = stats.ttest_1samp(list(values.values()), 0)
+    assert float(rows["b=on"]["p"]) == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert float(rows["b=on"]["low"]) == pytest.approx(interval.low)
+    assert float(rows["b=on"]["p_holm"]) >= float(rows["b=on"]["p"])
+
+
+def test_failed_pairs_are_dropped_counted_and_bar_helps():
+    cells = expand_cells(TWO, "one_at_a_time", {})
+    ledger = ledger_of(
+        cells, lambda levels, seed: 0.5 + 0.1 * (levels["a"] == "on") + 0.001 * seed * seed
+        * (levels["a"] == "on")
+    )  # fmt: skip
+    whole = Comparisons(cells, ledger, "m", higher=True).rows["a=on b=off"]
+    assert (whole.verdict, whole.failed) == ("helps", 0)
+    add_trial(ledger, "a=on b=off", 4, 0.0, state="failed")
+    add_trial(ledger, "a=off b=off", 4, 0.5)
+    barred = Comparisons(cells, ledger, "m", higher=True).rows["a=on b=off"]
+    assert (barred.verdict, barred.failed, barred.difference.n) == ("not resolved", 1, 4)
+    assert "1 pair lost to failed trials" in barred.words
+    # for who wants less of the metric the same numbers may still hurt
+    less = Comparisons(cells, ledger, "m", higher=False).rows["a=on b=off"]
+    assert less.verdict == "hurts"
+
+
+def test_a_completed_trial_whose_metric_is_not_a_number_counts_as_failed():
+    cells = expand_cells(TWO, "one_at_a_time", {})
+    ledger = ledger_of(cells, lambda levels, seed: 0.5 + 0.01 * seed * (levels["a"] == "on"))
+    add_trial(ledger, "a=on b=off", 9, float("nan"))
+    add_trial(ledger, "a=off b=off", 9, 0.5)
+    row = Comparisons(cells, ledger, "m", higher=True).rows["a=on b=off"]
+    assert (row.failed, row.difference.n) == (1, 4)
+
+
+def test_what_is_not_resolved_says_what_the_seeds_leave_and_how_many_would_do():
+    cells = expand_cells(TWO, "one_at_a_time", {})
+    gains = {0: 0.03, 1: -0.01, 2: 0.02, 3: 0.0}
+    ledger = ledger_of(cells, lambda levels, seed: 0.5 + gains[seed] * (levels["a"] == "on"))
+    row = Comparisons(cells, ledger, "m", higher=True).rows["a=on b=off"]
+    assert row.verdict == "not resolved"
+    assert f"4 seeds leave +-{row.difference.reach:.4f}" in row.words
+    assert f"about {row.seeds} would resolve" in row.words
+
+
+def test_tuning_trials_are_no_scores():
+    cells = expand_cells(TWO, "one_at_a_time", {})
+    ledger = ledger_of(cells, lambda levels, seed: 0.5)
+    add_trial(ledger, cells[0].name, 1000, 0.9, phase="tune")
+    assert 1000 not in Comparisons(cells, ledger, "m", higher=True).scores[cells[0].name]

@@ -1,0 +1,313 @@
+"""The report of a sweep: what it says is what trials.csv gives, and nobody's text breaks it."""
+
+import csv
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+from sample_sweeps import ABLATION, HOSTILE, SEARCH, write_ablation, write_search
+from scipy import stats
+
+from raymoco import report
+from raymoco.errors import DataError, InputError
+from raymoco.study.report.render import NOTE_LENGTH, latex_text, markdown_text
+from raymoco.study.sweepfile import load_sweep
+
+TUNE = "tune: {axes: {optim.lr: {loguniform: [0.01, 0.3]}}, trials: 3}\n"
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory):
+    return report(write_ablation(tmp_path_factory.mktemp("a") / "terms", ABLATION + TUNE))
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    return report(write_search(tmp_path_factory.mktemp("s") / "found"))
+
+
+def rows_of(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def text_of(found):
+    return found.html.read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Tags and addresses of a page; complains about what is not closed."""
+
+    VOID = frozenset({"meta", "link", "br", "path", "use", "rect", "img"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.addresses, self.words = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attributes = dict(attrs)
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        self.addresses += [attributes[k] for k in ("src", "href", "action") if k in attributes]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_scipy_reproduces_the_intervals_from_trials_csv(ablation):
+    scores = {}
+    for row in rows_of(ablation.folder / "trials.csv"):
+        if row["phase"] != "tune":
+            scores.setdefault(row["cell"], {})[row["seed"]] = float(row["eval/knn_top1"])
+    compared = rows_of(ablation.folder / "comparisons.csv")
+    assert len(compared) == 3
+    for row in compared:
+        cell, start = scores[row["cell"]], scores[row["baseline"]]
+        found = stats.ttest_rel([cell[s] for s in cell], [start[s] for s in cell])
+        interval = found.confidence_interval(0.95)
+        assert float(row["low"]) == pytest.approx(interval.low)
+        assert float(row["high"]) == pytest.approx(interval.high)
+        assert float(row["p"]) == pytest.approx(found.pvalue)
+        assert f"{float(row['low']):+.4f}".replace("-", "−") in text_of(ablation)
+    (effect,) = [r for r in rows_of(ablation.folder / "effects.csv") if r["effect"] == "uniform=on"]
+    by_cell = {name: np.array(list(values.values())) for name, values in scores.items()}
+    gain = (
+        by_cell["cross=off uniform=on"] + by_cell["cross=on uniform=on"]
+        - by_cell["cross=off uniform=off"] - by_cell["cross=on uniform=off"]
+    ) / 2  # fmt: skip
+    interval = stats.ttest_1samp(gain, 0).confidence_interval(0.95)
+    assert (float(effect["low"]), float(effect["high"])) == pytest.approx(tuple(interval))
+
+
+def test_the_answer_comes_first_a_sentence_per_factor_with_its_interval(ablation):
+    page = text_of(ablation)
+    assert page.index("Does each term help?") < page.index("cross on instead of off")
+    assert page.index("uniform on instead of off") < page.index("<h2>")
+    (sentence,) = re.findall(r"<li>(uniform on instead of off[^<]*)</li>", page)
+    (effect,) = [r for r in rows_of(ablation.folder / "effects.csv") if r["effect"] == "uniform=on"]
+    assert effect["verdict"] == "helps"
+    assert "helps: +0.0" in sentence
+    assert "95 % interval" in sentence
+    (left,) = re.findall(r"<li>(cross on instead of off[^<]*)</li>", page)
+    assert "not resolved" in left
+    assert re.search(r"5 seeds leave ±0\.\d{4}; ", left)
+    assert "would resolve a difference of this size" in left or "would need more than" in left
+    # what the intervals leave out stands beside them
+    reach = 1.96 * math.sqrt(0.91 * 0.09 / 148)
+    (covers,) = re.findall(r"<li>(The intervals cover[^<]*)</li>", page)
+    said = float(re.search(r"known to ±(0\.\d+)", covers)[1])
+    assert said == pytest.approx(reach, abs=0.002)
+    assert "on 148 eval images" in covers
+
+
+def test_an_ablation_shows_all_that_it_has(ablation):
+    names = {path.name for path in ablation.folder.glob("figures/*")}
+    for figure in ("differences", "effects", "interaction-cross-uniform", "learning-curves",
+                   "accuracy-and-speed"):  # fmt: skip
+        assert {f"{figure}.svg", f"{figure}.png"} <= names
+    page = text_of(ablation)
+    for heading in ("Cells", "Differences to the baseline", "Factors", "What was tuned", "Trials",
+                    "What ran on what"):  # fmt: skip
+        assert f"<h2>{heading}</h2>" in page
+    assert "the same 3 settings of optim.lr were tried" in page
+    assert set(ablation.files) >= {ablation.folder / "report.md", ablation.folder / "report.tex"}
+
+
+def test_a_search_shows_all_that_it_has(search):
+    names = {path.stem for path in search.folder.glob("figures/*.png")}
+    assert {
+        "confirmation", "best-so-far", "parallel-coordinates", "importance", "learning-curves",
+        "accuracy-and-speed", "slice-method.temperature", "slice-method.queue_size",
+    } <= names  # fmt: skip
+    page = text_of(search)
+    counts = re.search(r"<td>search</td>(.*?)</tr>", page, re.DOTALL)[1]
+    assert re.findall(r">(\d+)<", counts) == ["28", "8", "0", "4", "40"]
+    assert "nan at epoch 2" in page
+    assert "survived pruning" in page
+    assert "pruned early" in (search.folder / "figures/slice-method.queue_size.svg").read_text()
+    best = max(
+        (r for r in rows_of(search.folder / "trials.csv")
+         if r["state"] == "completed" and not r["cell"]),
+        key=lambda row: float(row["eval/knn_top1"]),
+    )  # fmt: skip
+    assert f"the best reached {float(best['eval/knn_top1']):.4f}" in page
+    assert "best-1 against the default on fresh seeds" in page
+
+
+def test_the_page_needs_nothing_else_and_is_well_formed(ablation, search):
+    for found in (ablation, search):
+        page = Page(text_of(found))
+        assert page.open == []
+        assert not {"script", "iframe", "img"} & set(page.tags)
+        assert len(page.ids) == len(set(page.ids)), "no two elements share an id"
+        for address in page.addresses:
+            assert address.startswith(("#", "data:"))
+        assert "url(http" not in text_of(found)
+
+
+def test_figures_are_pictures_and_follow_the_pages_colours(ablation):
+    for path in ablation.folder.glob("figures/*.png"):
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("L"))
+            assert picture.width > 600
+            assert pixels.std() > 5, f"{path.name} is empty"
+    figure = (ablation.folder / "figures/differences.svg").read_text()
+    assert figure.startswith("<svg")
+    assert "var(" not in figure, "a figure for a paper stands alone"
+    assert "var(--ink)" in text_of(ablation)
+    assert not re.search(r'style="[^"]*#1b1f24', text_of(ablation))
+
+
+def test_nobodys_text_becomes_markup(tmp_path):
+    hostile = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
+    text = ABLATION.replace("Does each term help?", f'"{hostile}"')
+    text = text.replace("  cross:\n    off:", f'  "{hostile}":\n    "{hostile}":')
+    found = report(write_ablation(tmp_path / "terms", text, failed=()))
+    assert load_sweep(found.folder / "sweep.yaml").spec.question == HOSTILE
+    page = Page(text_of(found))
+    assert "script" not in page.tags
+    assert page.open == []
+    assert HOSTILE in page.words
+    for figure in found.folder.glob("figures/*.svg"):
+        assert "<script" not in figure.read_text()
+    markdown = (found.folder / "report.md").read_text()
+    assert "<script" not in markdown.replace("\\<script", "")
+    latex = (found.folder / "report.tex").read_text()
+    assert not re.search(r"(?<!\\)[$#]|(?<!\\)%.*script", latex.split(r"\begin{document}")[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown", "latex"),
+    [
+        ("a|b", r"a\|b", r"a\textbar{}b"),
+        ("key_momentum _x_", r"key_momentum \_x\_", r"key\_momentum \_x\_"),
+        ("-0.1 +-2 t-test", "−0.1 ±2 t-test", r"\ensuremath{-}0.1 \ensuremath{\pm}2 t-test"),
+        ("50 % & {x}", "50 % & {x}", r"50 \% \& \{x\}"),
+        ("\\", r"\\", r"\textbackslash{}"),
+        ("1e-4 s-1", "1e-4 s-1", "1e-4 s-1"),
+    ],
+)
+def test_texts_are_escaped_for_their_language(text, markdown, latex):
+    assert markdown_text(text) == markdown
+    assert latex_text(text) == latex
+
+
+def test_markdown_tables_have_as_many_cells_as_columns(ablation, search):
+    for found in (ablation, search):
+        widths = set()
+        for line in (found.folder / "report.md").read_text().splitlines():
+            if line.startswith("|"):
+                widths.add(len(re.findall(r"(?<!\\)\|", line)))
+            elif widths:
+                assert len(widths) == 1
+                widths.clear()
+        for name in re.findall(r"\]\((figures/[^)]+)\)", (found.folder / "report.md").read_text()):
+            assert (found.folder / name).exists()
+
+
+def test_latex_tables_are_booktabs_and_balanced(ablation, search):
+    for found in (ablation, search):
+        text = (found.folder / "report.tex").read_text()
+        assert r"\toprule" in text
+        assert r"\hline" not in text
+        stack = []
+        for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+            if kind == "begin":
+                stack.append(name)
+            else:
+                assert stack.pop() == name
+        assert stack == []
+        for columns, body in re.findall(
+            r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", text, re.DOTALL
+        ):
+            for line in (line for line in body.splitlines() if line.endswith(r"\\")):
+                assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+        for name in re.findall(r"detokenize\{([^}]+)\}", text):
+            assert (found.folder / f"{name}.png").exists()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_compiles(ablation):
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=ablation.folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()[-2000:]
+
+
+def test_the_summary_fits_into_mlflows_description(search):
+    assert (search.folder / "summary.md").read_text() == search.note
+    assert len(search.note) <= NOTE_LENGTH
+    assert search.note.startswith("# found")
+    assert "**Confirmation on the test set**" in search.note
+
+
+def test_failed_trials_are_counted_with_their_reasons_and_bar_helps(tmp_path):
+    found = report(write_ablation(tmp_path / "terms", failed=("cross=off_uniform=on-s1",)))
+    (row,) = [r for r in rows_of(found.folder / "effects.csv") if r["effect"] == "uniform=on"]
+    assert (row["n"], row["failed_pairs"], row["verdict"]) == ("4", "1", "not resolved")
+    page = text_of(found)
+    assert "1 pair was lost to failed trials" in page
+    assert "nan at epoch 2" in page
+
+
+def test_a_sweep_that_has_barely_begun_has_a_report(tmp_path):
+    folder = write_search(tmp_path / "found", trials=1)
+    lines = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    (folder / "journal.jsonl").write_text("".join(lines[:4]))
+    assert "No trial was completed." in text_of(report(folder))
+    (folder / "journal.jsonl").write_text("")
+    assert "No trial was completed." in text_of(report(folder))
+    empty = write_ablation(tmp_path / "terms")
+    (empty / "journal.jsonl").write_text("")
+    assert "Fewer than two seeds finished" in text_of(report(empty))
+
+
+def test_two_sweeps_are_compared_by_common_cells_and_seeds(tmp_path):
+    first = write_ablation(tmp_path / "terms")
+    text = ABLATION.replace("name: terms", "name: longer").replace("epochs: 5", "epochs: 9")
+    second = write_ablation(tmp_path / "longer", text)
+    found = report(first, second)
+    assert found.folder == second / "against-terms"
+    page = text_of(found)
+    assert "longer instead of terms, in cross=off uniform=off changes nothing" in page
+    assert "run: {preset: digits, epochs: 9}" in page
+    searched = write_search(tmp_path / "found")
+    assert "nothing can be compared" in text_of(report(first, searched))
+
+
+def test_bad_folders_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"no sweep\.yaml"):
+        report(tmp_path)
+    with pytest.raises(InputError, match="3 folders were given"):
+        report(tmp_path, tmp_path, tmp_path)
+
+
+def test_the_same_sweep_gives_the_same_report(tmp_path):
+    folder = write_ablation(tmp_path / "terms")
+    files = {path: path.read_bytes() for path in report(folder).files}
+    assert {path: path.read_bytes() for path in report(folder).files} == files
+
+
+def test_several_objectives_have_a_front(tmp_path):
+    text = SEARCH.replace("scheduler: {name: asha, grace_epochs: 2}\n", "")
+    text += "objective: [{metric: eval/knn_top1}, {metric: train/loss, mode: min}]\n"
+    found = report(write_search(tmp_path / "found", text))
+    assert "<h2>Pareto front</h2>" in text_of(found)
+    assert (found.folder / "figures/pareto-front.svg").exists()

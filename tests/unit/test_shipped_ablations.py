@@ -1,0 +1,43 @@
+"""The ablations in sweeps/: each asks something, and no cell of it is impossible or a twin."""
+
+from pathlib import Path
+
+import pytest
+
+from raymoco.config import preset_names
+from raymoco.errors import ConfigError
+from raymoco.study.spec import AblationSpec
+from raymoco.study.sweepfile import load_sweep, refuse_impossible
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+ABLATIONS = {
+    "label_ladder": 5,
+    "loss": 4,
+    "xmoco_terms": 4,
+    "xmoco_forms": 7,
+    "queue": 9,
+    "batch_norm": 4,
+}
+
+
+@pytest.mark.parametrize(("name", "cells"), ABLATIONS.items())
+def test_each_asks_a_question_of_cells_that_digits_can_run(name, cells):
+    sweep = load_sweep(SWEEPS / f"{name}.yaml")
+    assert isinstance(sweep.spec, AblationSpec)
+    assert sweep.spec.question.endswith("?")
+    assert len(sweep.spec.cells) == cells
+    assert sweep.base.data.source == "digits"
+    refuse_impossible(sweep, channels=1, train_images=1288, classes=10)
+
+
+@pytest.mark.parametrize("preset", [name for name in preset_names() if name != "digits"])
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_one_line_takes_each_to_other_images(name, preset):
+    sweep = load_sweep(SWEEPS / f"{name}.yaml", [f"run.preset={preset}"])
+    assert sweep.base.data.source != "digits"
+    assert len(sweep.spec.cells) == ABLATIONS[name]
+
+
+def test_a_ladder_of_labels_that_the_loss_never_sees_is_refused():
+    with pytest.raises(ConfigError, match="they train the same"):
+        load_sweep(SWEEPS / "label_ladder.yaml", ["run.method.loss=info_nce"])

@@ -1,0 +1,146 @@
+"""Nuisance axes inside the cells of an ablation."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raymoco.errors import ConfigError
+from raymoco.study.agenda import open_trials, refuse_fewer_seeds, trial_count
+from raymoco.study.journal import Ledger
+from raymoco.study.space import Axis
+from raymoco.study.sweepfile import load_sweep
+from raymoco.study.tuning import tuned_values, tuning_points, value_at
+
+FILE = """\
+kind: ablation
+name: tuned
+run: {preset: digits}
+factors:
+  loss:
+    unicon:   {method.loss: unicon}
+    info_nce: {method.loss: info_nce}
+tune:
+  axes:
+    optim.lr:           {loguniform: [0.01, 0.3]}
+    method.temperature: {choice: [0.1, 0.2]}
+  trials: 3
+seeds: [0, 1]
+metric: test/knn_top1
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    (tmp_path / "a.yaml").write_text(FILE)
+    return load_sweep(tmp_path / "a.yaml")
+
+
+def run_all(ledger, proposals, score):
+    for p in proposals:
+        start = {"event": "proposed", "values": p.values, "cell": p.cell, "seed": p.seed}
+        row = {"epoch": 1, "eval/knn_top1": score(p), "test/knn_top1": 0.5}
+        end = {"event": "ended", "state": "completed", "reason": "", "time": 0.0}
+        report = {"event": "report", "row": row, "checkpoint": None}
+        for event in ({**start, "phase": p.phase}, report, end):
+            ledger.apply({**event, "trial_id": p.trial_id})
+
+
+def test_every_cell_tries_the_same_settings_and_the_runs_own_first(sweep, tmp_path):
+    proposals = open_trials(sweep, tmp_path, Ledger())
+    assert len(proposals) == 2 * 3
+    assert {p.phase for p in proposals} == {"tune"}
+    assert {p.seed for p in proposals} == {1000}
+    settings = {}
+    for p in proposals:
+        tuned = tuple(p.values[key] for key in ("optim.lr", "method.temperature"))
+        settings.setdefault(p.cell, []).append(tuned)
+    one, two = settings.values()
+    assert one == two
+    assert one[0] == (0.06, 0.1)
+    assert len(set(one)) == 3
+    assert trial_count(sweep) == 2 * (3 + 2)
+    again = open_trials(sweep, tmp_path, Ledger())
+    assert [p.values for p in again] == [p.values for p in proposals]
+
+
+def test_a_cell_is_compared_at_the_best_that_its_own_tuning_found(sweep, tmp_path):
+    ledger = Ledger()
+    tuning = open_trials(sweep, tmp_path, ledger)
+    best = {p.cell: p for p in tuning[2:4]}
+
+    run_all(ledger, tuning, lambda p: 0.9 if p.trial_id == best[p.cell].trial_id else 0.8)
+    compared = open_trials(sweep, tmp_path, ledger)
+    assert len(compared) == 4
+    for p in compared:
+        assert p.phase == ""
+        assert p.values == best[p.cell].values
+    run_all(ledger, compared, lambda p: 0.99)
+    assert open_trials(sweep, tmp_path, ledger) == []
+    assert (
+        tuned_values(sweep.spec, ledger)[tuning[0].cell]["optim.lr"]
+        == (best[tuning[0].cell].values["optim.lr"])
+    )
+
+
+def test_of_equal_scores_the_runs_own_setting_wins(sweep, tmp_path):
+    ledger = Ledger()
+    run_all(ledger, open_trials(sweep, tmp_path, ledger), lambda p: 0.8)
+    for values in tuned_values(sweep.spec, ledger).values():
+        assert values == {"optim.lr": 0.06, "method.temperature": 0.1}
+
+
+def test_a_cell_without_a_completed_tuning_trial_is_left_out(sweep, tmp_path):
+    ledger = Ledger()
+    tuning = open_trials(sweep, tmp_path, ledger)
+    lost = tuning[0].cell
+    run_all(ledger, tuning, lambda p: float("nan") if p.cell == lost else 0.8)
+    assert tuned_values(sweep.spec, ledger)[lost] is None
+    assert {p.cell for p in open_trials(sweep, tmp_path, ledger)} == {tuning[1].cell}
+
+
+def test_seeds_may_grow_and_may_not_shrink(sweep, tmp_path):
+    ledger = Ledger()
+    run_all(ledger, open_trials(sweep, tmp_path, ledger), lambda p: 0.8)
+    run_all(ledger, open_trials(sweep, tmp_path, ledger), lambda p: 0.8)
+    more = load_sweep(tmp_path / "a.yaml", ["seeds=[0, 1, 2]"])
+    assert [p.seed for p in open_trials(more, tmp_path, ledger)] == [2, 2]
+    refuse_fewer_seeds(more.spec, ledger)
+    fewer = load_sweep(tmp_path / "a.yaml", ["seeds=[1]"])
+    with pytest.raises(ConfigError, match=r"begun with \[0\] too"):
+        refuse_fewer_seeds(fewer.spec, ledger)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("tune.seed=1", r"tune\.seed is 1, but must not be one of the seeds"),
+        ("tune.axes={method.loss: {choice: [unicon]}}", "a factor sets it already"),
+        ("tune.axes={optim.rl: {uniform: [0, 1]}}", "did you mean 'optim.lr'"),
+        ("tune.axes={optim.lr: {uniform: [-1, 1]}}", "optim.lr is -1"),
+        ("tune.trials=1", "tune.trials is 1"),
+        ("margin=-0.1", "margin is -0.1"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_anything_starts(sweep, tmp_path, override, words):
+    with pytest.raises(ConfigError, match=words):
+        load_sweep(tmp_path / "a.yaml", [override])
+
+
+@given(u=st.floats(0, 1, exclude_max=True))
+def test_every_place_is_a_value_of_its_axis(u):
+    for axis in (
+        Axis(loguniform=(0.01, 10), or_=0),
+        Axis(uniform=(-1, 1)),
+        Axis(int=(3, 5)),
+        Axis(choice=["a", None, 7]),
+    ):
+        assert axis.point("key", value_at(axis, u)) is not None or value_at(axis, u) is None
+
+
+def test_settings_spread_over_the_axes(sweep):
+    tune = sweep.spec.tune.model_copy(update={"trials": 16})
+    points = tuning_points(tune, {"optim.lr": 0.5, "method.temperature": 0.1})
+    assert len(points) == 16, "a start off its axis takes no place"
+    low = sum(point["optim.lr"] < 0.0548 for point in points)  # the middle on a log scale
+    assert 6 <= low <= 10
+    assert 6 <= sum(point["method.temperature"] == 0.1 for point in points) <= 10
