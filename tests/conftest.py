@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import settings
+from ports import free_port
 
 CPUS = 3
 # no timings in tests: what takes long on a busy machine is not wrong
@@ -31,12 +32,6 @@ class Head:
     dashboard: str
     folder: str
     environment: dict[str, str]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,7 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         DataError: nothing has been logged there.
     """
     from raymoco import tracking
+    from raymoco.tracking.server import LocalServer
     from raymoco.tracking.store import open_store
 
     if not place.exists() and (Path("runs") / place).exists():
@@ -109,10 +110,20 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)
     if resolved.startswith("http"):
         return
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", resolved]
-    done = subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False)
-    if done.returncode > 0:
-        raise DataError(f"the MLflow server on port {port} ended with status {done.returncode}.")
+    server = LocalServer(resolved, port)
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # the server is a process group of its own: nobody else would end it
+    signal.signal(signal.SIGTERM, end)
+    try:
+        status = server.start().wait()
+        raise DataError(f"the MLflow server on port {port} ended with status {status}.")
+    except KeyboardInterrupt:
+        return
+    finally:
+        server.kill()
 
 
 def shards_table(report: ShardReport) -> Table:

@@ -47,13 +47,19 @@ class LocalServer:
         with contextlib.ExitStack() as closing:
             stream = closing.enter_context(self._log.open("ab")) if self._log else None
             self._process = subprocess.Popen(
-                self._command, stdout=stream, stderr=stream, start_new_session=True
+                self._command,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                # its jobs judge language models; their seven processes take a core for a minute
+                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise DataError(f"{self.uri}: the MLflow server did not start; see {self._log}.")
+                where = self._log or "its output above"
+                raise DataError(f"{self.uri}: the MLflow server did not start; see {where}.")
             time.sleep(0.1)
         return self
 

@@ -1,7 +1,6 @@
 """A real ablation, tuned inside its cells: its tables, its report, and its page in MLflow."""
 
 import csv
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from ports import free_port
 from scipy import stats
 
 from raymoco.study.journal import load_ledger
@@ -51,9 +51,7 @@ def finished(raymoco, tmp_path_factory):
 def comparison(finished):
     """The address that `raymoco ui` prints, with its server up."""
     folder, _ = finished
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "raymoco", "ui", str(folder), "--port", str(port)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

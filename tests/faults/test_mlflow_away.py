@@ -15,9 +15,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from conftest import free_port
 from journals import deliver, drive, write_journal, write_sweep
 from mlflow.tracking import MlflowClient
+from ports import free_port
 from postgresql import postgresql
 
 from raymoco.study.journal import load_ledger
