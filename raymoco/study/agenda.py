@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.engine.checkpoint import list_checkpoints
-from raymoco.errors import ConfigError
-from raymoco.study.comparisons import compared_trials
 from raymoco.study.confirm import confirm_proposals
 from raymoco.study.journal import INTERRUPTED, Ledger, TrialRecord
 from raymoco.study.searcher import Proposal
@@ -131,20 +129,6 @@ def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
     else:
         left = trial_count(sweep) - sum(t.reason != INTERRUPTED for t in ended.values())
     return max(1, min(spec.budget.concurrent, left))
-
-
-def refuse_fewer_seeds(spec: AblationSpec, ledger: Ledger) -> None:
-    """Seeds may be added to an ablation, never taken away: that could be done by their results.
-
-    Raises:
-        ConfigError: the sweep has trials of a seed that its file no longer names.
-    """
-    gone = {trial.seed for trial in compared_trials(ledger.all())} - set(spec.seeds)
-    if gone:
-        raise ConfigError(
-            f"seeds are {list(spec.seeds)}, but the sweep was begun with {sorted(gone)} too: seeds "
-            "can be added on --resume, not taken away."
-        )
 
 
 def trial_count(sweep: Sweep) -> int:

@@ -24,7 +24,6 @@ from raymoco.study.agenda import (
     open_confirmations,
     open_trials,
     open_tuning,
-    refuse_fewer_seeds,
     search_trials,
 )
 from raymoco.study.broker import ORDERLY
@@ -87,8 +86,6 @@ def sweep(
         # refused before anything is written; later on it is in the study
         load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
-    if isinstance(spec, AblationSpec):
-        refuse_fewer_seeds(spec, ledger)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
     seen = journal_bytes(folder)
