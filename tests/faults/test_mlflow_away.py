@@ -178,6 +178,7 @@ def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, t
     assert assert_holds_the_journal(server.uri, folder) > 4 * 100 * 5
 
 
+@pytest.mark.slow
 def test_a_server_that_never_comes_is_told_later_by_sync(server, raymoco, tmp_path):
     file = write_sweep(tmp_path, server.uri)
     folder = tmp_path / "away"

@@ -54,6 +54,14 @@ def begin(head, file, *words):
     )
 
 
+def end(process):
+    """Kill a driver, and close what was read from it."""
+    process.kill()
+    process.wait(10)
+    process.stdout.close()
+    process.stderr.close()
+
+
 @pytest.fixture
 def running(head, tmp_path):
     """A sweep in a process of its own, returned once two trials have reported."""
@@ -68,8 +76,7 @@ def running(head, tmp_path):
         time.sleep(0.1)
     yield process, tmp_path / "long", file
     if process.poll() is None:
-        process.kill()
-        process.wait(10)
+        end(process)
 
 
 def states(folder):
@@ -179,8 +186,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
     process, folder, file = running
     journal = folder / "journal.jsonl"
     wait_until(lambda: half_done(load_ledger(journal)))
-    process.kill()
-    process.wait(10)
+    end(process)
     wait_until(lambda: not ours(head), 30)
     wait_until(lambda: ray.available_resources()["CPU"] == CPUS, 30)
     before = load_ledger(journal).trials
@@ -231,8 +237,7 @@ def test_five_kills_at_any_moment_change_no_digit(head, raymoco, tmp_path):
             lambda written=written: journal.exists() and journal.stat().st_size > written, 100
         )
         time.sleep(moment.uniform(0, 12))
-        process.kill()
-        process.wait(10)
+        end(process)
     done = raymoco("sweep", str(file), "--resume")
     assert done.returncode == 0, done.stderr
     shaken = load_ledger(journal).trials
