@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.util
+import json
+import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,10 +23,13 @@ from raymoco.config import RunConfig, load_run_config
 from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import ImageData, load_images
 from raymoco.data.views import TwoViews
+from raymoco.engine.cluster import connect
 from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import resolve
+from raymoco.engine.run import prepare_run
 from raymoco.engine.session import Session, Stopped
 from raymoco.engine.step import build_optimizer
+from raymoco.engine.trainer import build_trainer
 from raymoco.ssl import MoCo, build_method
 
 STEPS = 12  # a round
@@ -48,7 +52,8 @@ def run(quick: bool) -> list[Table]:
         )
         handle = load_images(config.data, ensure_shards(config.data, Path(folder)))
         config = resolve(config, channels=1, train_images=handle.rows("train"))
-        return [parts(config, handle, rounds), in_process(config, handle, rounds), on_ray(config)]
+        here = compare(config, handle, rounds, lightly=True)
+        return [parts(config, handle, rounds), here, on_ray(config, rounds)]
 
 
 def build(config: RunConfig) -> tuple[MoCo, Tensor, Tensor]:
@@ -112,11 +117,18 @@ def parts(config: RunConfig, handle: ImageData, rounds: int) -> Table:
     return table
 
 
-def in_process(config: RunConfig, handle: ImageData, rounds: int) -> Table:
+def compare(
+    config: RunConfig,
+    handle: ImageData,
+    rounds: int,
+    *,
+    lightly: bool,
+    place: str = "in one process",
+) -> Table:
     """raymoco's own loop, the bare network and lightly, a round of each after another."""
     method, views, _ = build(config)
     steps = {"bare network": _images_per_second(bare(method, views), STEPS, len(views))}
-    if importlib.util.find_spec("lightly") is not None:
+    if lightly and importlib.util.find_spec("lightly") is not None:
         from benchmarks.lightly_moco import build_epoch
 
         pixels = handle.splits["train"].images[: STEPS * len(views), 0]
@@ -145,7 +157,7 @@ def in_process(config: RunConfig, handle: ImageData, rounds: int) -> Table:
         with contextlib.suppress(Stopped):
             run_loop(long, handle, session)
     table = Table(
-        "Images/s of training: data, views, step, queue and logging; without evaluation",
+        f"Images/s of training {place}: data, views, step, queue, logging; without evaluation",
         ["", "images/s", "min to max", "of the bare network", "raymoco / this"],
     )
     ours = found["raymoco"][1:]
@@ -158,36 +170,28 @@ def in_process(config: RunConfig, handle: ImageData, rounds: int) -> Table:
             _ratio(kept, found["bare network"][1:]),
             _ratio(ours, kept),
         )
-    if len(steps) == 1:
+    if lightly and len(steps) == 1:
         table.notes.append("lightly is not installed: pip install 'raymoco[bench]'.")
     return table
 
 
-def on_ray(config: RunConfig) -> Table:
-    """`raymoco train` as a user runs it, between two measurements of the bare network."""
-    epochs = 4
-    method, views, _ = build(config)
-    measure = _images_per_second(bare(method, views), STEPS, len(views))
-    measure()
-    before = measure()
-    name = "bench-on-ray"
-    command = [sys.executable, "-m", "raymoco", "train", "fashion_mnist", f"output={config.output}"]
-    command += [f"data.limit={config.data.limit}", f"scale.cpus_per_worker={THREADS}"]
-    command += [f"epochs={epochs}", f"eval.every={epochs}", "eval.linear.epochs=0", f"name={name}"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = measure()
-    with (Path(config.output) / name / "metrics.csv").open(newline="") as stream:
-        rates = [float(row["perf/images_per_second"]) for row in csv.DictReader(stream)][1:]
-    table = Table(
-        "`raymoco train fashion_mnist` on Ray, one worker, MLflow on sqlite",
-        ["", "images/s", "min to max", "of the bare network"],
-    )
-    bare_rate = (before + after) / 2
-    table.add("bare network, before and after", bare_rate, f"{before:.0f}, {after:.0f}", 1.0)
-    middle = statistics.median(rates)
-    spread = f"{min(rates):.0f} to {max(rates):.0f}"
-    table.add("raymoco train", middle, spread, middle / bare_rate)
-    return table
+def on_ray(config: RunConfig, rounds: int) -> Table:
+    """The same in a worker of a TorchTrainer, with Ray's own processes beside it."""
+    os.environ.pop("RAY_ADDRESS", None)
+    folder = Path(config.output)
+    with connect(config.scale):
+        resolved, handle = prepare_run(config, folder, lambda line: None)
+        given = {"config": resolved.model_dump(), "handle": handle, "rounds": rounds}
+        given["file"] = str(folder / "on_ray.json")
+        build_trainer(_ray_loop, given, config.scale, name="bench", folder=folder).fit()
+    return Table(**json.loads((folder / "on_ray.json").read_text()))
+
+
+def _ray_loop(given: dict[str, Any]) -> None:
+    config = RunConfig.model_validate(given["config"])
+    torch.set_num_threads(THREADS)
+    table = compare(config, given["handle"], given["rounds"], lightly=False, place="on Ray")
+    Path(given["file"]).write_text(json.dumps(asdict(table)))
 
 
 def _images_per_second(step: Callable[[], None], steps: int, batch: int) -> Callable[[], float]:

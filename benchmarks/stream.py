@@ -107,7 +107,7 @@ def _folder(folder: Path, size: int) -> Callable[[], int]:
     operations = [transforms.Resize(size), transforms.CenterCrop(size)]
     if size == 28:
         operations = [transforms.Grayscale()]
-    decode = transforms.Compose([*operations, np.asarray])
+    decode = transforms.Compose([*operations, np.array])
     loader = DataLoader(
         ImageFolder(str(folder), decode),
         batch_size=BATCH,
