@@ -67,7 +67,8 @@ def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
     cluster, faulty, tmp_path, capsys
 ):
     levels = ("fine", "raise", "oom", "dirt", "kill", "hang", "exit", "hopeless", "late")
-    file = write(tmp_path, levels, 2, "max_failures: 1, stall_timeout_s: 4")
+    # longer than a first import of the optimizer takes on a busy machine
+    file = write(tmp_path, levels, 2, "max_failures: 1, stall_timeout_s: 15")
     place_faults(
         tmp_path,
         **{
@@ -92,12 +93,12 @@ def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
     assert reasons["fault=raise-s0"] == "KeyError: 'a defect in a backbone'"
     assert reasons["fault=oom-s0"].startswith("the GPU's memory was not enough: lower ")
     assert reasons["fault=kill-s0"].startswith("the worker process of rank 0 died (process ")
-    assert reasons["fault=hang-s0"] == "nothing was heard of it for 4 s"
+    assert reasons["fault=hang-s0"] == "nothing was heard of it for 15 s"
     assert reasons["fault=exit-s0"] == "SystemExit: 3"
     logs = {name: (result.folder / "logs" / f"fault={name}-s0.txt").read_text() for name in levels}
     assert 'raise KeyError("a defect in a backbone")' in logs["raise"]
     assert "resumed after epoch 2" in logs["kill"]
-    assert "attempt 1 failed: nothing was heard of it for 4 s" in logs["hang"]
+    assert "attempt 1 failed: nothing was heard of it for 15 s" in logs["hang"]
     # a process that is sound goes on: only the kill and the hang cost a gang
     lost = [event for event in events if event["event"] == "gang_lost"]
     assert len(lost) == 2
