@@ -17,7 +17,7 @@ from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.resolve import resolve
 from raymoco.engine.trainer import FitThread
-from raymoco.errors import RaymocoError
+from raymoco.errors import GangError, RaymocoError
 from raymoco.study.gangs import Gangs, start_broker
 from raymoco.study.journal import INTERRUPTED
 from raymoco.study.population import Population
@@ -147,7 +147,14 @@ class Stage:
         except KeyboardInterrupt:
             self._progress.say("interrupted: ending the running trials")
             self.interrupted = True
-            self._stop(INTERRUPTED)
+            try:
+                self._stop(INTERRUPTED)
+            except RayActorError:
+                # a signal to the whole process group ends a local cluster too
+                raise GangError(
+                    "the cluster ended before the running trials did: they are open, and --resume "
+                    "goes on with them."
+                ) from None
             thread.join(TUNER_STOPS_S)
         except RaymocoError:
             # no trial is to blame: they stay open, and a resume goes on with them
