@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/raymoco sweep sweeps/demo.yaml --resume
 
 test: $(STAMP)
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(BIN)/python -m pytest -m "not slow"
 
 # something is killed, hangs or is cut off: the quick ones are in `make test` too
 test-faults: $(STAMP)

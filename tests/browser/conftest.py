@@ -8,7 +8,9 @@ from playwright.sync_api import sync_playwright
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-@pytest.fixture(scope="session")
+# not for the whole session: as long as it is open, Playwright's event loop runs in this thread, and
+# no other test could run one of its own
+@pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")

@@ -1,11 +1,11 @@
 """The view of a sweep that is stored in its experiment, as MLflow's page shows it."""
 
 import json
-import socket
 import time
 
 import pytest
 from mlflow.tracking import MlflowClient
+from ports import free_port
 
 from raymoco.journal import begun
 from raymoco.study.place import find
@@ -49,12 +49,9 @@ def write_sweep(folder, identity):
 
 @pytest.fixture
 def server(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     write_sweep(tmp_path / "one", "0123456789abcdef")
     write_sweep(tmp_path / "other", "fedcba9876543210")
-    one = LocalServer(f"sqlite:///{tmp_path}/mlflow.db", port, tmp_path / "server.log")
+    one = LocalServer(f"sqlite:///{tmp_path}/mlflow.db", free_port(), tmp_path / "server.log")
     yield one.start()
     one.kill()
 
