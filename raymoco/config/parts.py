@@ -1,0 +1,165 @@
+"""The sections of a run's configuration: frozen, checked, strangers to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+LossName = Literal["info_nce", "unicon", "sup_con_in", "sup_con_out", "cross_entropy"]
+ConsistencyForm = Literal["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"]
+UniformityForm = Literal["kl", "entropy"]
+BatchNormName = Literal["plain", "shuffle", "split", "sync"]
+
+
+class Part(BaseModel):
+    """A frozen mapping that refuses unknown keys, booleans for numbers, NaN and infinity."""
+
+    # defaults are validated too: 1 and 1.0 would give one run two names
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_numbers(cls, value: Any, info: Any) -> Any:
+        # pydantic would read `true` as 1; in a YAML file that is a slip, never a wish
+        annotation = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and "bool" not in str(annotation):
+            raise ValueError(f"{str(value).lower()} is not a value for this key")
+        return value
+
+
+class ColumnsConfig(Part):
+    """What somebody else's Parquet calls its columns; null: id, image, label."""
+
+    id: str | None = None
+    image: str | None = None
+    label: str | None = None
+
+
+class DataConfig(Part):
+    """Which images, and which of their labels pre-training may see."""
+
+    source: Literal[
+        "digits", "fashion_mnist", "cifar10", "cifar100", "stl10", "folder", "shards"
+    ] = "digits"
+    root: str | None = None
+    limit: Count | None = None
+    image_size: Annotated[int, Field(ge=4)] | None = None
+    labelled_fraction: Fraction = 1.0
+    labelled_list: str | None = None
+    label_seed: int | None = None
+    mix: Annotated[str, Field(pattern=r"^(natural|[1-9]\d*:[1-9]\d*)$")] = "natural"
+    views: Literal["auto", "glyph", "grey", "colour"] = "auto"
+    cache: Literal["auto", "memory", "stream"] = "auto"
+    columns: ColumnsConfig = ColumnsConfig()
+
+
+class ProjectorConfig(Part):
+    """The head between the features and the sphere: 1 layer is MoCo v1's, 2 are MoCo v2's."""
+
+    layers: Annotated[int, Field(ge=1, le=3)] = 2
+    hidden: Count = 64
+    dim: Annotated[int, Field(ge=2)] = 128
+
+
+class ModelConfig(Part):
+    """The backbone, by name, and its projector."""
+
+    backbone: str = "resnet8"
+    width: Count = 16
+    projector: ProjectorConfig = ProjectorConfig()
+
+
+class CrossConsistencyConfig(Part):
+    """XMoCo's first regulariser; weight 0 leaves it out."""
+
+    weight: NotNegative = 0.0
+    form: ConsistencyForm = "batch_transpose"
+    temperature: Positive = 0.1
+
+
+class NegativeUniformityConfig(Part):
+    """XMoCo's second regulariser; weight 0 leaves it out."""
+
+    weight: NotNegative = 0.0
+    form: UniformityForm = "kl"
+    temperature: Positive = 0.1
+
+
+class MethodConfig(Part):
+    """The loss, its queue and what is added to it."""
+
+    loss: LossName = "unicon"
+    temperature: Positive = 0.1
+    queue_size: Count = 256
+    queue_init: Literal["random", "empty"] = "random"
+    key_momentum: Annotated[float, Field(ge=0, le=1)] = 0.99
+    batch_norm: BatchNormName = "shuffle"
+    bn_groups: Count = 8
+    symmetric: bool = False
+    positives: Literal["sum", "mean"] = "sum"
+    cross_consistency: CrossConsistencyConfig = CrossConsistencyConfig()
+    negative_uniformity: NegativeUniformityConfig = NegativeUniformityConfig()
+
+
+class OptimConfig(Part):
+    """The optimizer; `batch_size` counts the images of all workers together."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive = 0.06
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 5e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: NotNegative = 0
+    batch_size: Annotated[int, Field(ge=2)] = 256
+
+
+class KnnConfig(Part):
+    """The weighted nearest-neighbour vote (Wu et al. 2018, arXiv:1805.01978)."""
+
+    k: Count = 20
+    temperature: Positive = 0.1
+
+
+class LinearConfig(Part):
+    """The linear probe on frozen features; 0 epochs leave it out."""
+
+    epochs: Annotated[int, Field(ge=0)] = 50
+
+
+class EvalConfig(Part):
+    """How often, and with which labels, the encoder is judged."""
+
+    every: Count = 1
+    labels: Literal["all", "visible"] = "all"
+    knn: KnnConfig = KnnConfig()
+    linear: LinearConfig = LinearConfig()
+
+
+class CheckpointConfig(Part):
+    """A checkpoint each `every` epochs and at the end; the last `keep` stay."""
+
+    every: Count = 1
+    keep: Count = 1
+
+
+class ScaleConfig(Part):
+    """How many workers train one run together, and what each of them holds."""
+
+    workers: Count = 1
+    cpus_per_worker: Positive = 1
+    gpus_per_worker: NotNegative = 0
+
+
+class TrackingConfig(Part):
+    """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere."""
+
+    uri: str | None = None
+    experiment: str | None = None
