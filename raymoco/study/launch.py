@@ -146,16 +146,20 @@ class _Launch:
         identity = self.ledger.identity or uuid4().hex
         self.recorder.record(begun(identity, provenance(self.handle, self.spec.gang)))
         self.mirror.start()
-        stage = Stage(
-            self.sweep.base,
-            self.handle,
-            self.folder,
-            self.recorder,
-            self.progress,
-            self.spec.gang,
-            slots,
-        )
         state = "failed"
+        try:
+            stage = Stage(
+                self.sweep.base,
+                self.handle,
+                self.folder,
+                self.recorder,
+                self.progress,
+                self.spec.gang,
+                slots,
+            )
+        except BaseException:
+            self._close(state)  # a cluster without room, a Ctrl-C: the parent run ends too
+            raise
         try:
             if isinstance(self.spec, SearchSpec):
                 self._search(stage, self.spec)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import ray
 from injected import processes
@@ -44,10 +45,10 @@ output: {output}
 IGNORED = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 
-def begin(head, file, *words):
+def begin(head, file, *words, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "raymoco", "sweep", str(file), *words],
-        env={**head.environment, "RAY_ADDRESS": head.address},
+        env={**head.environment, "RAY_ADDRESS": head.address, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -274,3 +275,38 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_ctrl_c_ends_at_once(running, head
     again.send_signal(signal.SIGINT)
     assert again.wait(5) == 130
     wait_until(lambda: not ours(head), 30)
+
+
+@IGNORED
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 1, 3])
+def test_ctrl_c_before_anything_trains_leaves_nothing_running(head, raymoco, tmp_path, seconds):
+    file, folder = tmp_path / "long.yaml", tmp_path / "long"
+    file.write_text(SWEEP.format(output=tmp_path))
+    process = begin(head, file)
+    wait_until((folder / "journal.jsonl").exists)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    wait_until(lambda: not ours(head), 30)
+    assert "RUNNING" not in mlflow_states(folder)
+    done = raymoco("sweep", str(file), "--resume", "run.epochs=30")
+    assert done.returncode == 0, done.stderr
+    assert len(states(folder)) == 4
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_own_ray_along(head, raymoco, tmp_path):
+    file, journal = tmp_path / "long.yaml", tmp_path / "long" / "journal.jsonl"
+    file.write_text(SWEEP.format(output=tmp_path))
+    process = begin(head, file, RAY_ADDRESS="local")
+    wait_until(lambda: journal.exists() and '"report"' in journal.read_text(), 100)
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert any("RayTrainWorker" in " ".join(one.cmdline()) for one in below)
+    end(process)
+    wait_until(lambda: not any(one.is_running() for one in below), 30)
+    done = raymoco("sweep", str(file), "--resume")
+    assert done.returncode == 0, done.stderr
+    assert states(journal.parent) == ["completed"] * 4
