@@ -8,41 +8,33 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from live_sweeps import write_sweep
 from mlflow.tracking import MlflowClient
 from ports import free_port
 from scipy import stats
 
 from raymoco.study.journal import load_ledger
 
-FILE = """\
+SWEEP = """\
 kind: ablation
-name: small
 question: Does UniCon help?
-run:
-  preset: digits
-  data: {{limit: 300, labelled_fraction: 0.3}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  epochs: 2
 factors:
   loss:
-    info_nce: {{method.loss: info_nce}}
-    unicon:   {{method.loss: unicon}}
+    info_nce: {method.loss: info_nce}
+    unicon:   {method.loss: unicon}
 tune:
-  axes: {{method.temperature: {{loguniform: [0.05, 0.5]}}}}
+  axes: {method.temperature: {loguniform: [0.05, 0.5]}}
   trials: 2
 seeds: [0, 1, 2]
 metric: test/knn_top1
-output: {output}
 """
 
 
 @pytest.fixture(scope="module")
 def finished(raymoco, tmp_path_factory):
     output = tmp_path_factory.mktemp("sweep")
-    (output / "small.yaml").write_text(FILE.format(output=output))
-    done = raymoco("sweep", str(output / "small.yaml"))
+    file = write_sweep(output / "small.yaml", SWEEP, epochs=2, data={"labelled_fraction": 0.3})
+    done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr + done.stdout
     return output / "small", done
 

@@ -6,6 +6,8 @@ import random
 import time
 from pathlib import Path
 
+from live_sweeps import write_sweep
+
 from raymoco.journal import Journal, begun
 from raymoco.study.place import find
 from raymoco.study.sync import sync
@@ -13,26 +15,16 @@ from raymoco.tracking import Mirror, place_of
 
 SWEEP = """\
 kind: search
-name: {name}
-run:
-  preset: digits
-  data: {{limit: 300}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  epochs: {epochs}
 search: {{method.temperature: {{loguniform: [0.05, 0.5]}}}}
 sampler: {{name: random}}
 budget: {{trials: {trials}, concurrent: 2}}
 tracking: {{uri: {uri}}}
-output: {output}
 """
 
 
-def write_sweep(output, uri, name="away", epochs=2, trials=2):
-    file = output / f"{name}.yaml"
-    file.write_text(SWEEP.format(name=name, epochs=epochs, trials=trials, uri=uri, output=output))
-    return file
+def tracked_sweep(output, uri, name="away", epochs=2, trials=2):
+    text = SWEEP.format(trials=trials, uri=uri)
+    return write_sweep(output / f"{name}.yaml", text, epochs=epochs)
 
 
 def write_journal(file, folder, trials=3, epochs=5):

@@ -3,34 +3,23 @@
 import pytest
 import torch
 from injected import faulty_gang_loop, place_faults
+from live_sweeps import write_sweep
+from undisturbed import alone, timeless
 
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
-from raymoco.engine.loop import run_loop
-from raymoco.engine.session import Session
 from raymoco.errors import GangError
 from raymoco.study import gangs
 from raymoco.study.journal import load_ledger, read_journal
 from raymoco.study.launch import sweep
 
-FILE = """\
+SWEEP = """\
 kind: ablation
-name: faults
-run:
-  preset: digits
-  data: {{limit: 300, labelled_fraction: 0.1}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  epochs: 4
 factors:
   fault: {{{levels}}}
 seeds: [0]
 budget: {{concurrent: {gangs}}}
 gang: {{{gang}}}
 tracking: {{uri: none}}
-output: {output}
 """
 
 
@@ -41,26 +30,15 @@ def faulty(monkeypatch):
 
 
 def write(output, levels, count, gang):
-    file = output / "faults.yaml"
     named = ", ".join(
         f"{name}: {{method.temperature: {0.1 + 0.01 * n:g}, method.queue_size: {16 + 8 * (n % 3)}, "
         f"optim.batch_size: {(64, 32)[n % 2]}, model.width: {(4, 6, 4)[n % 3]}, "
         f"data.labelled_fraction: {(0.1, 0, 0.5)[n % 3]:g}}}"
         for n, name in enumerate(levels)
     )
-    file.write_text(FILE.format(levels=named, gangs=count, gang=gang, output=output))
-    return file
-
-
-def alone(trial, folder, tmp_path):
-    """The same trial, never disturbed, in this process."""
-    config = load_checkpoint(find_checkpoint(folder / "checkpoints" / trial.trial_id)).run_config
-    images = load_images(config.data, ensure_shards(config.data, folder.parent))
-    return run_loop(config, images, Session(tmp_path / trial.trial_id))
-
-
-def measured(row):
-    return {k: v for k, v in row.items() if not k.startswith(("perf/", "train_seconds"))}
+    text = SWEEP.format(levels=named, gangs=count, gang=gang)
+    run = {"epochs": 4, "data": {"labelled_fraction": 0.1}}
+    return write_sweep(output / "faults.yaml", text, **run)
 
 
 def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
@@ -108,8 +86,8 @@ def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
     for name in set(levels) - {"hopeless"}:
         trial = trials[f"fault={name}-s0"]
         assert sorted(trial.rows) == [1, 2, 3, 4]
-        undisturbed = alone(trial, result.folder, tmp_path)
-        assert measured(trial.final) == measured(undisturbed)
+        undisturbed = alone(trial, result.folder, tmp_path / trial.trial_id)
+        assert timeless(trial.final) == timeless(undisturbed[-1])
         ours = load_checkpoint(find_checkpoint(tmp_path / trial.trial_id)).module
         theirs = load_checkpoint(
             find_checkpoint(result.folder / "checkpoints" / trial.trial_id)

@@ -5,8 +5,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -15,7 +13,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from journals import deliver, drive, write_journal, write_sweep
+from journals import deliver, drive, tracked_sweep, write_journal
+from live_sweeps import begin, wait_until
 from mlflow.tracking import MlflowClient
 from ports import free_port
 from postgresql import postgresql
@@ -134,7 +133,7 @@ def test_answers_that_are_lost_make_no_run_and_no_point_twice(server_on_either, 
     proxy = LosesAnswers(server.uri)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{proxy.server_port}"
-    file = write_sweep(tmp_path, uri)
+    file = tracked_sweep(tmp_path, uri)
     write_journal(file, tmp_path / "away")
     found = find(str(tmp_path / "away"))
     tries = 0
@@ -152,24 +151,20 @@ def test_answers_that_are_lost_make_no_run_and_no_point_twice(server_on_either, 
 @pytest.mark.parametrize("away_s", [5, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, tmp_path, away_s):
     server.start()
-    file = write_sweep(tmp_path, server.uri, epochs=100 if away_s < 10 else 400, trials=4)
+    file = tracked_sweep(tmp_path, server.uri, epochs=100 if away_s < 10 else 400, trials=4)
     folder = tmp_path / "away"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "raymoco", "sweep", str(file)],
-        env={**head.environment, "RAY_ADDRESS": head.address},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = begin(head, file)
     journal = folder / "journal.jsonl"
-    wait_until(lambda: journal.exists() and journal.read_text().count('"report"') > 10, process)
+    wait_until(
+        lambda: journal.exists() and journal.read_text().count('"report"') > 10, 150, process
+    )
     server.kill()
     before = journal.read_text().count('"report"')
     time.sleep(away_s)
     reported = journal.read_text().count('"report"')
     assert reported > before + 10, "nobody waits for MLflow"
     server.start()
-    out, _ = process.communicate(timeout=250)
+    out = "".join(process.communicate(timeout=250))
     assert process.returncode == 0, out
     assert out.count("does not answer (") == 1
     assert "raymoco sync" not in out, "everything was delivered by itself"
@@ -180,7 +175,7 @@ def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, t
 
 @pytest.mark.slow
 def test_a_server_that_never_comes_is_told_later_by_sync(server, raymoco, tmp_path):
-    file = write_sweep(tmp_path, server.uri)
+    file = tracked_sweep(tmp_path, server.uri)
     folder = tmp_path / "away"
     done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr
@@ -203,16 +198,8 @@ def test_a_server_that_never_comes_is_told_later_by_sync(server, raymoco, tmp_pa
     assert all(run_id in (folder / "trials.csv").read_text() for run_id in ids)
 
 
-def wait_until(condition, process):
-    deadline = time.monotonic() + 150
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_driver_killed_at_any_moment_loses_no_point_and_makes_no_run_twice(tmp_path):
-    file = write_sweep(tmp_path, "null")
+    file = tracked_sweep(tmp_path, "null")
     folder = tmp_path / "away"
     folder.mkdir()
     (folder / "sweep.yaml").write_text(file.read_text())
@@ -240,7 +227,7 @@ def test_a_driver_killed_at_any_moment_loses_no_point_and_makes_no_run_twice(tmp
 def test_four_processes_that_open_a_fresh_store_at_once_all_find_it_whole(tmp_path):
     names = [f"s{number}" for number in range(4)]
     for name in names:
-        write_journal(write_sweep(tmp_path, "null", name), tmp_path / name)
+        write_journal(tracked_sweep(tmp_path, "null", name), tmp_path / name)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
     processes = [context.Process(target=deliver, args=(tmp_path, name, barrier)) for name in names]
@@ -258,20 +245,9 @@ def test_four_processes_that_open_a_fresh_store_at_once_all_find_it_whole(tmp_pa
 @pytest.mark.slow
 def test_four_sweeps_that_start_at_once_on_a_fresh_store_all_find_it_whole(head, tmp_path):
     names = [f"s{number}" for number in range(4)]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable, "-m", "raymoco", "sweep",
-                str(write_sweep(tmp_path, "null", name)), "budget.concurrent=1",
-                "gang.cpus_per_worker=0.5",
-            ],
-            env={**environment, **head.environment, "RAY_ADDRESS": head.address},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for name in names
-    ]  # fmt: skip
-    ends = [process.communicate(timeout=280)[0] for process in processes]
+    words = ("budget.concurrent=1", "gang.cpus_per_worker=0.5")
+    processes = [begin(head, tracked_sweep(tmp_path, "null", name), *words) for name in names]
+    ends = [process.communicate(timeout=280) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, ends
     for name in names:
         assert_holds_the_journal(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / name)
@@ -280,7 +256,7 @@ def test_four_sweeps_that_start_at_once_on_a_fresh_store_all_find_it_whole(head,
 def test_ctrl_c_with_a_server_that_hangs_does_not_hang(server, tmp_path):
     """A stopped process accepts connections and answers nothing."""
     server.start()
-    file = write_sweep(tmp_path, server.uri)
+    file = tracked_sweep(tmp_path, server.uri)
     write_journal(file, tmp_path / "away")
     os.killpg(server._process.pid, signal.SIGSTOP)
     try:

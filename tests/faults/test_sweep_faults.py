@@ -3,21 +3,17 @@
 import csv
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
 import ray
 from injected import processes
+from live_sweeps import begin, end, wait_until, write_sweep
 from mlflow.tracking import MlflowClient
+from undisturbed import alone, timeless
 
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
-from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
-from raymoco.engine.loop import run_loop
-from raymoco.engine.session import Session
+from raymoco.engine.checkpoint import find_checkpoint
 from raymoco.errors import ConfigError
 from raymoco.study.folder import lease
 from raymoco.study.journal import load_ledger
@@ -25,57 +21,31 @@ from raymoco.study.journal import load_ledger
 CPUS = 3  # of the head
 SWEEP = """\
 kind: search
-name: long
-run:
-  preset: digits
-  data: {{limit: 300}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  epochs: 30
-search:
-  method.temperature: {{loguniform: [0.05, 0.5]}}
-sampler: {{name: random}}
-budget: {{trials: 4, concurrent: 2}}
-output: {output}
+search: {method.temperature: {loguniform: [0.05, 0.5]}}
+sampler: {name: random}
+budget: {trials: 4, concurrent: 2}
 """
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write_sweep(tmp_path / "long.yaml", SWEEP, epochs=30)
 
 
 # MLflow 3.17's own use of SQLAlchemy
 IGNORED = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 
-def begin(head, file, *words, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "raymoco", "sweep", str(file), *words],
-        env={**head.environment, "RAY_ADDRESS": head.address, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def end(process):
-    """Kill a driver, and close what was read from it."""
-    process.kill()
-    process.wait(10)
-    process.stdout.close()
-    process.stderr.close()
-
-
 @pytest.fixture
-def running(head, tmp_path):
+def running(head, file):
     """A sweep in a process of its own, returned once two trials have reported."""
-    file = tmp_path / "long.yaml"
-    file.write_text(SWEEP.format(output=tmp_path))
     process = begin(head, file)
-    journal = tmp_path / "long" / "journal.jsonl"
-    deadline = time.monotonic() + 150
-    while not journal.exists() or journal.read_text().count('"report"') < 4:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield process, tmp_path / "long", file
+    folder = file.with_suffix("")
+    journal = folder / "journal.jsonl"
+    wait_until(
+        lambda: journal.exists() and journal.read_text().count('"report"') >= 4, 150, process
+    )
+    yield process, folder, file
     if process.poll() is None:
         end(process)
 
@@ -114,13 +84,6 @@ def mlflow_states(folder):
     return [run.info.status for run in client.search_runs([experiment.experiment_id])]
 
 
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def half_done(ledger):
     # one that is far from its last epoch: its gang goes on until it hears that its driver is dead
     running = [trial for trial in ledger.in_state("running") if 2 < trial.epochs < 10]
@@ -138,22 +101,6 @@ def held(folder):
 def ours(head):
     titles = ("RayTrainWorker", "TrainController", "Broker", "TrialClient")
     return [one for title in titles for one in processes(head, title)]
-
-
-def undisturbed(trial, folder, tmp_path):
-    """The rows of the same trial in this process, without what is measured in seconds."""
-    config = load_checkpoint(find_checkpoint(folder / "checkpoints" / trial.trial_id)).run_config
-    images = load_images(config.data, ensure_shards(config.data, folder.parent))
-    rows = []
-    session = Session(
-        tmp_path / "alone" / trial.trial_id, on_report=lambda row, _: rows.append(timeless(row))
-    )
-    run_loop(config, images, session)
-    return rows
-
-
-def timeless(row):
-    return {k: v for k, v in row.items() if not k.startswith(("perf/", "train_seconds"))}
 
 
 @IGNORED
@@ -220,16 +167,14 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
     assert f"resumed after epoch {int(newest.stem[6:]) - 1}" in log
     assert after[cut.trial_id].mlflow_run_id == cut.mlflow_run_id
     rows = [timeless(row) for _, row in sorted(after[cut.trial_id].rows.items())]
-    assert rows == undisturbed(cut, folder, tmp_path)
+    assert rows == [timeless(row) for row in alone(cut, folder, tmp_path / "alone")]
     found = mlflow_states(folder)
     assert sorted(found) == ["FINISHED"] * 5
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_five_kills_at_any_moment_change_no_digit(head, raymoco, tmp_path):
-    file = tmp_path / "long.yaml"
-    file.write_text(SWEEP.format(output=tmp_path))
+def test_five_kills_at_any_moment_change_no_digit(head, raymoco, file, tmp_path):
     calm = raymoco("sweep", str(file), f"output={tmp_path / 'calm'}")
     assert calm.returncode == 0, calm.stderr
     folder, journal = tmp_path / "long", tmp_path / "long" / "journal.jsonl"
@@ -280,9 +225,8 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_ctrl_c_ends_at_once(running, head
 @IGNORED
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 1, 3])
-def test_ctrl_c_before_anything_trains_leaves_nothing_running(head, raymoco, tmp_path, seconds):
-    file, folder = tmp_path / "long.yaml", tmp_path / "long"
-    file.write_text(SWEEP.format(output=tmp_path))
+def test_ctrl_c_before_anything_trains_leaves_nothing_running(head, raymoco, file, seconds):
+    folder = file.with_suffix("")
     process = begin(head, file)
     wait_until((folder / "journal.jsonl").exists)
     time.sleep(seconds)
@@ -298,9 +242,8 @@ def test_ctrl_c_before_anything_trains_leaves_nothing_running(head, raymoco, tmp
 
 
 @pytest.mark.slow
-def test_a_killed_driver_takes_its_own_ray_along(head, raymoco, tmp_path):
-    file, journal = tmp_path / "long.yaml", tmp_path / "long" / "journal.jsonl"
-    file.write_text(SWEEP.format(output=tmp_path))
+def test_a_killed_driver_takes_its_own_ray_along(head, raymoco, file):
+    journal = file.with_suffix("") / "journal.jsonl"
     process = begin(head, file, RAY_ADDRESS="local")
     wait_until(lambda: journal.exists() and '"report"' in journal.read_text(), 100)
     below = psutil.Process(process.pid).children(recursive=True)

@@ -1,13 +1,8 @@
 """A population on two gangs, its driver killed in the middle."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
 import torch
+from live_sweeps import begin, end, wait_until, write_sweep
 
 from raymoco.config import load_run_config
 from raymoco.data.shards import ensure_shards
@@ -19,25 +14,15 @@ from raymoco.study.journal import load_ledger, read_journal
 
 POPULATION = """\
 kind: search
-name: pop
-run:
-  preset: digits
-  data: {{limit: 300, labelled_fraction: 0.3}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  eval: {{linear: {{epochs: 1}}}}
-  epochs: 6
 search:
-  optim.lr:                        {{loguniform: [0.001, 1]}}
-  method.temperature:              {{loguniform: [0.05, 0.5]}}
-  method.key_momentum:             {{choice: [0.9, 0.99, 0.999]}}
-  method.cross_consistency.weight: {{loguniform: [0.1, 1], or: 0}}
-scheduler: {{name: pbt, every_epochs: 2}}
-sampler: {{seed: 2}}
-budget: {{trials: 5, concurrent: 2}}
-tracking: {{uri: none}}
-output: {output}
+  optim.lr:                        {loguniform: [0.001, 1]}
+  method.temperature:              {loguniform: [0.05, 0.5]}
+  method.key_momentum:             {choice: [0.9, 0.99, 0.999]}
+  method.cross_consistency.weight: {loguniform: [0.1, 1], or: 0}
+scheduler: {name: pbt, every_epochs: 2}
+sampler: {seed: 2}
+budget: {trials: 5, concurrent: 2}
+tracking: {uri: none}
 """
 
 
@@ -45,22 +30,13 @@ output: {output}
 def population(head, raymoco, tmp_path_factory):
     """Five members whose driver was killed in the second round and went on with --resume."""
     output = tmp_path_factory.mktemp("population")
-    file = output / "pop.yaml"
-    file.write_text(POPULATION.format(output=output))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "raymoco", "sweep", str(file)],
-        env={**head.environment, "RAY_ADDRESS": head.address},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    folder = output / "pop"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(trial.epochs > 2 for trial in load_ledger(folder / "journal.jsonl").all()):
-            break
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=20)
-    assert "completed" not in [t.state for t in load_ledger(folder / "journal.jsonl").all()]
+    run = {"epochs": 6, "data": {"labelled_fraction": 0.3}, "eval": {"linear": {"epochs": 1}}}
+    file = write_sweep(output / "pop.yaml", POPULATION, **run)
+    process = begin(head, file)
+    folder, journal = output / "pop", output / "pop" / "journal.jsonl"
+    wait_until(lambda: any(t.epochs > 2 for t in load_ledger(journal).all()), 120, process)
+    end(process)
+    assert "completed" not in [t.state for t in load_ledger(journal).all()]
     done = raymoco("sweep", str(file), "--resume")
     assert done.returncode == 0, done.stderr
     return folder

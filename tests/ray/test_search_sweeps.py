@@ -1,35 +1,21 @@
 """Real searches to their various ends, and what Optuna's file says of them."""
 
 import csv
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import optuna
 import pytest
+from live_sweeps import begin, wait_until, write_sweep
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from raymoco.config import load_run_config
 from raymoco.study.journal import load_ledger
 
-SMALL = """\
-kind: search
-name: {name}
-run:
-  preset: digits
-  data: {{limit: 200}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  eval: {{linear: {{epochs: 1}}}}
-  epochs: {epochs}
-tracking: {{uri: none}}
-output: {output}
-"""
+PROBE_ONCE = {"eval": {"linear": {"epochs": 1}}}
 SEVERAL = """\
+kind: search
+tracking: {uri: none}
 search:
   method.temperature: {loguniform: [0.05, 0.5]}
   method.loss: {choice: [unicon, info_nce]}
@@ -41,6 +27,8 @@ sampler: {name: gp, startup_trials: 3}
 budget: {trials: 6, concurrent: 2}
 """
 LONG = """\
+kind: search
+tracking: {uri: none}
 search:
   method.temperature: {loguniform: [0.05, 0.5]}
   optim.lr: {loguniform: [0.001, 0.5]}
@@ -61,8 +49,7 @@ def rows_of(folder):
 
 
 def test_several_objectives_leave_a_pareto_front(raymoco, tmp_path):
-    file = tmp_path / "several.yaml"
-    file.write_text(SMALL.format(name="several", epochs=2, output=tmp_path) + SEVERAL)
+    file = write_sweep(tmp_path / "several.yaml", SEVERAL, epochs=2, **PROBE_ONCE)
     done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "several"
@@ -85,21 +72,11 @@ def test_several_objectives_leave_a_pareto_front(raymoco, tmp_path):
 def long(head, tmp_path_factory):
     """A search of 400 trials that somebody ended with Ctrl-C after eight."""
     output = tmp_path_factory.mktemp("long")
-    file = output / "long.yaml"
-    file.write_text(SMALL.format(name="long", epochs=3, output=output) + LONG)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "raymoco", "sweep", str(file)],
-        env={**head.environment, "RAY_ADDRESS": head.address},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    folder = output / "long"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        ledger = load_ledger(folder / "journal.jsonl")
-        if len(ledger.in_state("completed", "pruned")) >= 8:
-            break
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
+    file = write_sweep(output / "long.yaml", LONG, epochs=3, **PROBE_ONCE)
+    process = begin(head, file)
+    folder, journal = output / "long", output / "long" / "journal.jsonl"
+    wait_until(lambda: len(load_ledger(journal).in_state("completed", "pruned")) >= 8, 120, process)
+    process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     return folder, file

@@ -8,47 +8,35 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from live_sweeps import write_sweep
 from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from undisturbed import alone, timeless
 
 from raymoco.config import load_run_config
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
-from raymoco.engine.loop import run_loop
-from raymoco.engine.session import Session
 from raymoco.study.journal import load_ledger
 
 SWEEP = """\
 kind: search
-name: small
-run:
-  preset: digits
-  data: {{limit: 300, labelled_fraction: 0.1}}
-  model: {{width: 4}}
-  optim: {{batch_size: 64}}
-  method: {{queue_size: 32}}
-  epochs: 4
 search:
-  method.temperature:              {{loguniform: [0.05, 0.5]}}
-  method.queue_size:               {{choice: [16, 32]}}
-  method.cross_consistency.weight: {{loguniform: [0.1, 1], or: 0}}
-  optim.lr:                        {{choice: [0.06, 1.0e+30]}}
-scheduler: {{name: asha, grace_epochs: 1, reduction_factor: 2}}
-sampler: {{name: random, seed: 3}}
-budget: {{trials: 8, concurrent: 2}}
-confirm: {{top: 1, seeds: [7, 8]}}
-output: {output}
+  method.temperature:              {loguniform: [0.05, 0.5]}
+  method.queue_size:               {choice: [16, 32]}
+  method.cross_consistency.weight: {loguniform: [0.1, 1], or: 0}
+  optim.lr:                        {choice: [0.06, 1.0e+30]}
+scheduler: {name: asha, grace_epochs: 1, reduction_factor: 2}
+sampler: {name: random, seed: 3}
+budget: {trials: 8, concurrent: 2}
+confirm: {top: 1, seeds: [7, 8]}
 """
 
 
 @pytest.fixture(scope="module")
 def finished(raymoco, tmp_path_factory):
     output = tmp_path_factory.mktemp("sweep")
-    file = output / "small.yaml"
-    file.write_text(SWEEP.format(output=output))
+    file = write_sweep(output / "small.yaml", SWEEP, epochs=4, data={"labelled_fraction": 0.1})
     done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr + done.stdout
     return output / "small", done, file
@@ -171,13 +159,9 @@ def test_a_trial_on_a_warm_gang_is_bit_for_bit_the_same_run_alone(finished, tmp_
     folder, _, _ = finished
     trials = load_ledger(folder / "journal.jsonl").trials.values()
     late = [t for t in trials if t.state == "completed"][-1]
-    config = load_checkpoint(find_checkpoint(folder / "checkpoints" / late.trial_id)).run_config
-    images = load_images(config.data, ensure_shards(config.data, folder.parent))
-    alone = run_loop(config, images, Session(tmp_path))
-    timed = ("perf/", "train_seconds")
-    measured = {name for name in alone if not name.startswith(timed)}
-    assert len(measured) > 8
-    assert {name: late.final[name] for name in measured} == {name: alone[name] for name in measured}
+    undisturbed = timeless(alone(late, folder, tmp_path)[-1])
+    assert len(undisturbed) > 8
+    assert undisturbed == timeless(late.final)
     ours = load_checkpoint(find_checkpoint(tmp_path)).module
     theirs = load_checkpoint(find_checkpoint(folder / "checkpoints" / late.trial_id)).module
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
