@@ -9,15 +9,13 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
 
 from raymoco.config import ScaleConfig
+from raymoco.engine.output import inside_job
 from raymoco.errors import ConfigError, InputError
-
-JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 # what every process of ours on the cluster is started with
 WORKER_ENV = {
@@ -36,26 +34,6 @@ WORKER_ENV = {
     "RAY_worker_maximum_startup_concurrency": "8",
     "PYTHONWARNINGS": "ignore",
 }
-
-
-def inside_job() -> bool:
-    """Whether this process was started by `ray job submit`."""
-    return JOB_MARK in os.environ
-
-
-def resolve_output(output: str) -> Path:
-    """The absolute output folder.
-
-    Inside a Ray job a relative one lies under `$RAYMOCO_HOME` (default `~/raymoco`): the job's
-    working directory is a temporary copy and would vanish with the results.
-    """
-    path = Path(output).expanduser()
-    if path.is_absolute():
-        return path
-    base = Path.cwd()
-    if inside_job():
-        base = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser()
-    return (base / path).resolve()
 
 
 def cores() -> int:

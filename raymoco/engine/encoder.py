@@ -13,9 +13,9 @@ from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import load_images, open_images
 from raymoco.data.views import Normalise
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from raymoco.engine.cluster import resolve_output
 from raymoco.engine.evaluate import extract_features, judge_on_test
 from raymoco.engine.metrics_file import Row
+from raymoco.engine.output import resolve_output
 from raymoco.ssl import build_method
 
 EXPORT_FORMAT = 1

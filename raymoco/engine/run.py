@@ -18,9 +18,10 @@ from raymoco.config import INDECISIVE, RunConfig
 from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import ImageData, prepare_images
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
-from raymoco.engine.cluster import connect, resolve_output, threads_per_worker
+from raymoco.engine.cluster import connect, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
+from raymoco.engine.output import resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.run_story import RunStory

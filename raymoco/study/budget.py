@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from raymoco.study.agenda import search_trials
 from raymoco.study.journal import Ledger
+from raymoco.study.ranking import ranked
 from raymoco.study.spec import Budget, Objective
-from raymoco.study.tables import ranked
 
 
 def budget_check(

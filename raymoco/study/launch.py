@@ -13,7 +13,8 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
-from raymoco.engine.cluster import connect, interrupts, resolve_output
+from raymoco.engine.cluster import connect, interrupts
+from raymoco.engine.output import resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
@@ -30,21 +31,22 @@ from raymoco.study.broker import ORDERLY
 from raymoco.study.budget import budget_check
 from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
+from raymoco.study.impossible import refuse_impossible
 from raymoco.study.journal import Journal, Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
 from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
+from raymoco.study.proposal import ListProposals
 from raymoco.study.proposals import OptunaProposals, open_proposals
+from raymoco.study.ranking import ranked
 from raymoco.study.recorder import Recorder
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
 from raymoco.study.schedulers import build_scheduler, fifo
-from raymoco.study.searcher import ListProposals
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
 from raymoco.study.story import SweepStory
-from raymoco.study.sweepfile import Sweep, load_sweep, refuse_impossible
-from raymoco.study.tables import ranked
+from raymoco.study.sweepfile import Sweep, load_sweep
 from raymoco.study.warmstart import LOG, load_warm_start
 from raymoco.yamlfile import write_atomically
 

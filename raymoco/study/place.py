@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.config import RunConfig, TrackingConfig, load_run_config
-from raymoco.engine.cluster import resolve_output
+from raymoco.engine.output import resolve_output
 from raymoco.engine.run_story import RunStory
 from raymoco.errors import DataError
 from raymoco.study.story import SweepStory

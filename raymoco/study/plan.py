@@ -13,14 +13,16 @@ from raymoco.config import RunConfig
 from raymoco.data.manifest import ShardSet
 from raymoco.data.shards import ensure_shards
 from raymoco.data.views import TwoViews
-from raymoco.engine.cluster import resolve_output, threads_per_worker
+from raymoco.engine.cluster import threads_per_worker
+from raymoco.engine.output import resolve_output
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
+from raymoco.study.impossible import refuse_impossible
 from raymoco.study.samplers import independent_axes, learns_from_pruned
 from raymoco.study.space import format_value
 from raymoco.study.spec import AblationSpec, SearchSpec
-from raymoco.study.sweepfile import Sweep, refuse_impossible
+from raymoco.study.sweepfile import Sweep
 from raymoco.study.warmstart import load_warm_start
 from raymoco.yamlfile import flatten
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from raymoco.study.journal import ENDED, Event, Ledger
+from raymoco.study.ranking import ranked
 from raymoco.study.spec import Objective
-from raymoco.study.tables import ranked
 
 QUIET_S = 10.0
 

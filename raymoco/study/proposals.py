@@ -17,8 +17,8 @@ from raymoco.config import RunConfig
 from raymoco.engine.metrics_file import Row
 from raymoco.study.agenda import interrupted_before
 from raymoco.study.journal import Ledger, TrialRecord
+from raymoco.study.proposal import Proposal
 from raymoco.study.samplers import Sampler, build_sampler
-from raymoco.study.searcher import Proposal
 from raymoco.study.searchspace import SearchSpace, different
 from raymoco.study.spec import Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep

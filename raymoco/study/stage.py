@@ -22,8 +22,9 @@ from raymoco.study.gangs import Gangs, start_broker
 from raymoco.study.journal import INTERRUPTED
 from raymoco.study.population import Population
 from raymoco.study.progress import SweepProgress
+from raymoco.study.proposal import Proposal, Proposals
 from raymoco.study.recorder import Recorder
-from raymoco.study.searcher import Proposal, Proposals, TuneSearcher
+from raymoco.study.searcher import TuneSearcher
 from raymoco.study.spec import GangConfig
 from raymoco.study.tickets import Assignment
 from raymoco.study.trial import TrialClient

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from raymoco.journal import Event
 from raymoco.study.journal import ENDED, Ledger, TrialRecord
+from raymoco.study.ranking import ranked
 from raymoco.study.space import short_name
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep
-from raymoco.study.tables import ranked
 from raymoco.study.views import comparison_view
 from raymoco.tracking import PARENT, RUNNING, Change, points_of
 

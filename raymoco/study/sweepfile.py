@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.config import CHANGEABLE, RunConfig, axis_keys, build_run_config
-from raymoco.engine.resolve import resolve
-from raymoco.errors import ConfigError, InputError
+from raymoco.errors import ConfigError
 from raymoco.study.samplers import check_sampler
 from raymoco.study.searchspace import SearchSpace
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
@@ -93,45 +92,6 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     resolved = base.model_dump(exclude={"scale", "output", "tracking", "name"})
     spec = spec.model_copy(update={"run": resolved})
     return Sweep(spec, base)
-
-
-def refuse_impossible(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
-    """Refuse, before anything starts, a value or a cell that no run on these images can have.
-
-    Raises:
-        ConfigError: names the axis or the cell, and why.
-    """
-    spec = sweep.spec
-    for metric in (objective.metric for objective in sweep.objectives):
-        if classes == 0 and metric.endswith(("_top1", "_top5")):
-            raise ConfigError(
-                f"no trial will report '{metric}': none of the images has a label. Choose a metric "
-                "that needs none, such as eval/alignment or eval/effective_rank."
-            )
-    if isinstance(spec, SearchSpec):
-        space = sweep.space
-        points = [
-            (f"search.{key}", {**space.witness(key), key: value})
-            for key, axis in spec.search.items()
-            for value in axis.extremes
-        ]
-    else:
-        ends = [
-            {key: value}
-            for key, axis in (spec.tune.axes if spec.tune else {}).items()
-            for value in axis.extremes
-        ]
-        points = [
-            (f"the cell '{cell.name}'", {**cell.values, **end})
-            for cell in spec.cells
-            for end in [{}, *ends]
-        ]
-    for what, values in points:
-        try:
-            config = sweep.base.with_values(values)
-            resolve(config, channels=channels, train_images=train_images)
-        except InputError as error:
-            raise ConfigError(f"{what}: {error}") from None
 
 
 def _apply(document: Document, text: str) -> None:

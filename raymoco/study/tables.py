@@ -77,13 +77,6 @@ def write_trials(
     write_atomically(path, stream.getvalue())
 
 
-def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """The completed trials, best last evaluation first."""
-    done = [t for t in trials if t.state == "completed" and objective.metric in t.final]
-    sign = -1 if objective.mode == "max" else 1
-    return sorted(done, key=lambda trial: sign * trial.final[objective.metric])
-
-
 def best_table(
     trials: list[TrialRecord],
     objectives: Sequence[Objective],

@@ -16,9 +16,9 @@ from raymoco.study.comparisons import (
 )
 from raymoco.study.importance import Importance, axis_importance
 from raymoco.study.journal import Ledger, TrialRecord, load_ledger
+from raymoco.study.ranking import ranked
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep, load_sweep
-from raymoco.study.tables import ranked
 
 
 @dataclass(frozen=True)
