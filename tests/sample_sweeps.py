@@ -84,7 +84,7 @@ def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
         state = "failed" if number % 10 == 9 else "pruned" if number % 4 == 3 else "completed"
         events += _trial(f"t{number:03d}", values, "", 0, score, state=state)
     for seed in (100, 101, 102):
-        for rank, cell in enumerate(("default", "best-1", "best-2")):
+        for rank, cell in enumerate(("default", "t000", "t001")):
             score = 0.9 + 0.01 * rank + draw.gauss(0, 0.004)
             events += _trial(f"{cell}-s{seed}", {}, cell, seed, score)
     return _finish(folder, sweep, events)

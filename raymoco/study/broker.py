@@ -41,7 +41,8 @@ class Broker:
         self._watch = Watch(self._lose, self.silent)
         self._closing = False
         self._needed: int | None = None  # how many gangs the last phase begins with
-        self._all_submitted = False
+        self._arrived = 0  # trials of this phase that were submitted, or never will be
+        self._handed: int | None = None  # how many will be, once that is known
         self._ending: tuple[str, str] | None = None
         self._data: Any = None
 
@@ -56,14 +57,14 @@ class Broker:
 
         In the last phase gangs for which no trial is left are sent home.
         """
-        self._slots = len(self._tickets) + slots
+        self._slots, self._arrived, self._handed = slots, 0, None
         self._needed = slots if last else None
-        self._ending, self._all_submitted = None, False
+        self._ending = None
         self._tickets.notify()
 
-    async def lift_gate(self) -> None:
-        """No more trials will come: hand out what waits."""
-        self._slots, self._all_submitted = 0, True
+    async def lift_gate(self, handed: int) -> None:
+        """No more trials will come in this phase than these, some of which may be on their way."""
+        self._handed = handed
         self._tickets.notify()
 
     async def events(self, since: int, timeout_s: float) -> list[Event]:
@@ -101,19 +102,23 @@ class Broker:
         if error is not None:
             await self._lose(name, gang.incarnation, error)
             gang.crash(error)
-        return gang.closed is None and not self._closing and not self._surplus(gang)
+        if gang.closed is None and self._surplus(gang):
+            self._close_gang(gang, NONE_LEFT)
+        return gang.closed is None and not self._closing
 
     async def stranded(self) -> str | None:
         """Why no gang is left for trials that wait; None as long as there is hope."""
         gangs = self._roster.all()
         if not self._tickets.open or any(gang.closed is None for gang in gangs):
             return None
-        return "; ".join(f"{g.name}: {g.closed}" for g in gangs if g.closed not in ORDERLY)
+        lost = [f"{g.name}: {g.closed}" for g in gangs if g.closed not in ORDERLY]
+        return "; ".join(lost) or "all had gone home"
 
     # for the clients
 
     async def submit(self, assignment: Assignment) -> None:
         """Queue a trial. Another submission of a known trial id replaces its ticket."""
+        self._arrived += 1
         ticket = self._tickets.submit(assignment)
         if self._ending is not None:
             self._tickets.end(ticket, *self._ending)
@@ -135,6 +140,7 @@ class Broker:
         ticket = self._tickets.get(trial_id)
         if ticket is None:  # its client never came so far as to submit it
             state, reason = self._ending or (state, reason)
+            self._arrived += 1
             self._tickets.note_end(trial_id, state, reason)
             return state, []
         if not ticket.ended:
@@ -293,7 +299,8 @@ class Broker:
 
     @property
     def _hands_out(self) -> bool:
-        return len(self._tickets) >= self._slots and self._tickets.waits
+        awaited = self._slots if self._handed is None else min(self._slots, self._handed)
+        return self._arrived >= awaited and self._tickets.waits
 
     def _goes_home(self, gang: Gang) -> str:
         if self._rules.isolation == "fresh_gang" and gang.served:
@@ -304,7 +311,9 @@ class Broker:
         """Whether the other gangs are enough for the trials that are left."""
         if self._needed is None:
             return False
-        needed = len(self._tickets.open) if self._all_submitted else self._needed
+        needed = self._needed
+        if self._handed is not None:
+            needed = len(self._tickets.open) + self._handed - self._arrived
         return sum(other is not gang for other in self._roster.standing) >= needed
 
     async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:

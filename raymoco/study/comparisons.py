@@ -199,9 +199,12 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
 
 
 def judge_confirmation(ledger: Ledger) -> list[Judged]:
-    """Each of a search's best against the default, on the test set; empty without `confirm`."""
+    """Each of a search's best against the default, on the test set; empty without `confirm`.
+
+    Those that were the best when an earlier driver ended are among them.
+    """
     scores = scores_by_cell(ledger, CONFIRMED)
-    cells = sorted({t.cell for t in compared_trials(ledger.all())} - {DEFAULT})
+    cells = [cell for cell in scores if cell != DEFAULT]  # best first
     if DEFAULT not in scores:
         return []
     contrasts = [Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells]

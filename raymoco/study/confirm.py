@@ -24,10 +24,12 @@ def confirm_proposals(
         best: completed trials, best first.
         default: every value of the base run by dotted key: a trial that has set nothing else is
             the default itself, and is passed over.
+    Returns:
+        A cell is called as its trial: when a resume finds a better one, that is another cell.
     """
     others = [t for t in best if any(default.get(key) != v for key, v in t.values.items())]
     cells: dict[str, TrialRecord | None] = {DEFAULT: None}
-    cells |= {f"best-{rank}": t for rank, t in enumerate(others[: confirm.top], start=1)}
+    cells |= {trial.trial_id: trial for trial in others[: confirm.top]}
     return [
         Proposal(f"{cell}-s{seed}", dict(trial.values) if trial else {}, seed, cell)
         for seed in confirm.seeds

@@ -82,7 +82,7 @@ class Gangs:
         except RayActorError:
             raise GangError(BROKER_DIED) from None
         if reason is not None:
-            raise GangError(f"no gang is left. {reason}. Go on with --resume.")
+            raise GangError(f"no gang is left: {reason}. Go on with --resume.")
 
     def check_broker(self) -> None:
         """Raise GangError if the broker has died."""

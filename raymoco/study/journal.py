@@ -19,7 +19,8 @@ ENDED = ("completed", "pruned", "stopped", "failed")
 class TrialRecord:
     """One trial as the journal tells it.
 
-    `phase` is `tune` for a trial that only tuned its cell, and empty for every other.
+    `phase` is `tune` for a trial that only tuned its cell, and empty for every other. `spent` are
+    the seconds that its attempts have taken.
     """
 
     trial_id: str
@@ -35,20 +36,49 @@ class TrialRecord:
     checkpoint: str | None = None
     began: float | None = None
     ended: float | None = None
+    spent: float = 0.0
     mlflow_run_id: str = ""
+    _heard: float | None = None  # while an attempt runs: when it was last heard of
+    _final: Row | None = None
 
     @property
     def final(self) -> Row:
         """The last known value of every metric."""
-        merged: Row = {}
-        for epoch in sorted(self.rows):
-            merged.update(self.rows[epoch])
-        return merged
+        if self._final is None:  # every event of a sweep asks it of every trial
+            self._final = {}
+            for epoch in sorted(self.rows):
+                self._final.update(self.rows[epoch])
+        return self._final
 
     @property
     def epochs(self) -> int:
         """How many epochs it has trained."""
         return max(self.rows, default=0)
+
+    def begin(self, event: Event) -> None:
+        """A gang takes it; an attempt that a killed driver left counts up to its last report."""
+        self.state, self.attempt = "running", event["attempt"]
+        self.began = self.began or event["time"]
+        self.ended, self.reason = None, ""  # an interrupted one that goes on
+        self._heard = event["time"]
+
+    def report(self, event: Event) -> None:
+        """An epoch is done."""
+        self.rows[int(event["row"]["epoch"])] = event["row"]
+        self.checkpoint = event["checkpoint"] or self.checkpoint
+        self._final = None
+        self._count(event)
+
+    def leave(self, state: str, event: Event) -> None:
+        """No gang is at it any longer."""
+        self.state = state
+        self._count(event)
+        self._heard = None
+
+    def _count(self, event: Event) -> None:
+        if self._heard is not None:
+            self.spent += event["time"] - self._heard
+            self._heard = event["time"]
 
 
 class Ledger:
@@ -86,24 +116,23 @@ class Ledger:
         if trial is None:
             return
         if kind == "assigned":
-            trial.state, trial.attempt = "running", event["attempt"]
-            trial.began = trial.began or event["time"]
-            trial.ended, trial.reason = None, ""  # an interrupted one that goes on
+            trial.begin(event)
         elif kind == "report":
-            trial.rows[int(event["row"]["epoch"])] = event["row"]
-            trial.checkpoint = event["checkpoint"] or trial.checkpoint
+            trial.report(event)
         elif kind == "retry":
-            trial.state, trial.reason = "waiting", event["reason"]
+            trial.leave("waiting", event)
+            trial.reason = event["reason"]
             trial.failures += 1
         elif kind == "paused":
-            trial.state = "paused"
+            trial.leave("paused", event)
+            trial.ended, trial.reason = None, ""  # a stopped member of a population goes on
         elif kind == "changed":
             trial.values = event["values"]
         elif kind == "tracked":
             trial.mlflow_run_id = event["run_id"]
         elif kind == "ended" and trial.state not in ENDED:
-            trial.state, trial.reason = event["state"], event["reason"]
-            trial.ended = event["time"]
+            trial.leave(event["state"], event)
+            trial.reason, trial.ended = event["reason"], event["time"]
 
     def in_state(self, *states: str) -> list[TrialRecord]:
         """The trials in one of these states, in the order of their proposal."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -14,8 +14,10 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from raymoco.engine.metrics_file import Row
 from raymoco.study.journal import TrialRecord
 from raymoco.study.spec import Objective, Scheduler
+from raymoco.study.trial import ASSIGNMENT
 
 
 @dataclass(eq=False)
@@ -23,6 +25,42 @@ class Past:
     """What a scheduler asks of a Tune trial that ended in an earlier driver."""
 
     trial_id: str
+
+
+class Asha(AsyncHyperBandScheduler):
+    """Successive halving; a trial that goes on stands in the rungs that it has passed."""
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """Tune has another trial."""
+        super().on_trial_add(controller, trial)
+        self.learn(trial, known_rows(trial))
+
+    def learn(self, trial: Any, rows: list[Row]) -> None:
+        """What an earlier driver heard of a trial; nothing is decided by it."""
+        for row in rows:
+            super().on_trial_result(cast(Any, None), trial, dict(row))
+
+
+class Median(MedianStoppingRule):
+    """The median rule; of a trial that goes on it knows the curve so far."""
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """Tune has another trial."""
+        super().on_trial_add(controller, trial)
+        self.learn(trial, known_rows(trial))
+
+    def learn(self, trial: Any, rows: list[Row]) -> None:
+        """What an earlier driver heard of a trial; nothing is decided by it."""
+        # not by on_trial_result: it would judge a whole curve by those that were read before it
+        if rows:  # the rule takes an empty curve for one with a last epoch
+            self._results[trial].extend(dict(row) for row in rows)
+
+
+def known_rows(trial: Any) -> list[Row]:
+    """What an earlier driver heard of a Tune trial, epoch by epoch."""
+    if isinstance(trial, Past):
+        return []
+    return [row for _, row in sorted(trial.config[ASSIGNMENT].rows.items())]
 
 
 def fifo() -> TrialScheduler:
@@ -40,18 +78,17 @@ def build_scheduler(
         ended: trials of an earlier driver: what they reached counts as if it had just come in.
     """
     built = _build(scheduler, objective, epochs)
-    for trial in ended:
-        past: Any = Past(trial.trial_id)
-        controller: Any = None  # neither of the two asks it for anything
-        built.on_trial_add(controller, past)
-        for _, row in sorted(trial.rows.items()):
-            built.on_trial_result(controller, past, dict(row))
+    if isinstance(built, Asha | Median):
+        for trial in ended:
+            past = Past(trial.trial_id)
+            built.on_trial_add(None, past)
+            built.learn(past, [row for _, row in sorted(trial.rows.items())])
     return built
 
 
 def _build(scheduler: Scheduler, objective: Objective, epochs: int) -> TrialScheduler:
     if scheduler.name == "asha":
-        return AsyncHyperBandScheduler(
+        return Asha(
             time_attr="epoch",
             metric=objective.metric,
             mode=objective.mode,
@@ -61,7 +98,7 @@ def _build(scheduler: Scheduler, objective: Objective, epochs: int) -> TrialSche
             stop_last_trials=False,  # or max_t would cut the final probe
         )
     if scheduler.name == "median":
-        return MedianStoppingRule(
+        return Median(
             time_attr="epoch",
             metric=objective.metric,
             mode=objective.mode,

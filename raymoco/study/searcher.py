@@ -39,6 +39,7 @@ class TuneSearcher(Searcher):
         self._concurrent, self._on_refused = concurrent, on_refused
         self._live: dict[str, Proposal] = {}
         self._rows: dict[str, dict[int, Row]] = {}
+        self._handed = 0
         self.stopping = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,9 +64,10 @@ class TuneSearcher(Searcher):
                 self._on_refused(proposal, str(error))
                 self._proposals.tell(proposal, "failed", {})
                 continue
-            self._live[trial_id], self._rows[trial_id] = proposal, {}
+            self._live[trial_id], self._rows[trial_id] = proposal, dict(assignment.rows)
+            self._handed += 1
             return {ASSIGNMENT: assignment}
-        self._broker.lift_gate.remote()
+        self._broker.lift_gate.remote(self._handed)
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

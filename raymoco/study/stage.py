@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,9 @@ class Stage:
         self._searcher = population
 
         def submit(proposal: Proposal) -> None:
-            ray.get(self._broker.submit.remote(self._assign(proposal)))
+            # no rows: one that goes on from another tells the other's curve as its own
+            assignment = replace(self._assign(proposal), rows={})
+            ray.get(self._broker.submit.remote(assignment))
 
         self._wait(FitThread(lambda: population.play(submit), name="population"), enough)
 
@@ -186,6 +189,7 @@ class Stage:
         )
         if proposal.trial_id not in self._recorder.ledger.trials:
             self._recorder.record(_proposed(proposal, config))
+        known = self._recorder.ledger.trials[proposal.trial_id]
         return Assignment(
             proposal.trial_id,
             proposal.attempt,
@@ -193,7 +197,9 @@ class Stage:
             str(self._folder / "checkpoints" / proposal.trial_id),
             proposal.resume_from,
             proposal.until,
-            self._recorder.ledger.trials[proposal.trial_id].failures,
+            known.failures,
+            known.spent,
+            dict(known.rows),
         )
 
     def _refused(self, proposal: Proposal, reason: str) -> None:

@@ -22,7 +22,8 @@ class Assignment:
     """What a gang is asked to run: a resolved config, where to keep checkpoints, where to go on.
 
     `until`: the epoch after which the trial pauses for another attempt; None: it runs to its end.
-    `failures` are the attempts that have failed so far.
+    `failures` are the attempts that have failed so far, `spent` the seconds that all have taken.
+    `rows` by epoch are what was heard of it before: told again, they are no news.
     """
 
     trial_id: str
@@ -32,6 +33,8 @@ class Assignment:
     resume_from: str | None = None
     until: int | None = None
     failures: int = 0
+    spent: float = 0.0
+    rows: dict[int, Row] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Ticket:
     rows: deque[Row] = field(default_factory=deque)
     state: str = "waiting"
     epoch: int = 0  # the last that was reported
-    spent: float = 0.0  # seconds of the attempts that failed
+    spent: float = 0.0  # seconds of the attempts before this one
 
     @property
     def ended(self) -> bool:
@@ -89,7 +92,9 @@ class Tickets:
 
     def submit(self, assignment: Assignment) -> Ticket:
         """Queue a trial. Another submission of a known trial id replaces its ticket."""
-        ticket = self._tickets[assignment.trial_id] = Ticket(assignment)
+        ticket = self._tickets[assignment.trial_id] = Ticket(
+            assignment, epoch=max(assignment.rows, default=0), spent=assignment.spent
+        )
         self._waiting.append(ticket)
         self.notify()
         return ticket

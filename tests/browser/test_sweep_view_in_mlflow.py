@@ -33,7 +33,7 @@ def write_sweep(folder, identity):
     events = [begun(identity, {})]
     for number in range(4):
         values = {"method.temperature": 0.1 + number / 10, "method.queue_size": 64}
-        trial_id, cell = (f"t{number}", "") if number < 3 else ("best-1-s7", "best-1")
+        trial_id, cell = (f"t{number}", "") if number < 3 else ("t2-s7", "t2")
         about = {"trial_id": trial_id, "values": values, "cell": cell, "seed": 0, "config": ""}
         events.append({"event": "proposed", **about})
         for epoch in (1, 2, 3):

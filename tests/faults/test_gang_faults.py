@@ -140,7 +140,7 @@ def test_a_gang_of_two_workers_survives_the_loss_of_either(cluster, faulty, tmp_
 def test_a_sweep_without_any_gang_left_says_why_and_a_resume_goes_on(cluster, faulty, tmp_path):
     file = write(tmp_path, ("fine", "deadly"), 1, "max_failures: 9")
     place_faults(tmp_path, **{"fault=deadly-s0.1.0": "always kill"})
-    with pytest.raises(GangError, match=r"no gang is left\. gang-0: it started 3 times and got no"):
+    with pytest.raises(GangError, match=r"no gang is left: gang-0: it started 3 times and got no"):
         sweep(str(file))
     folder = tmp_path / "faults"
     before = load_ledger(folder / "journal.jsonl").trials

@@ -57,7 +57,7 @@ def test_a_gate_is_lifted_when_fewer_trials_come_than_it_waits_for():
         broker = await with_gang()
         await broker.open_gate(2)
         await broker.submit(assignment("a"))
-        await broker.lift_gate()
+        await broker.lift_gate(1)
         return await ask(broker, 1)
 
     assert played(scenario).trial_id == "a"
@@ -268,7 +268,7 @@ def test_gangs_that_the_last_trials_do_not_need_go_home():
         await broker.submit(assignment("a"))
         await broker.submit(assignment("b"))
         first, second = await ask(broker, 1), await ask(broker, 1, "h")
-        await broker.lift_gate()
+        await broker.lift_gate(2)
         await broker.finish(first.trial_id, 1, "completed", "")
         home = await ask(broker, 1)
         await broker.fail(second.trial_id, 1, "why", False)
@@ -277,6 +277,81 @@ def test_gangs_that_the_last_trials_do_not_need_go_home():
     home, kept = played(scenario)
     assert home == CLOSE
     assert (kept.trial_id, kept.attempt) == ("b", 2)
+
+
+def test_a_gang_waits_for_a_trial_that_is_still_on_its_way():
+    async def scenario():
+        broker = await with_gang()
+        await broker.open_gate(1, last=True)
+        await broker.submit(assignment("a"))
+        await ask(broker, 1)
+        await broker.lift_gate(2)  # Tune has the second one, its client has not submitted it yet
+        await broker.finish("a", 1, "completed", "")
+        idle = await ask(broker, 0.01)
+        await broker.submit(assignment("b"))
+        late = await ask(broker, 1)
+        await broker.finish("b", 1, "completed", "")
+        return idle, late.trial_id, await ask(broker, 1)
+
+    assert played(scenario) == (None, "b", CLOSE)
+
+
+def test_a_trial_whose_client_was_lost_on_its_way_is_not_waited_for():
+    async def scenario():
+        broker = await with_gang()
+        await broker.open_gate(2, last=True)
+        await broker.submit(assignment("a"))
+        await broker.lift_gate(2)
+        await broker.cancel("b", "failed", "its Tune client was lost")
+        first = await ask(broker, 1)
+        await broker.finish("a", 1, "completed", "")
+        return first.trial_id, await ask(broker, 1)
+
+    assert played(scenario) == ("a", CLOSE)
+
+
+def test_what_an_earlier_driver_has_heard_is_no_news_and_its_time_counts():
+    async def scenario():
+        broker = await with_gang(trial_timeout_s=10)
+        known = replace(assignment("a", attempt=2), rows={1: {"epoch": 1}, 2: {"epoch": 2}})
+        await broker.submit(known)
+        await ask(broker, 1)
+        for epoch in (1, 2, 3):  # the loop repeats what its checkpoint holds
+            await broker.report("a", 2, {"epoch": epoch}, None)
+        rows = [await broker.next_row("a", 1), await broker.next_row("a", 1)]
+        await broker.submit(replace(assignment("b"), spent=11))
+        await ask(broker, 1)
+        broker.silent()
+        return rows, states(await broker.events(0, 0))
+
+    rows, ended = played(scenario)
+    assert rows == [{"epoch": 3}, "completed"]
+    assert ended["b"] == ("failed", "it took longer than 10 s")
+
+
+def test_a_gang_that_is_not_started_again_is_not_hoped_for():
+    async def scenario():
+        broker = await with_gang(isolation="fresh_gang", max_failures=9)
+        await rise(broker, "h")
+        await broker.open_gate(2, last=True)
+        await broker.submit(assignment("a"))
+        await broker.submit(assignment("b"))
+        await ask(broker, 1)
+        await ask(broker, 1, "h")
+        await broker.lift_gate(2)
+        await broker.finish("a", 1, "completed", "")
+        await ask(broker, 1)  # sent home: the other one is enough for what is left
+        again = await broker.starts_again("g", None)
+        hope = await broker.stranded()
+        for _ in range(3):
+            await broker.starts_again("h", "its node is gone")
+        return again, hope, await broker.stranded()
+
+    assert played(scenario) == (
+        False,
+        None,
+        "h: it could not be started, 3 times; at last its node is gone",
+    )
 
 
 def test_a_fresh_gang_runs_one_trial_and_is_started_again_while_trials_are_left():
@@ -291,7 +366,7 @@ def test_a_fresh_gang_runs_one_trial_and_is_started_again_while_trials_are_left(
         await rise(broker, incarnation="j")
         await ask(broker, 1, incarnation="j")
         await broker.finish("b", 1, "completed", "")
-        await broker.lift_gate()
+        await broker.lift_gate(2)
         await ask(broker, 1, incarnation="j")
         return home, more, await broker.starts_again("g", None)
 

@@ -17,6 +17,8 @@ from raymoco.study.schedulers import build_scheduler
 from raymoco.study.searchspace import SearchSpace
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective, Scheduler
+from raymoco.study.tickets import Assignment
+from raymoco.study.trial import ASSIGNMENT
 from raymoco.study.warmstart import load_warm_start
 
 AXES = {
@@ -297,7 +299,13 @@ def test_a_narrower_range_takes_what_lies_in_it_and_another_objective_is_refused
         load_warm_start("older", tmp_path, narrow, [Objective()])
 
 
-@pytest.mark.parametrize(
+def tune_trial(trial_id, rows=None):
+    trial = Trial("stub", stub=True)
+    trial.config = {ASSIGNMENT: Assignment(trial_id, 1, {}, "", rows=rows or {})}
+    return trial
+
+
+SCHEDULERS = pytest.mark.parametrize(
     "scheduler",
     [
         Scheduler(name="asha", grace_epochs=2, reduction_factor=2),
@@ -305,10 +313,40 @@ def test_a_narrower_range_takes_what_lies_in_it_and_another_objective_is_refused
     ],
     ids=lambda scheduler: scheduler.name,
 )
+
+
+@SCHEDULERS
+def test_a_trial_that_goes_on_is_not_judged_again_where_it_has_been(scheduler):
+    """It was the first to come so far; those that came later were better there."""
+    slow = {epoch: {"epoch": epoch, "eval/knn_top1": 0.1 * epoch} for epoch in range(1, 7)}
+    fast = {epoch: {"epoch": epoch, "eval/knn_top1": 0.9} for epoch in (1, 2, 3, 4)}
+    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=fast) for n in range(4)]
+    built = build_scheduler(scheduler, Objective(), 8, ended)
+    trial = tune_trial("slow", slow)
+    built.on_trial_add(None, trial)
+    goes_on = [{"epoch": epoch, "eval/knn_top1": 0.1 * epoch} for epoch in (7, 8)]
+    assert [built.on_trial_result(None, trial, row) for row in goes_on] == ["CONTINUE"] * 2
+    # and the others know how far it has come
+    late = tune_trial("late")
+    built.on_trial_add(None, late)
+    rows = [{"epoch": epoch, "eval/knn_top1": 0.01} for epoch in (1, 2)]
+    assert [built.on_trial_result(None, late, row) for row in rows] == ["CONTINUE", "STOP"]
+
+
+@SCHEDULERS
+def test_a_curve_that_many_later_ones_beat_can_be_read_again(scheduler):
+    """Read in the order of the journal, its middle lies below what others reached later."""
+    good = {epoch: {"epoch": epoch, "eval/knn_top1": 0.8} for epoch in range(1, 9)}
+    bad = {epoch: {"epoch": epoch, "eval/knn_top1": 0.2} for epoch in range(1, 9)}
+    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=good) for n in range(4)]
+    build_scheduler(scheduler, Objective(), 8, [*ended, TrialRecord("t4", {}, "", 0, rows=bad)])
+
+
+@SCHEDULERS
 def test_a_scheduler_of_a_resumed_sweep_knows_what_the_ended_trials_reached(scheduler):
     def decide(ended):
         built = build_scheduler(scheduler, Objective(), 8, ended)
-        trial = Trial("stub", stub=True)
+        trial = tune_trial("new")
         built.on_trial_add(None, trial)
         rows = [{"epoch": epoch, "eval/knn_top1": 0.1} for epoch in (1, 2)]
         return [built.on_trial_result(None, trial, row) for row in rows]

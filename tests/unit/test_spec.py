@@ -219,7 +219,7 @@ def test_a_search_has_had_enough_at_its_target_or_after_its_hours(objective, rea
 
     end("far", 0.6, "completed")
     end("pruned", reached, "pruned")
-    end("confirms", reached, "completed", cell="best-1")
+    end("confirms", reached, "completed", cell="t001")
     assert enough() is None
     now[0] += 1799
     assert enough() is None
