@@ -23,7 +23,7 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        cut_torn_line(path)
         self._stream = path.open("a", encoding="utf-8")
 
     def append(self, event: Event) -> Event:
@@ -89,7 +89,8 @@ def read_on(
     return events, offset
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Cut off what a kill or a full disk has left of a last line: no other is written behind it."""
     if not path.exists():
         return
     content = path.read_bytes()

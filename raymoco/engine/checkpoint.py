@@ -78,9 +78,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise DataError(f"{path}: no such checkpoint.")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 - damaged bytes raise whatever they decode to
         raise DataError(
-            f"{path}: cannot be read as a checkpoint, it may be cut off: {error}"
+            f"{path}: cannot be read as a checkpoint, it may be damaged: {error}"
         ) from None
     found = state.pop("format", None) if isinstance(state, dict) else None
     if found != FORMAT:

@@ -7,7 +7,7 @@ from typing import Any
 
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.study.confirm import confirm_proposals
-from raymoco.study.journal import INTERRUPTED, Ledger, TrialRecord
+from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.proposal import Proposal
 from raymoco.study.ranking import ranked
 from raymoco.study.spec import AblationSpec, SearchSpec
@@ -24,12 +24,10 @@ def search_trials(ledger: Ledger) -> list[TrialRecord]:
 def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
     """What an earlier driver left unfinished, to go on from its last checkpoint.
 
-    A trial of a search that Ctrl-C ended is over, Optuna has been told; a cell's goes on, or the
-    comparison would miss a pair.
+    A trial of a search that Ctrl-C or its hours have ended is over, Optuna has been told; a cell's
+    goes on, or the comparison would miss a pair.
     """
-    begun = ledger.in_state("waiting", "running")
-    if cells:
-        begun += [t for t in ledger.in_state("stopped") if t.reason == INTERRUPTED]
+    begun = ledger.in_state("waiting", "running", *(["stopped"] if cells else []))
     proposals = []
     for trial in begun:
         if bool(trial.cell) == cells:
@@ -50,12 +48,24 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
     return proposals
 
 
+def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
+    """How many trials of a search have not ended, or not begun; a stopped member goes on."""
+    ended = [trial for trial in search_trials(ledger) if trial.ended is not None]
+    if spec.scheduler.name == "pbt":
+        ended = [trial for trial in ended if trial.state != "stopped"]
+    return spec.budget.trials - len(ended)
+
+
+def beyond_budget(spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
+    """Interrupted trials that a budget lowered meanwhile has no room for."""
+    return interrupted_before(folder, ledger, cells=False)[max(0, trials_left(spec, ledger)) :]
+
+
 def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
     """The trials known beforehand that are not over; for a search one stands for the rest."""
     spec = sweep.spec
     if isinstance(spec, SearchSpec):
-        ended = sum(trial.ended is not None for trial in search_trials(ledger))
-        if ended < spec.budget.trials:
+        if trials_left(spec, ledger) > 0:
             return [Proposal("search", {}, sweep.base.seed)]
         return open_confirmations(sweep, spec, folder, ledger)
     return open_tuning(sweep, spec, folder, ledger) or open_cells(spec, folder, ledger)
@@ -121,13 +131,12 @@ def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal
 def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
     """How many gangs can be of use for what is left."""
     spec = sweep.spec
-    ended = {t.trial_id: t for t in ledger.all() if t.ended is not None}
     if isinstance(spec, SearchSpec):
-        searching = spec.budget.trials - sum(not trial.cell for trial in ended.values())
         confirming = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
-        left = max(searching, confirming)
+        left = max(trials_left(spec, ledger), confirming)
     else:
-        left = trial_count(sweep) - sum(t.reason != INTERRUPTED for t in ended.values())
+        ended = [trial for trial in ledger.all() if trial.ended is not None]
+        left = trial_count(sweep) - sum(trial.state != "stopped" for trial in ended)
     return max(1, min(spec.budget.concurrent, left))
 
 

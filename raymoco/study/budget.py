@@ -1,4 +1,4 @@
-"""When a search has had enough."""
+"""When a sweep has had enough."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from raymoco.study.agenda import search_trials
 from raymoco.study.journal import Ledger
 from raymoco.study.ranking import ranked
-from raymoco.study.spec import Budget, Objective
+from raymoco.study.spec import Budget, Objective, Pace
 
 
 def budget_check(
-    budget: Budget,
+    budget: Pace,
     objective: Objective,
     ledger: Ledger,
     clock: Callable[[], float] = time.monotonic,
@@ -28,7 +28,7 @@ def budget_check(
     def enough() -> str | None:
         if deadline is not None and clock() > deadline:
             return f"the budget of {budget.hours:g} hours is used up"
-        target = budget.target
+        target = budget.target if isinstance(budget, Budget) else None
         best = ranked(search_trials(ledger), objective) if target is not None else []
         if best and target is not None:
             score = best[0].final[objective.metric]

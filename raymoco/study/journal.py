@@ -143,6 +143,11 @@ class Ledger:
         return list(self.trials.values())
 
 
+def ended_event(trial_id: str, state: str, reason: str) -> Event:
+    """A trial is over: completed, pruned, stopped or failed."""
+    return {"event": "ended", "trial_id": trial_id, "state": state, "reason": reason}
+
+
 def load_ledger(path: Path) -> Ledger:
     """The state of all trials as a journal tells it."""
     ledger = Ledger()

@@ -20,19 +20,21 @@ from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.journal import Event, begun
 from raymoco.study.agenda import (
+    beyond_budget,
     gangs_needed,
     open_cells,
     open_confirmations,
     open_trials,
     open_tuning,
     search_trials,
+    trials_left,
 )
 from raymoco.study.broker import ORDERLY
 from raymoco.study.budget import budget_check
 from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
 from raymoco.study.impossible import refuse_impossible
-from raymoco.study.journal import Journal, Ledger, TrialRecord
+from raymoco.study.journal import Journal, Ledger, TrialRecord, ended_event
 from raymoco.study.pareto import pareto_front
 from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
@@ -163,10 +165,11 @@ class _Launch:
             self._close(state)  # a cluster without room, a Ctrl-C: the parent run ends too
             raise
         try:
+            enough = budget_check(self.spec.budget, self.spec.objective, self.ledger)
             if isinstance(self.spec, SearchSpec):
-                self._search(stage, self.spec)
+                self._search(stage, self.spec, enough)
             else:
-                self._ablate(stage, self.spec)
+                self._ablate(stage, self.spec, enough)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -176,8 +179,7 @@ class _Launch:
             stage.dismiss()
         self.recorder.check()
 
-    def _search(self, stage: Stage, spec: SearchSpec) -> None:
-        enough = budget_check(spec.budget, spec.objective, self.ledger)
+    def _search(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
         if spec.scheduler.name == "pbt":
             population = open_population(
                 self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
@@ -188,19 +190,21 @@ class _Launch:
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
         stage.play("confirm", ListProposals(waiting), len(waiting), fifo(), last=True)
 
-    def _ablate(self, stage: Stage, spec: AblationSpec) -> None:
+    def _ablate(self, stage: Stage, spec: AblationSpec, enough: Callable[[], str | None]) -> None:
         tuning = open_tuning(self.sweep, spec, self.folder, self.ledger)
-        stage.play("tune", ListProposals(tuning), len(tuning), fifo())
-        if not stage.interrupted:
-            proposals = open_cells(spec, self.folder, self.ledger)
-            stage.play("ablation", ListProposals(proposals), len(proposals), fifo(), last=True)
+        stage.play("tune", ListProposals(tuning), len(tuning), fifo(), enough)
+        if not stage.interrupted and enough() is None:
+            waiting = open_cells(spec, self.folder, self.ledger)
+            stage.play("ablation", ListProposals(waiting), len(waiting), fifo(), enough, last=True)
 
     def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
+        for trial in beyond_budget(spec, self.folder, self.ledger):
+            self.recorder.record(ended_event(trial.trial_id, "stopped", "the budget was lowered"))
         self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
         ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
-        left = spec.budget.trials - len(ended)
+        left = trials_left(spec, self.ledger)
         last = spec.confirm is None
         stage.play("search", self.proposals, left, scheduler, enough, last=last)
 

@@ -49,8 +49,8 @@ def plan_sweep(sweep: Sweep) -> Group:
     budget, gang, epochs = spec.budget, spec.gang, config.epochs
     if isinstance(spec, SearchSpec):
         confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
-        trials = budget.trials + confirm
-        said = f"{budget.trials} of {epochs} epochs, and {confirm} to confirm"
+        trials = spec.budget.trials + confirm
+        said = f"{spec.budget.trials} of {epochs} epochs, and {confirm} to confirm"
         chosen = _chosen_by(sweep, spec, resolve_output(spec.output))
         shorter = "; early stops make it shorter" if spec.scheduler.name in STOPPING else ""
         what = _axes_table(spec, config)

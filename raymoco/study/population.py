@@ -19,6 +19,7 @@ from typing import Any
 from raymoco.config import RunConfig
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.errors import TrainingError
+from raymoco.study.agenda import search_trials
 from raymoco.study.journal import ENDED, Event, Ledger, TrialRecord
 from raymoco.study.mutation import draw, mutate
 from raymoco.study.proposal import Proposal
@@ -133,6 +134,8 @@ class Population:
         count = min(max(1, round(len(order) * self.scheduler.quantile)), len(order) // 2)
         best, worst = order[:count], order[len(order) - count :]
         for member in worst:
+            if epoch in (int(when) for when in member.values[CHANGES]):
+                continue  # an earlier driver did; its donor may be past that checkpoint by now
             numbers = random.Random(f"{self.seed}:{epoch}:{member.trial_id}")
             donor = numbers.choice(best)
             values = {
@@ -175,6 +178,9 @@ def open_population(
     """
     spec = sweep.spec
     assert isinstance(spec, SearchSpec)
+    for member in search_trials(ledger):
+        if member.state == "stopped":  # by Ctrl-C or its hours: it is as far as it was
+            record({"event": "paused", "trial_id": member.trial_id})
     return Population(
         spec.search,
         flatten(resolved.model_dump()),

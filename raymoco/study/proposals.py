@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raymoco.config import RunConfig
 from raymoco.engine.metrics_file import Row
+from raymoco.journal import cut_torn_line
 from raymoco.study.agenda import interrupted_before
 from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.proposal import Proposal
@@ -59,6 +60,7 @@ class OptunaProposals:
     warm: Callable[[], Sequence[FrozenTrial]] = tuple
 
     def __post_init__(self) -> None:
+        cut_torn_line(self.log)
         backend = JournalFileBackend(str(self.log))
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),

@@ -79,12 +79,17 @@ class Scheduler(Part):
     resample: Fraction = 0.25
 
 
-class Budget(Part):
-    """When the sweep ends: trials, hours, or a target that the objective reaches."""
+class Pace(Part):
+    """How many gangs at once, and for how many hours at most."""
 
-    trials: Count = 16
     concurrent: Count = 2
     hours: Positive | None = None
+
+
+class Budget(Pace):
+    """When a search ends: trials, hours, or a target that the objective reaches."""
+
+    trials: Count = 16
     target: float | None = None
 
 
@@ -132,7 +137,7 @@ class SweepSpec(Part):
     kind: Literal["search", "ablation"]
     name: Annotated[str, Field(pattern=r"^\w[\w.+=-]*$")]
     run: dict[str, Any] = Field(default_factory=dict)
-    budget: Budget = Budget()
+    budget: Pace = Pace()
     gang: GangConfig = GangConfig()
     output: str = "runs"
     tracking: TrackingConfig = TrackingConfig()
@@ -165,6 +170,7 @@ class SearchSpec(SweepSpec):
     """
 
     kind: Literal["search"]
+    budget: Budget = Budget()
     search: Annotated[dict[str, Axis], Field(min_length=1)]
     objectives: Annotated[
         tuple[Objective, ...],
@@ -197,6 +203,11 @@ class SearchSpec(SweepSpec):
             raise ValueError(
                 f"warm_start is '{self.warm_start}', but sampler {self.sampler.name} learns from "
                 f"no trial: use {', '.join(LEARNING)}"
+            )
+        if self.warm_start and self.sampler.options.get("use_separable_cma"):
+            raise ValueError(
+                "sampler.options.use_separable_cma is true, but with warm_start it must be false: "
+                "CMA-ES would start at the spread of the earlier trials, which is not separable"
             )
         return self
 

@@ -20,7 +20,7 @@ from raymoco.engine.resolve import resolve
 from raymoco.engine.trainer import FitThread
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.gangs import Gangs, start_broker
-from raymoco.study.journal import INTERRUPTED
+from raymoco.study.journal import INTERRUPTED, ended_event
 from raymoco.study.population import Population
 from raymoco.study.progress import SweepProgress
 from raymoco.study.proposal import Proposal, Proposals
@@ -205,9 +205,7 @@ class Stage:
     def _refused(self, proposal: Proposal, reason: str) -> None:
         """A combination of values that no run can have: a failed trial, not the sweep's end."""
         self._recorder.record(_proposed(proposal, None))
-        self._recorder.record(
-            {"event": "ended", "trial_id": proposal.trial_id, "state": "failed", "reason": reason}
-        )
+        self._recorder.record(ended_event(proposal.trial_id, "failed", reason))
 
 
 def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:

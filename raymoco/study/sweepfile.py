@@ -10,7 +10,7 @@ from typing import Any
 from raymoco.config import CHANGEABLE, RunConfig, axis_keys, build_run_config
 from raymoco.errors import ConfigError
 from raymoco.study.samplers import check_sampler
-from raymoco.study.searchspace import SearchSpace
+from raymoco.study.searchspace import SearchSpace, different
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
 from raymoco.study.twins import refuse_twins
 from raymoco.yamlfile import Document, flatten, nearest, parse_override, read_yaml, validate
@@ -138,10 +138,14 @@ def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: P
         return _with_random_population(spec, base, document, path)
     if spec.sampler.name == "grid":
         return _with_grid_budget(spec, space, document, path)
-    if len(spec.enqueue) > spec.budget.trials:
+    own = space.params(flatten(base.model_dump()))
+    enqueued = [point for point in map(space.params, spec.enqueue) if point is not None]
+    first = different([own, *enqueued] if own is not None else enqueued)
+    if spec.enqueue and len(first) > spec.budget.trials:
         raise ConfigError(
-            f"{path}: enqueue holds {len(spec.enqueue)} points, but budget.trials is "
-            f"{spec.budget.trials}."
+            f"{path}: enqueue holds {len(spec.enqueue)} points"
+            f"{', and the run itself is tried first' if own is not None else ''}, but "
+            f"budget.trials is {spec.budget.trials}."
         )
     return spec
 

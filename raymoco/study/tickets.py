@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raymoco.engine.metrics_file import Row
-from raymoco.study.journal import Event
+from raymoco.study.journal import Event, ended_event
 
 ABANDONED = "abandoned"  # the sweep cannot go on, but a resume can: not an end
 
@@ -158,7 +158,7 @@ class Tickets:
 
     def note_end(self, trial_id: str, state: str, reason: str) -> None:
         """The event of a trial's end."""
-        self.note({"event": "ended", "trial_id": trial_id, "state": state, "reason": reason})
+        self.note(ended_event(trial_id, state, reason))
 
     def note(self, event: Event) -> None:
         """An event for the driver."""

@@ -256,9 +256,10 @@ class Mirror:
 
         text = reason(error)
         if not self.outcome.error:
+            does = "takes nothing" if isinstance(error, DataError) else "does not answer"
             self._say(
-                f"warning: MLflow at {self.place.uri} does not answer ({text}); training goes on, "
-                "and what it logs is delivered later"
+                f"warning: MLflow at {self.place.uri} {does} ({text}); training goes on, and what "
+                "it logs is delivered later"
             )
         self.outcome.error = self._delivered.error = text
         self._delivered.save(self.place)

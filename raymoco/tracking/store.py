@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType  # n
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
+from raymoco.errors import DataError  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
 from raymoco.tracking.places import Place  # noqa: E402
 
@@ -95,6 +96,8 @@ class Store:
         tags |= {name: str(value)[:TAG_LENGTH] for name, value in change.tags.items()}
         tags |= {OWNER: self._owner, KEY: change.key}
         if change.child:
+            if PARENT not in self.ids:
+                raise RefusedError("the run of its sweep is not in the store")
             tags["mlflow.parentRunId"] = self.ids[PARENT]
         self._unsure = True
         made = self._client.create_run(
@@ -194,6 +197,13 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
 def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if found.lifecycle_stage != "active":
+            # to bring back what somebody has deleted is not for a sweep to decide
+            raise DataError(
+                f"its experiment '{name}' was deleted there: `mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}` brings it back, tracking.experiment names "
+                "another"
+            )
         return str(found.experiment_id)
     location = None if artifacts is None else (artifacts / name).absolute().as_uri()
     made = str(client.create_experiment(name, artifact_location=location))

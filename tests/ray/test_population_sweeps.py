@@ -1,5 +1,7 @@
 """A population on two gangs, its driver killed in the middle."""
 
+import signal
+
 import pytest
 import torch
 from live_sweeps import begin, end, wait_until, write_sweep
@@ -28,7 +30,7 @@ tracking: {uri: none}
 
 @pytest.fixture(scope="module")
 def population(head, raymoco, tmp_path_factory):
-    """Five members whose driver was killed in the second round and went on with --resume."""
+    """Five members: a driver killed in the second round, Ctrl-C in the third, then to the end."""
     output = tmp_path_factory.mktemp("population")
     run = {"epochs": 6, "data": {"labelled_fraction": 0.3}, "eval": {"linear": {"epochs": 1}}}
     file = write_sweep(output / "pop.yaml", POPULATION, **run)
@@ -37,6 +39,12 @@ def population(head, raymoco, tmp_path_factory):
     wait_until(lambda: any(t.epochs > 2 for t in load_ledger(journal).all()), 120, process)
     end(process)
     assert "completed" not in [t.state for t in load_ledger(journal).all()]
+    second = begin(head, file, "--resume")
+    wait_until(lambda: any(t.epochs > 4 for t in load_ledger(journal).all()), 120, second)
+    second.send_signal(signal.SIGINT)
+    _, error = second.communicate(timeout=30)
+    assert second.returncode == 130, error
+    assert "stopped" in [t.state for t in load_ledger(journal).all()]
     done = raymoco("sweep", str(file), "--resume")
     assert done.returncode == 0, done.stderr
     return folder

@@ -145,10 +145,26 @@ def test_old_checkpoints_go_and_the_newest_stay(images, tmp_path):
     ]
 
 
-def test_a_truncated_checkpoint_is_named(images, tmp_path):
+def flipped(content):
+    """Bytes of the pickle inside, and of a tensor, changed: what a bad disk does."""
+    at = content.index(b"FORMAT".lower())
+    return content[: at - 20] + b"\xff" * 30 + content[at + 10 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:1000],
+        lambda content: content[:2],
+        lambda content: b"not a checkpoint at all\n" * 100,
+        flipped,
+    ],
+    ids=["cut", "two bytes", "other", "flipped"],
+)
+def test_a_damaged_checkpoint_is_named(images, tmp_path, damage):
     run(resolved(images, epochs=1), images, tmp_path)
     path = find_checkpoint(tmp_path)
-    path.write_bytes(path.read_bytes()[:1000])
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=r"epoch-00001\.pt: cannot be read"):
         load_checkpoint(path)
 

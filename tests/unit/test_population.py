@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal import Ledger
+from raymoco.study.journal import Ledger, ended_event
 from raymoco.study.mutation import draw, mutate, position, value_at
-from raymoco.study.population import Population, hand_over
+from raymoco.study.population import Population, hand_over, open_population
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective, Scheduler
 from raymoco.study.sweepfile import load_sweep
@@ -22,6 +22,14 @@ AXES = {
 }
 FIRST = {"optim.lr": 0.06, "method.key_momentum": 0.99, "method.cross_consistency.weight": 0.0}
 SCORE = "eval/knn_top1"
+POPULATION = """\
+kind: search
+name: pop
+run: {preset: digits, epochs: 6}
+search: {optim.lr: {loguniform: [0.01, 1]}}
+scheduler: {name: pbt, every_epochs: 2}
+budget: {trials: 4}
+"""
 
 
 class Sweep:
@@ -100,6 +108,38 @@ def test_a_donor_that_is_ahead_takes_nothing_from_who_goes_on_from_it(tmp_path):
     for change in sweep.changes():
         (proposal,) = [p for p in second if p.trial_id == change["trial_id"]]
         assert Path(proposal.resume_from).read_text() == f"{change['donor']} 2"
+
+
+def test_an_earlier_drivers_round_is_not_decided_again_when_its_donors_went_on(tmp_path):
+    sweep = Sweep(tmp_path)
+    for proposal in sweep.population().next_round():
+        sweep.run(proposal)
+    sweep.population().next_round()
+    changes = sweep.changes()
+    # gangs went on for a moment after their driver was killed: the journal has not heard of it
+    for donor in {change["donor"] for change in changes}:
+        checkpoint = tmp_path / "checkpoints" / donor / "epoch-00002.pt"
+        checkpoint.rename(checkpoint.with_name("epoch-00003.pt"))
+    assert len(sweep.population().next_round()) == 8
+    assert sweep.changes() == changes
+
+
+def test_members_that_were_stopped_go_on_with_a_resume(tmp_path):
+    (tmp_path / "pop.yaml").write_text(POPULATION)
+    loaded, sweep = load_sweep(tmp_path / "pop.yaml"), Sweep(tmp_path)
+
+    def reopened():
+        return open_population(loaded, loaded.base, tmp_path, sweep.ledger, sweep.record)
+
+    for proposal in reopened().next_round():
+        sweep.run(proposal)
+    for member in sweep.ledger.all():
+        sweep.record(ended_event(member.trial_id, "stopped", "interrupted"))
+    proposals = reopened().next_round()
+    assert [(p.trial_id, p.attempt, p.until) for p in proposals] == [
+        (f"t00{number}", 2, 4) for number in range(4)
+    ]
+    assert not sweep.ledger.in_state("stopped")
 
 
 def test_a_population_that_is_killed_anywhere_ends_as_one_that_was_not(tmp_path):

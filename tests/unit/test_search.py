@@ -159,6 +159,16 @@ def test_optuna_is_told_the_truth_of_every_end_and_nothing_stays_running(tmp_pat
     assert not [t for t in trials_of(tmp_path / "a") if not t.state.is_finished()]
 
 
+def test_a_torn_line_of_a_study_is_cut_off(tmp_path):
+    sampler = Sampler(name="random")
+    first = search(tmp_path, sampler)
+    first.ask()
+    with (tmp_path / "optuna.log").open("ab") as stream:
+        stream.write(b'{"op_code":5,"wor')
+    for number in (0, 1):  # nothing was known of the first ask: it takes no place
+        assert search(tmp_path, sampler, known={}).ask().trial_id == f"t00{number + 1}"
+
+
 @EACH
 def test_what_a_killed_or_interrupted_driver_could_not_tell_is_told_later(tmp_path, sampler):
     asked = search(tmp_path / "a", sampler)

@@ -77,6 +77,11 @@ def test_an_axis_that_no_run_has_is_refused_with_its_line(tmp_path, axis, words)
         ("enqueue: [{optim.l: 0.1}]\n", "s.yaml:6: 'optim.l' is no axis here; did you mean"),
         ("enqueue: [{optim.lr: 0.3}]\n", "optim.lr is 0.3, but its axis is one of 0.1, 0.2"),
         ("enqueue: [{}]\n", "enqueue.0"),
+        ("enqueue: [{optim.lr: 0.1}, {optim.lr: 0.2}]\nbudget: {trials: 1}\n", "holds 2 points"),
+        (
+            "sampler: {name: cmaes, options: {use_separable_cma: true}}\nwarm_start: other\n",
+            "with warm_start it must be false",
+        ),
         ("sampler: {name: random}\nwarm_start: other\n", "learns from no trial: use tpe"),
         ("objective: []\n", "objective is an empty list"),
         ("objective: [{metric: eval/knn_top1}, {}]\n", "each metric must be there once"),

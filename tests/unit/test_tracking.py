@@ -253,6 +253,24 @@ def test_a_run_that_somebody_deleted_stays_deleted_and_the_rest_is_delivered(fol
     assert curve(client, runs["t001"]) == [(1, 0.6)]
 
 
+def test_a_deleted_experiment_is_named_and_what_waits_is_delivered_once_it_is_restored(
+    folder, sweep
+):
+    uri = tracking_uri(None, folder.parent)
+    MlflowClient(uri).delete_experiment(MlflowClient(uri).create_experiment("raymoco"))
+    play(folder)
+    said = []
+    mirror = mirror_of(folder, sweep, say=said.append)
+    outcome = mirror.deliver()
+    assert "its experiment 'raymoco' was deleted there" in said[0]
+    assert (outcome.points, outcome.refused) == (0, [])
+    assert outcome.left.points == 12
+    (deleted,) = MlflowClient(uri).search_experiments(ViewType.DELETED_ONLY)
+    MlflowClient(uri).restore_experiment(deleted.experiment_id)
+    mirror_of(folder, sweep).deliver()
+    assert_complete(uri)
+
+
 def test_nowhere_logs_nothing_and_another_scheme_is_refused(folder, sweep):
     play(folder)
     mirror = mirror_of(folder, sweep, "none")
