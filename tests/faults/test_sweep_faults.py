@@ -25,6 +25,12 @@ search: {method.temperature: {loguniform: [0.05, 0.5]}}
 sampler: {name: random}
 budget: {trials: 4, concurrent: 2}
 """
+CELLS = """\
+kind: ablation
+factors: {loss: {unicon: {method.loss: unicon}, info_nce: {method.loss: info_nce}}}
+seeds: [0]
+tracking: {uri: none}
+"""
 
 
 @pytest.fixture
@@ -170,6 +176,22 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
     assert rows == [timeless(row) for row in alone(cut, folder, tmp_path / "alone")]
     found = mlflow_states(folder)
     assert sorted(found) == ["FINISHED"] * 5
+
+
+@pytest.mark.slow
+def test_a_resume_may_add_seeds_and_take_other_gangs(raymoco, tmp_path):
+    file = write_sweep(tmp_path / "cells.yaml", CELLS, epochs=2)
+    assert raymoco("sweep", str(file)).returncode == 0
+    before = load_ledger(tmp_path / "cells" / "journal.jsonl").trials
+    more = ("seeds=[0, 1]", "budget.concurrent=1", "gang.cpus_per_worker=0.5")
+    done = raymoco("sweep", str(file), "--resume", *more)
+    assert done.returncode == 0, done.stderr
+    after = load_ledger(tmp_path / "cells" / "journal.jsonl").trials
+    assert {name: after[name] for name in before} == before
+    assert [trial.seed for trial in after.values()] == [0, 0, 1, 1]
+    assert states(tmp_path / "cells") == ["completed"] * 4
+    with (tmp_path / "cells" / "comparisons.csv").open(newline="") as stream:
+        assert [row["n"] for row in csv.DictReader(stream)] == ["2"]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifferen
 
 
 def answer(findings: Findings) -> list[str]:
-    """A sentence per factor, or what a search found and whether it held; then what is left out."""
+    """A sentence per level, or what a search found and whether it held; then what is left out."""
     if findings.comparisons is not None:
         said = _of_an_ablation(findings)
         judged, metric = [*findings.comparisons.effects], findings.metric
@@ -71,27 +71,20 @@ def _of_an_ablation(findings: Findings) -> list[str]:
     assert comparisons is not None
     margin = comparisons.margin
     said = []
-    by_factor: dict[str, list[Judged]] = {}
     for effect in comparisons.effects:
-        by_factor.setdefault(" x ".join(effect.contrast.levels), []).append(effect)
-    for effects in by_factor.values():
-        sentences = []
-        for effect in effects:
-            levels, against = effect.contrast.levels, effect.contrast.against
-            if len(levels) == 1:
-                ((factor, level),) = levels.items()
-                subject = f"{factor} {level} instead of {against[factor]}"
-            else:
-                subject = (
-                    f"{' with '.join(f'{f} {v}' for f, v in levels.items())}, beyond their sum"
-                )
-            sentences.append(in_words(subject, effect, margin))
-        said.append(" ".join(sentences))
+        levels, against = effect.contrast.levels, effect.contrast.against
+        if len(levels) == 1:
+            ((factor, level),) = levels.items()
+            subject = f"{factor} {level} instead of {against[factor]}"
+        else:
+            subject = f"{' with '.join(f'{f} {v}' for f, v in levels.items())}, beyond their sum"
+        said.append(in_words(subject, effect, margin))
     if not said:  # nothing has been run that a factor could be judged by
         said = [in_words(f"{r.name} against {comparisons.baseline}", r, margin)
                 for r in comparisons.rows.values()]  # fmt: skip
     what = f"Differences are in {metric_name(findings.metric)}, paired by seed"
-    if findings.ablation is not None and findings.ablation.design == "full" and len(by_factor) > 1:
+    several = len({" x ".join(effect.contrast.levels) for effect in comparisons.effects}) > 1
+    if findings.ablation is not None and findings.ablation.design == "full" and several:
         what += ", each factor averaged over the settings of the others"
     return [*said, f"{what}."]
 
