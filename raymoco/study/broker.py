@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raymoco.engine.metrics_file import Row
+from raymoco.study.gate import Gate
 from raymoco.study.journal import Event
 from raymoco.study.roster import Gang, Roster, Work
 from raymoco.study.spec import GangConfig
@@ -30,19 +31,15 @@ class Broker:
 
     Args:
         slots: how many clients will stand; nothing is handed out until each has submitted once.
-            While clients still start, Tune kills and restarts the ones whose trials end early.
         rules: how often a trial is tried, and how long a gang may be silent.
     """
 
     def __init__(self, slots: int, rules: GangConfig | None = None) -> None:
-        self._slots, self._rules = slots, rules or GangConfig()
+        self._rules, self._gate = rules or GangConfig(), Gate(slots)
         self._tickets = Tickets(self._rules.max_failures)
         self._roster = Roster()
         self._watch = Watch(self._lose, self.silent)
         self._closing = False
-        self._needed: int | None = None  # how many gangs the last phase begins with
-        self._arrived = 0  # trials of this phase that were submitted, or never will be
-        self._handed: int | None = None  # how many will be, once that is known
         self._ending: tuple[str, str] | None = None
         self._data: Any = None
 
@@ -57,14 +54,12 @@ class Broker:
 
         In the last phase gangs for which no trial is left are sent home.
         """
-        self._slots, self._arrived, self._handed = slots, 0, None
-        self._needed = slots if last else None
-        self._ending = None
+        self._gate, self._ending = Gate(slots, last), None
         self._tickets.notify()
 
     async def lift_gate(self, handed: int) -> None:
         """No more trials will come in this phase than these, some of which may be on their way."""
-        self._handed = handed
+        self._gate.announce(handed)
         self._tickets.notify()
 
     async def events(self, since: int, timeout_s: float) -> list[Event]:
@@ -118,7 +113,7 @@ class Broker:
 
     async def submit(self, assignment: Assignment) -> None:
         """Queue a trial. Another submission of a known trial id replaces its ticket."""
-        self._arrived += 1
+        self._gate.arrive()
         ticket = self._tickets.submit(assignment)
         if self._ending is not None:
             self._tickets.end(ticket, *self._ending)
@@ -140,7 +135,7 @@ class Broker:
         ticket = self._tickets.get(trial_id)
         if ticket is None:  # its client never came so far as to submit it
             state, reason = self._ending or (state, reason)
-            self._arrived += 1
+            self._gate.arrive()
             self._tickets.note_end(trial_id, state, reason)
             return state, []
         if not ticket.ended:
@@ -299,8 +294,7 @@ class Broker:
 
     @property
     def _hands_out(self) -> bool:
-        awaited = self._slots if self._handed is None else min(self._slots, self._handed)
-        return self._arrived >= awaited and self._tickets.waits
+        return self._gate.open and self._tickets.waits
 
     def _goes_home(self, gang: Gang) -> str:
         if self._rules.isolation == "fresh_gang" and gang.served:
@@ -309,12 +303,9 @@ class Broker:
 
     def _surplus(self, gang: Gang) -> bool:
         """Whether the other gangs are enough for the trials that are left."""
-        if self._needed is None:
-            return False
-        needed = self._needed
-        if self._handed is not None:
-            needed = len(self._tickets.open) + self._handed - self._arrived
-        return sum(other is not gang for other in self._roster.standing) >= needed
+        needed = self._gate.needed(len(self._tickets.open))
+        others = sum(other is not gang for other in self._roster.standing)
+        return needed is not None and others >= needed
 
     async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
