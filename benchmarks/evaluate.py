@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from itertools import pairwise
@@ -26,13 +27,16 @@ def run(quick: bool) -> list[Table]:
     """Digits, and unless `quick` all of Fashion-MNIST."""
     torch.set_num_threads(THREADS)
     table = Table(
-        f"The final evaluation of a run, {THREADS} threads",
-        ["", "bank", "test", "features s", "kNN s", "linear probe s", "whole s"],
+        f"The final evaluation of a run, {THREADS} threads, medians",
+        ["", "bank", "test", "features s", "kNN s", "linear probe s", "whole s", "min to max s"],
     )
     for source in ("digits",) if quick else ("digits", "fashion_mnist"):
-        found = [_seconds(source) for _ in range(2 if source == "fashion_mnist" else 6)]
-        best = min(found[1:], key=lambda row: sum(row[2:]))  # the first one warms up
-        table.add(source, *best, sum(best[2:]))
+        found = [_seconds(source) for _ in range(4 if source == "fashion_mnist" else 10)]
+        found = found[1:]  # the first one warms up
+        whole = sorted(sum(row[2:]) for row in found)
+        parts = [statistics.median(row[part] for row in found) for part in (2, 3, 4)]
+        spread = f"{whole[0]:.3g} to {whole[-1]:.3g}"
+        table.add(source, *found[0][:2], *parts, statistics.median(whole), spread)
     return [table]
 
 

@@ -258,7 +258,7 @@ def low_precision(rounds: int) -> Table:
         t: ours("unicon", given, stream=True, temperature=t, half=True) for t in (0.05, 0.1, 0.2)
     }
     found = interleaved(
-        {"published": published(given), "floor": products(given), "bf16": fast[0.2]}, 3
+        {"published": published(given), **{str(t): step for t, step in fast.items()}}, 3
     )
     table = Table(
         "Streamed UniCon with products in bf16",
@@ -270,8 +270,8 @@ def low_precision(rounds: int) -> Table:
         table.add(
             temperature,
             f"{cosine.item():.6f}",
-            found["bf16"].median * 1e3,
-            found["published"].over(found["bf16"]),
+            found[str(temperature)].median * 1e3,
+            found["published"].over(found[str(temperature)]),
         )
     capability = torch.cpu.get_capabilities()
     has = [name for name in ("avx512_bf16", "amx_bf16") if capability.get(name)]

@@ -67,13 +67,14 @@ def build(config: RunConfig) -> tuple[MoCo, Tensor, Tensor]:
     return method, views, torch.randint(10, (batch,))
 
 
-def bare(method: MoCo, views: Tensor) -> Callable[[], None]:
+def bare(method: MoCo, views: Tensor, precision: str) -> Callable[[], None]:
     """The network alone: forward and backward of the query encoder, forward of the key encoder."""
 
     def step() -> None:
-        query_BD = method.encoder(views)
-        with torch.no_grad():
-            key_BD = method.encoders.key(views)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            query_BD = method.encoder(views)
+            with torch.no_grad():
+                key_BD = method.encoders.key(views)
         query_BD.backward(key_BD)
 
     return step
@@ -93,7 +94,7 @@ def parts(config: RunConfig, handle: ImageData, rounds: int) -> Table:
         leaf = query_BD.clone().requires_grad_()
         method._contrast(leaf, key_BD, method.queue.keys, labels, method.queue.labels).backward()
 
-    bare_step = bare(method, views)
+    bare_step = bare(method, views, config.precision)
     found = interleaved(
         {
             "bare network": bare_step,
@@ -127,7 +128,8 @@ def compare(
 ) -> Table:
     """raymoco's own loop, the bare network and lightly, a round of each after another."""
     method, views, _ = build(config)
-    steps = {"bare network": _images_per_second(bare(method, views), STEPS, len(views))}
+    network = bare(method, views, config.precision)
+    steps = {"bare network": _images_per_second(network, STEPS, len(views))}
     if lightly and importlib.util.find_spec("lightly") is not None:
         from benchmarks.lightly_moco import build_epoch
 

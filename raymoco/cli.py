@@ -69,8 +69,11 @@ def train(
     out.print(table)
     if profile:
         found = result.folder / "profile"
-        out.print((found / "table.txt").read_text(encoding="utf-8"), markup=False)
-        out.print(f"trace   {found / 'trace.json'}", markup=False)
+        if not (found / "table.txt").exists():
+            out.print("profile  no epoch was left to record", markup=False)
+        else:
+            out.print((found / "table.txt").read_text(encoding="utf-8"), markup=False)
+            out.print(f"trace   {found / 'trace.json'}", markup=False)
     out.print(f"folder  {result.folder}", markup=False)
 
 

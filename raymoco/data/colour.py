@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue loo
 # chroma of the YIQ colour space beside the luma above
 IN_PHASE = (0.595716, -0.274453, -0.321263)
 QUADRATURE = (0.211456, -0.522591, 0.311135)
+# rows Y, I, Q; and back. Made once: an inverse in every step would wait for the device
+TO_YIQ = torch.tensor([LUMA, IN_PHASE, QUADRATURE], dtype=torch.float64)
+FROM_YIQ = torch.linalg.inv(TO_YIQ)
 
 BLUR_RADIUS = 6  # px, three of the largest standard deviation
 
@@ -73,15 +77,14 @@ def twist_colour(
     Returns:
         (N, 3, H, W), clamped to 0-1.
     """
-    like = {"device": images.device, "dtype": images.dtype}
-    to_yiq = torch.tensor([LUMA, IN_PHASE, QUADRATURE], **like)  # type: ignore[arg-type]
+    to_yiq, from_yiq = _on(images.device, images.dtype)
     angle = 2 * math.pi * turn
     cos, sin = saturation * angle.cos(), saturation * angle.sin()
     one, none = torch.ones_like(cos), torch.zeros_like(cos)
     # in YIQ saturation shrinks the chroma plane and hue turns it; red turns to yellow, as in HSV
     rows = [one, none, none, none, cos, sin, none, -sin, cos]
     chroma_N33 = torch.stack(rows, dim=1).view(-1, 3, 3)
-    matrix_N33 = torch.linalg.inv(to_yiq) @ chroma_N33 @ to_yiq
+    matrix_N33 = from_yiq @ chroma_N33 @ to_yiq
     pixels_N3P = images.flatten(2)
     mean_grey_N = pixels_N3P.mean(dim=2) @ to_yiq[0]
     # a grey offset stays what it is under saturation and hue
@@ -89,6 +92,11 @@ def twist_colour(
     matrix_N33 = matrix_N33 * (brightness * contrast).view(-1, 1, 1)
     twisted = torch.baddbmm(offset_N11.expand(-1, 3, pixels_N3P.shape[2]), matrix_N33, pixels_N3P)
     return twisted.clamp_(0, 1).view_as(images)
+
+
+@cache
+def _on(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    return TO_YIQ.to(device, dtype), FROM_YIQ.to(device, dtype)
 
 
 def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) -> Tensor:

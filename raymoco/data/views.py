@@ -18,6 +18,7 @@ from torch.nn import functional
 from raymoco.data.colour import ColourJitter, blur_some, jitter_colour
 from raymoco.errors import ConfigError
 
+CROP_TRIES = 10  # torchvision's
 BLUR_ABOVE = 64  # pixels a side: below, a blur leaves nothing to see
 BLUR_SIGMA, BLUR_SHARE = (0.1, 2.0), 0.5
 
@@ -43,7 +44,7 @@ class Recipe:
 
 RECIPES = {
     # a flipped 2 is no 2, and a crop of half a 9 is a 0: mild, and what lies outside is background
-    "glyph": Recipe((0.6, 1.0), (0.85, 1.18), 0.2, 0.08, False, 0.4, 0.4, "zeros"),
+    "glyph": Recipe((0.6, 1.0), (0.85, 1.18), 0.2, 0.04, False, 0.4, 0.4, "zeros"),
     "grey": Recipe((0.3, 1.0), (0.75, 4 / 3), 0.0, 0.0, True, 0.4, 0.4, "border"),
     # MoCo v2: arXiv 2003.04297 and the published recipe
     "colour": Recipe(
@@ -147,14 +148,11 @@ class TwoViews(nn.Module):
 
     def _crop(self, images: Tensor) -> Tensor:
         recipe, count = self.recipe, len(images)
-        area, aspect, angle, x, y, flip = torch.rand(6, count, device=images.device)
-        area = recipe.area[0] + area * (recipe.area[1] - recipe.area[0])
-        low, high = math.log(recipe.aspect[0]), math.log(recipe.aspect[1])
-        aspect = (low + aspect * (high - low)).exp()
-        width = (area * aspect).sqrt().clamp(max=1)
-        height = (area / aspect).sqrt().clamp(max=1)
-        centre_x = (2 * x - 1) * (1 - width + recipe.shift)
-        centre_y = (2 * y - 1) * (1 - height + recipe.shift)
+        angle, x, y, flip = torch.rand(4, count, device=images.device)
+        width, height = _crop_sizes(recipe, count, images.device)
+        # in coordinates from -1 to 1 a side is 2 long
+        centre_x = (2 * x - 1) * (1 - width + 2 * recipe.shift)
+        centre_y = (2 * y - 1) * (1 - height + 2 * recipe.shift)
         if recipe.flip:
             width = torch.where(flip < 0.5, -width, width)
         angle = (2 * angle - 1) * recipe.rotation
@@ -167,6 +165,24 @@ class TwoViews(nn.Module):
         return functional.grid_sample(
             images, grid, mode="bilinear", padding_mode=recipe.padding, align_corners=False
         )
+
+
+def _crop_sizes(recipe: Recipe, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Widths and heights (N,) of random crops, as shares of a side, at most 1.
+
+    A crop that does not fit is drawn again, as torchvision's RandomResizedCrop does it: cut to fit
+    it would be larger than it should, and one in six would be. All tries are drawn at once, so that
+    nothing is asked of the device.
+    """
+    area_TN, aspect_TN = torch.rand(2, CROP_TRIES, count, device=device)
+    area_TN = recipe.area[0] + area_TN * (recipe.area[1] - recipe.area[0])
+    low, high = math.log(recipe.aspect[0]), math.log(recipe.aspect[1])
+    aspect_TN = (low + aspect_TN * (high - low)).exp()
+    width_TN, height_TN = (area_TN * aspect_TN).sqrt(), (area_TN / aspect_TN).sqrt()
+    fits_TN = (width_TN <= 1) & (height_TN <= 1)
+    first_1N = fits_TN.to(torch.uint8).argmax(dim=0, keepdim=True)
+    width_N, height_N = (sizes.gather(0, first_1N)[0] for sizes in (width_TN, height_TN))
+    return width_N.clamp(max=1), height_N.clamp(max=1)
 
 
 def _jitter(images: Tensor, recipe: Recipe) -> Tensor:

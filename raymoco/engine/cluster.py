@@ -41,9 +41,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def threads_per_worker(scale: ScaleConfig) -> int:
-    """Torch threads of one worker: what it was given, never more than the machine has."""
-    return max(1, min(int(scale.cpus_per_worker), cores()))
+def threads_per_worker(scale: ScaleConfig, declared: float | None = None) -> int:
+    """Torch threads of one worker: what it was given, and less where cores were given twice.
+
+    Args:
+        declared: the CPUs that the node says it has, one of them for Ray Data; None: its cores.
+            Where these are more than its cores, all workers take less, but each one thread.
+    """
+    given = scale.cpus_per_worker
+    if declared is not None:
+        given *= min(1.0, cores() / max(1.0, declared - 1))
+    return max(1, min(int(given), cores()))
+
+
+def declared_cpus() -> float:
+    """The CPUs that this worker's node says it has."""
+    here = ray.get_runtime_context().get_node_id()
+    return float(next(n["Resources"].get("CPU", 0.0) for n in _nodes() if n["NodeID"] == here))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoi
 from raymoco.engine.evaluate import extract_features, judge_on_test
 from raymoco.engine.metrics_file import Row
 from raymoco.engine.output import resolve_output
+from raymoco.errors import DataError
 from raymoco.ssl import build_method
 
 EXPORT_FORMAT = 1
@@ -46,15 +47,17 @@ def evaluate(place: str | Path) -> Row:
     Returns:
         `test/knn_top1`, `test/linear_top1`, `test/linear_top5`; fractions 0-1.
     Raises:
-        DataError: no checkpoint, or its images are gone.
+        DataError: no checkpoint, its images are gone, or they have no labels.
     """
     checkpoint = load_checkpoint(find_checkpoint(Path(place)))
     config = checkpoint.run_config
     encoder = load_encoder(place)
     handle = load_images(config.data, ensure_shards(config.data, resolve_output(config.output)))
-    images = open_images(
-        handle, config.data, seed=config.seed, batch_size=min(2, handle.rows("train"))
-    )
+    if not handle.classes or not handle.rows("test"):
+        raise DataError(f"{place}: its images have no labels to judge by, or no test split.")
+    # how a batch mixes labelled and unlabelled images is of no matter here
+    data = config.data.model_copy(update={"mix": "natural"})
+    images = open_images(handle, data, seed=config.seed, batch_size=min(2, handle.rows("train")))
     normalise = Normalise(checkpoint.data["mean"], checkpoint.data["std"])
     cpu = torch.device("cpu")
     train, chosen, test = (

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from raymoco.config import EvalConfig
 from raymoco.engine.step import to_device
 
-BLOCK = 2048
+BLOCK, BANK_BLOCK = 2048, 65536  # queries, and the rows of the bank that they meet at a time
 PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -71,13 +71,30 @@ def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -
     right = 0
     for start in range(0, len(queries.features_NF), BLOCK):
         query_BF = F.normalize(queries.features_NF[start : start + BLOCK], dim=1)
-        cosine_Bk, index_Bk = (query_BF @ bank_NF.T).topk(k, dim=1)
+        cosine_Bk, index_Bk = _nearest(query_BF, bank_NF, k)
         # shifted by 1, the largest cosine: the vote is the same and exp cannot overflow
         weight_Bk = ((cosine_Bk - 1) / temperature).exp()
         votes_BC = weight_Bk.new_zeros(len(query_BF), classes)
         votes_BC.scatter_add_(1, bank.labels_N[index_Bk], weight_Bk)
         right += int((votes_BC.argmax(1) == queries.labels_N[start : start + BLOCK]).sum())
     return right / len(queries.features_NF)
+
+
+def _nearest(query_BF: Tensor, bank_NF: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Cosines and rows (B, k) of the k nearest of the bank, best first; the bank goes in blocks."""
+    best: tuple[Tensor, Tensor] | None = None
+    for start in range(0, len(bank_NF), BANK_BLOCK):
+        block_MF = bank_NF[start : start + BANK_BLOCK]
+        cosine, index = (query_BF @ block_MF.T).topk(min(k, len(block_MF)), dim=1)
+        index += start
+        if best is not None:
+            cosine = torch.cat([best[0], cosine], dim=1)
+            index = torch.cat([best[1], index], dim=1)
+            cosine, places = cosine.topk(min(k, cosine.shape[1]), dim=1)
+            index = index.gather(1, places)
+        best = cosine, index
+    assert best is not None
+    return best
 
 
 @torch.no_grad()

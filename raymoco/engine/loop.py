@@ -101,6 +101,7 @@ class _Run:
         )
         self.train_seconds = 0.0
         self.rows: list[Row] = []
+        self._profile = session.profile
 
     def train(self, resume_from: Path | None) -> Row:
         first = self._restore(resume_from) if resume_from is not None else 0
@@ -148,7 +149,7 @@ class _Run:
         started = time.perf_counter()
         batches = self.images.epoch(epoch)
         # the first epoch of this process is the one that --profile looks at
-        folder = None if self.rows else self.session.profile
+        folder, self._profile = self._profile, None
         with StepProfiler(folder, steps, self.device) as profiler:
             for number in range(steps):
                 self.session.step()

@@ -84,22 +84,25 @@ def table(averages: Any, steps: int, device: torch.device) -> str:
         averages: what `torch.profiler.profile.key_averages()` returns.
         steps: how many were recorded.
     """
-    on = "device_time_total" if device.type == "cuda" else "cpu_time_total"
     own = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    by_name = {row.key: row for row in averages}
+    # a GPU's trace has every region twice: as the host ran it, and as the device did
+    on_host = [row for row in averages if row.device_type.name == "CPU"]
+    by_name = {row.key: row for row in on_host}
     # the host's time, on a GPU too: it is what the loop takes
     whole = by_name[WHOLE].cpu_time_total / steps / 1000
     lines = [f"{steps} steps on {device.type}, {whole:.2f} ms each", ""]
+    if device.type == "cuda":
+        lines.insert(1, "regions: the host's time, the GPU works behind it; operators: the GPU's")
     lines.append(f"{'region':<28}{'ms a step':>12}{'share':>9}")
     rest = whole
     for name in REGIONS:
         if name in by_name:
-            spent = getattr(by_name[name], on) / steps / 1000
+            spent = by_name[name].cpu_time_total / steps / 1000
             rest -= spent
             lines.append(f"{name:<28}{spent:>12.3f}{spent / whole:>9.1%}")
     lines.append(f"{'the rest':<28}{rest:>12.3f}{rest / whole:>9.1%}")
     lines += ["", f"{'operator, its own time':<44}{'calls':>8}{'ms a step':>12}{'share':>9}"]
-    operators = [row for row in averages if row.key not in (*REGIONS, WHOLE)]
+    operators = [row for row in on_host if row.key not in (*REGIONS, WHOLE)]
     operators = [row for row in operators if not row.key.startswith("ProfilerStep")]
     for row in sorted(operators, key=lambda row: -getattr(row, own))[:OPERATORS]:
         spent = getattr(row, own) / steps / 1000

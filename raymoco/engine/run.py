@@ -18,7 +18,7 @@ from raymoco.config import INDECISIVE, RunConfig
 from raymoco.data.shards import ensure_shards
 from raymoco.data.stream import ImageData, prepare_images
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
-from raymoco.engine.cluster import connect, threads_per_worker
+from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
 from raymoco.engine.output import resolve_output
@@ -224,7 +224,9 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     config = RunConfig.model_validate(loop_config["config"])
     mailbox: Queue = loop_config["mailbox"]
     folder = Path(loop_config["folder"])
-    session = worker_session(folder / "checkpoints", threads_per_worker(config.scale))
+    session = worker_session(
+        folder / "checkpoints", threads_per_worker(config.scale, declared_cpus())
+    )
 
     def on_report(row: Row, checkpoint: str | None) -> bool:
         mailbox.put({"row": row, "checkpoint": checkpoint})

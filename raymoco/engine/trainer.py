@@ -9,12 +9,14 @@ from typing import Any
 
 import ray.train
 import torch
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from raymoco.config import ScaleConfig
 from raymoco.engine.session import Session
 
 RAY_FOLDER = ".ray"
+# the other workers wait while the first one evaluates: of ImageNet that is longer than half an hour
+COLLECTIVE_TIMEOUT_S = 4 * 3600
 
 # each starts an actor for every trainer, which takes seconds of a core and 200 MB: one hands out
 # `datasets=`, which raymoco does not use; the other is detached, and outlives a killed driver
@@ -49,6 +51,7 @@ def build_trainer(
     return LeanTrainer(
         loop,
         train_loop_config=loop_config,
+        torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
         scaling_config=ray.train.ScalingConfig(
             num_workers=scale.workers,
             use_gpu=scale.gpus_per_worker > 0,

@@ -108,10 +108,12 @@ def stream_contrast(
         labels: (B,), integer, negative = unlabelled.
         queue_labels: (K,), integer, negative = unlabelled.
         temperature: T > 0, unitless.
-        half: multiply in bf16 and add up in fp32.
+        half: multiply in bf16 and add up in fp32; never "sup_con_out", whose gradient is a
+            difference of two means that nearly cancel once classes are tight.
     Returns:
         The scalar mean loss in nats and its gradient (B, D), both in the query's dtype.
     """
+    half = half and kind != "sup_con_out"
     scaled_BD = query / temperature
     key_BD = key.to(query.dtype)
     own_B = (scaled_BD * key_BD).sum(dim=1)

@@ -15,7 +15,7 @@ import torch
 from ray.exceptions import RayActorError
 
 from raymoco.config import RunConfig, ScaleConfig
-from raymoco.engine.cluster import threads_per_worker
+from raymoco.engine.cluster import declared_cpus, threads_per_worker
 from raymoco.engine.isolation import ProcessState
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import Row
@@ -88,7 +88,7 @@ def gang_loop(loop_config: dict[str, Any]) -> None:
     """What Ray Train starts in each worker of a gang."""
     folder = Path(loop_config["folder"])
     # computed here: the driver's machine may have other cores than this one
-    threads = threads_per_worker(ScaleConfig(**loop_config["scale"]))
+    threads = threads_per_worker(ScaleConfig(**loop_config["scale"]), declared_cpus())
     session = worker_session(folder, threads)
     session.check_every = loop_config["check_every"]
     incarnation = session.broadcast(uuid.uuid4().hex)

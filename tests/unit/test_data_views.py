@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.transforms import RandomResizedCrop
 
-from raymoco.data.views import Normalise, TwoViews, resolve_recipe
+from raymoco.data.views import RECIPES, Normalise, TwoViews, _crop_sizes, resolve_recipe
 from raymoco.errors import ConfigError
 
 CASES = [("glyph", 1, 8), ("grey", 1, 28), ("grey", 3, 16), ("colour", 3, 32), ("colour", 3, 72)]
@@ -69,6 +71,50 @@ def test_glyphs_are_never_mirrored_and_photographs_are():
         view, _ = views_of(recipe, 1, 16, images)
         left, right = view[..., 0].mean(dim=(1, 2)), view[..., -1].mean(dim=(1, 2))
         assert bool((left < right - 0.5).any()) is mirrored
+
+
+@pytest.mark.parametrize("recipe", ["grey", "colour"])
+def test_crops_are_as_large_as_torchvisions(recipe):
+    torch.manual_seed(0)
+    chosen = RECIPES[recipe]
+    width, height = _crop_sizes(chosen, 20_000, torch.device("cpu"))
+    theirs = torch.tensor(
+        [
+            RandomResizedCrop.get_params(torch.empty(1, 500, 500), chosen.area, chosen.aspect)[2:]
+            for _ in range(5_000)
+        ]
+    ).double()
+    shares = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9], dtype=torch.float64)
+    for ours, other in (
+        (width * height, theirs.prod(dim=1) / 500**2),
+        (width / height, theirs[:, 1] / theirs[:, 0]),
+    ):
+        reached = ours.double().quantile(shares)
+        assert torch.allclose(reached, other.quantile(shares), atol=0.02)
+
+
+class _Waits(TorchDispatchMode):
+    """Operations that make the host wait for a device, or send it something."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().removeprefix("aten::").split(".")[0]
+        if name in {"_linalg_check_errors", "_local_scalar_dense", "nonzero", "lift_fresh", "item"}:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("recipe", "channels"), [("grey", 1), ("colour", 3)])
+def test_views_never_wait_for_the_device(recipe, channels):
+    views = TwoViews(recipe, channels, 96, [0.5] * channels, [0.2] * channels)
+    images = torch.randint(256, (4, channels, 96, 96), dtype=torch.uint8)
+    views(images)
+    with _Waits() as waits:
+        views(images)
+    assert waits.seen == set()
 
 
 def test_auto_takes_what_suits_the_source():

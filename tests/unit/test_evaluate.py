@@ -4,6 +4,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from raymoco.engine import evaluate
 from raymoco.engine.evaluate import (
     Features,
     alignment,
@@ -39,6 +40,15 @@ def test_knn_takes_no_more_neighbours_than_there_are_and_small_temperatures():
     bank = blobs(12, 0, spread=0.1)
     assert knn_top1(bank, bank, k=1, temperature=0.001) == 1.0
     assert 0 <= knn_top1(bank, bank, k=500, temperature=0.001) <= 1
+
+
+def test_a_bank_in_blocks_votes_as_a_whole_one(monkeypatch):
+    torch.manual_seed(0)
+    bank = Features(torch.randn(101, 8), torch.randint(5, (101,)))
+    queries = Features(torch.randn(40, 8), torch.randint(5, (40,)))
+    whole = knn_top1(bank, queries, k=7, temperature=0.1)
+    monkeypatch.setattr(evaluate, "BANK_BLOCK", 4)  # fewer rows than neighbours
+    assert knn_top1(bank, queries, k=7, temperature=0.1) == whole
 
 
 def test_the_probe_reaches_what_logistic_regression_reaches():

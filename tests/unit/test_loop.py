@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from raymoco.engine.checkpoint import find_checkpoint, list_checkpoints, load_ch
 from raymoco.engine.encoder import export_backbone, load_encoder
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, read_metrics
-from raymoco.engine.profiler import REGIONS
+from raymoco.engine.profiler import REGIONS, WHOLE, table
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import Session, Stopped
 from raymoco.errors import ConfigError, DataError, NotFiniteError
@@ -296,6 +297,35 @@ def test_an_exact_ratio_trains_on_every_image(images, tmp_path):
     config = resolved(images, data__mix="1:3", data__labelled_fraction=0.2)
     rows = run(config, images, tmp_path)
     assert sorted(rows) == [1, 2, 3]
+
+
+def test_a_profile_of_a_gpu_counts_each_region_once_and_as_the_host_ran_it():
+    """There, kineto tells every region twice: of the host, and of the device."""
+
+    def row(key, kind, host_us, device_us):
+        return SimpleNamespace(
+            key=key, device_type=SimpleNamespace(name=kind), count=1, cpu_time_total=host_us,
+            self_cpu_time_total=host_us, self_device_time_total=device_us,
+        )  # fmt: skip
+
+    averages = [row(WHOLE, "CPU", 9000.0, 0.0), row("queries", "CPU", 3000.0, 0.0)]
+    averages += [row("aten::mm", "CPU", 10.0, 4000.0), row("queries", "CUDA", 0.0, 5000.0)]
+    averages += [row(WHOLE, "CUDA", 0.0, 8000.0), row("gemm_kernel", "CUDA", 0.0, 4000.0)]
+    lines = table(averages, 1, torch.device("cuda")).splitlines()
+    assert lines[0] == "1 steps on cuda, 9.00 ms each"
+    said = {line[:28].strip(): line.split()[-2:] for line in lines}
+    assert said["queries"] == ["3.000", "33.3%"]
+    assert said["the rest"] == ["6.000", "66.7%"]
+    assert said["aten::mm"] == ["4.000", "44.4%"]
+    assert "gemm_kernel" not in said
+
+
+def test_a_resumed_run_profiles_its_own_first_epoch(images, tmp_path):
+    config = resolved(images, optim__batch_size=40, epochs=2)
+    run(config, images, tmp_path, stop_after=1)
+    session = Session(tmp_path, profile=tmp_path / "profile")
+    run_loop(config, images, session, find_checkpoint(tmp_path))
+    assert "backward" in (tmp_path / "profile" / "table.txt").read_text()
 
 
 def test_a_profile_says_of_each_region_of_a_step_what_it_takes(images, tmp_path):
