@@ -78,7 +78,7 @@ def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or None
-    joined = address is not None or inside_job()
+    joined = address not in (None, "local") or inside_job()
     try:
         if joined:
             ray.init(
