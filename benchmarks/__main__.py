@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks.tables import machine, write_json
 
-NAMES = ("loss", "step", "stream", "views", "evaluate", "sweep", "tracking", "replay")
+NAMES = ("loss", "step", "growth", "stream", "views", "evaluate", "sweep", "tracking", "replay")
 
 
 def main() -> None:
