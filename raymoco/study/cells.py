@@ -43,8 +43,8 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
             each factor alone. `leave_one_out`: every factor at its last level, and each factor in
             turn put back to its baseline; and the baseline.
     Raises:
-        ConfigError: an unknown factor or level, two factors that set the same key, or two cells
-            that set the same values.
+        ConfigError: an unknown factor or level, two factors that set the same key, two cells that
+            set the same values, or a factor that `leave_one_out` would never vary.
     """
     start = {factor: baseline.get(factor, next(iter(levels))) for factor, levels in factors.items()}
     for factor, level in baseline.items():
@@ -62,6 +62,7 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
         chosen = [{**start, f: level} for f in factors for level in factors[f] if level != start[f]]
     else:
         everything = {factor: list(levels)[-1] for factor, levels in factors.items()}
+        _check_left_out(start, everything)
         chosen = [everything, *({**everything, f: start[f]} for f in factors)]
     unique = [start] + [levels for levels in chosen if levels != start]
     cells = [_cell(factors, levels) for n, levels in enumerate(unique) if levels not in unique[:n]]
@@ -97,6 +98,16 @@ def _check_keys(factors: Factors) -> None:
                         f"the factors '{owner[key]}' and '{factor}' both set {key}; a key belongs "
                         f"to one factor (level '{level}')."
                     )
+
+
+def _check_left_out(start: Mapping[str, str], everything: Mapping[str, str]) -> None:
+    for factor, level in everything.items():
+        if start[factor] == level:
+            raise ConfigError(
+                f"baseline.{factor} is '{level}', the last of its levels, which leave_one_out "
+                f"takes for on: it would never vary. Write '{level}' first, and last the level "
+                "that is put in."
+            )
 
 
 def _list(names: Mapping[str, Any] | Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.study.cells import Cell
+from raymoco.study.cells import Cell, Design
 from raymoco.study.confirm import DEFAULT
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import Contrast, cell_contrasts, interactions, main_effects
@@ -143,6 +143,7 @@ class Comparisons:
         metric: what is compared, by its last value.
         higher: whether more of it is better.
         margin: differences within +-margin are `negligible`; None: no difference is.
+        design: of the cells: which pairs of them a main effect is made of.
 
     Attributes:
         means: by cell name; None where no trial was completed.
@@ -158,6 +159,7 @@ class Comparisons:
         *,
         higher: bool,
         margin: float | None = None,
+        design: Design = "full",
     ) -> None:
         self.metric, self.higher, self.margin = metric, higher, margin
         self.cells = list(cells)
@@ -168,7 +170,7 @@ class Comparisons:
             cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
         }
         self.rows = {row.name: row for row in self._judged(cell_contrasts(cells))}
-        self.effects = self._judged([*main_effects(cells), *interactions(cells)])
+        self.effects = self._judged([*main_effects(cells, design), *interactions(cells)])
 
     def _judged(self, contrasts: Sequence[Contrast]) -> list[Judged]:
         return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
@@ -197,8 +199,14 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     spec = sweep.spec
     if not isinstance(spec, AblationSpec):
         return None
-    higher = spec.objective.mode == "max"
-    return Comparisons(spec.cells, ledger, spec.metric, higher=higher, margin=spec.margin)
+    return Comparisons(
+        spec.cells,
+        ledger,
+        spec.metric,
+        higher=spec.objective.mode == "max",
+        margin=spec.margin,
+        design=spec.design,
+    )
 
 
 def judge_confirmation(ledger: Ledger) -> list[Judged]:

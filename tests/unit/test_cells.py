@@ -47,6 +47,13 @@ def test_leave_one_out_takes_one_factor_back_from_everything():
     ]
 
 
+@pytest.mark.parametrize("factors", [FACTORS, {"cross": FACTORS["cross"]}])
+def test_leave_one_out_refuses_a_factor_that_it_would_never_vary(factors):
+    with pytest.raises(ConfigError, match=r"baseline\.cross is 'on', the last of its levels"):
+        expand_cells(factors, "leave_one_out", {"cross": "on"})
+    assert expand_cells(factors, "one_at_a_time", {"cross": "on"})
+
+
 @pytest.mark.parametrize(
     ("factors", "baseline", "words"),
     [

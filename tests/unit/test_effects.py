@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_sweeps import ABLATION, write_ablation
 from scipy import stats
 
 from raymoco.study.cells import expand_cells
@@ -13,6 +14,8 @@ from raymoco.study.comparisons import Comparisons, judge_confirmation
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import cell_contrasts, interactions, main_effects
 from raymoco.study.journal import Ledger
+from raymoco.study.report.answer import answer
+from raymoco.study.report.findings import read_findings
 from raymoco.study.statistics import ALPHA, seeds_needed
 
 TWO = {
@@ -75,6 +78,40 @@ def test_leave_one_out_measures_each_ingredient_where_all_others_are_on():
     cells = expand_cells(THREE, "leave_one_out", {})
     weights = {contrast.name: contrast.weights for contrast in main_effects(cells)}
     assert weights["a=on"] == {"a=on b=on c=large": 1.0, "a=off b=on c=large": -1.0}
+
+
+def test_leaving_out_one_of_two_is_no_average_although_all_four_cells_are_there():
+    cells = expand_cells(TWO, "leave_one_out", {})
+    weights = [contrast.weights for contrast in main_effects(cells, "leave_one_out")]
+    assert weights == [
+        {"a=on b=on": 1.0, "a=off b=on": -1.0},
+        {"a=on b=on": 1.0, "a=on b=off": -1.0},
+    ]
+    # a helps only beside b: with everything else on it does so in full
+    ledger = ledger_of(cells, lambda levels, seed: 0.5 + 0.1 * (set(levels.values()) == {"on"}))
+    found = Comparisons(cells, ledger, "m", higher=True, design="leave_one_out")
+    assert [effect.name for effect in found.effects] == ["a=on", "b=on", "a=on x b=on"]
+    assert found.effects[0].difference.difference == pytest.approx(0.1)
+    full = Comparisons(cells, ledger, "m", higher=True)
+    assert full.effects[0].difference.difference == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("design", "others"),
+    [
+        ("full", "each factor averaged over the settings of the others"),
+        ("one_at_a_time", "each factor with the others at the baseline"),
+        ("leave_one_out", "each factor with all the others on"),
+    ],
+)
+def test_a_report_says_where_the_other_factors_stood(tmp_path, design, others):
+    text = ABLATION.replace("seeds:", f"design: {design}\nseeds:")
+    findings = read_findings(write_ablation(tmp_path / "terms", text))
+    by_name = {effect.name: effect for effect in findings.comparisons.effects}
+    assert len(by_name["cross=on"].contrast.weights) == (4 if design == "full" else 2)
+    (said,) = [line for line in answer(findings) if line.startswith("Differences are in")]
+    assert others in said
+    assert ("averaged" in said) == (design == "full")
 
 
 @given(shift=st.floats(-5, 5), per_seed=st.lists(st.floats(-1, 1), min_size=3, max_size=3))
