@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ from raymoco.errors import ConfigError
 from raymoco.study.budget import budget_check
 from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
+from raymoco.study.ranking import ranked
 from raymoco.study.space import Axis, short_name
 from raymoco.study.spec import Budget, Objective
 from raymoco.study.sweepfile import load_sweep
@@ -181,6 +183,21 @@ def test_the_front_is_who_nobody_beats_and_its_first_is_best_in_the_first_object
     ]  # fmt: skip
     objectives = [Objective(), Objective(metric="train/loss", mode="min")]
     assert [t.trial_id for t in pareto_front(trials, objectives)] == ["c", "g", "a", "e"]
+
+
+def test_a_trial_without_a_finite_score_is_neither_best_nor_on_the_front():
+    def trial(name, knn, loss):
+        rows = {1: {"epoch": 1, "eval/knn_top1": knn, "train/loss": loss}}
+        return TrialRecord(name, {}, "", 0, state="completed", rows=rows)
+
+    trials = [
+        trial("a", 0.5, 1.0), trial("nan", math.nan, 2.0), trial("b", 0.9, 3.0),
+        trial("inf", 0.95, math.inf), trial("c", 0.7, 2.0),
+    ]  # fmt: skip
+    loss = Objective(metric="train/loss", mode="min")
+    assert [t.trial_id for t in ranked(trials, Objective())] == ["inf", "b", "c", "a"]
+    assert [t.trial_id for t in ranked(trials, loss)] == ["a", "nan", "c", "b"]
+    assert [t.trial_id for t in pareto_front(trials, [Objective(), loss])] == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize(
