@@ -2,16 +2,19 @@ import csv
 import math
 
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from raymoco.errors import ConfigError
+from raymoco.ssl import info_nce, sup_con, unified_contrastive
 from raymoco.study.cells import expand_cells
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import Ledger
 from raymoco.study.statistics import cell_mean, holm
 from raymoco.study.sweepfile import load_sweep
+from raymoco.study.twins import CONTRASTIVE
 
 FACTORS = {
     "cross": {"off": {"c": 0}, "on": {"c": 1}},
@@ -102,6 +105,39 @@ def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
             "run.method.loss=info_nce",
             "they train the same",
         ),
+        (
+            {"a": "{method.loss: info_nce}", "b": "{method.loss: unicon}"},
+            "run.data.labelled_fraction=0",
+            "where no label is visible they train the same",
+        ),
+        (
+            {"a": "{method.loss: sup_con_in}", "b": "{method.loss: sup_con_out}"},
+            "run.data.labelled_fraction=0",
+            "they train the same",
+        ),
+        (
+            {
+                "a": "{method.loss: unicon, data.labelled_fraction: 0}",
+                "b": "{method.loss: info_nce, data.labelled_fraction: 0.3}",
+            },
+            "",
+            "they train the same",
+        ),
+        (
+            {"a": "{method.positives: sum}", "b": "{method.positives: mean}"},
+            "run.data.labelled_fraction=0",
+            "they train the same",
+        ),
+        (
+            {"a": "{data.label_seed: 1}", "b": "{data.label_seed: 2}"},
+            "run.data.labelled_fraction=0",
+            "they train the same",
+        ),
+        (
+            {"a": "{data.label_seed: 1}", "b": "{data.label_seed: 2}"},
+            "run.data.labelled_fraction=1.0",
+            "where every label is visible they train the same",
+        ),
     ],
 )
 def test_cells_that_train_the_same_are_refused(tmp_path, levels, run, words):
@@ -118,6 +154,42 @@ def test_what_two_workers_tell_apart_is_not_refused(tmp_path):
     text = "kind: ablation\nname: a\nrun: {preset: digits}\ngang: {workers: 2}\nfactors:\n  f:\n"
     path.write_text(text + "    a: {method.batch_norm: plain}\n    b: {method.batch_norm: sync}\n")
     assert len(load_sweep(path).spec.cells) == 2
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        ["{method.loss: info_nce}", "{method.loss: unicon}"],
+        ["{method.loss: sup_con_in}", "{method.loss: sup_con_out}"],
+        ["{method.positives: sum}", "{method.positives: mean}"],
+        ["{data.label_seed: 1}", "{data.label_seed: 2}"],
+        ["{data.labelled_fraction: 0}", "{data.labelled_fraction: 1}"],
+    ],
+)
+def test_what_some_visible_labels_tell_apart_is_not_refused(tmp_path, levels):
+    path = tmp_path / "a.yaml"
+    run = "{preset: digits, data: {labelled_fraction: 0.5}}"
+    text = f"kind: ablation\nname: a\nrun: {run}\nfactors:\n  f:\n"
+    path.write_text(
+        text + "".join(f"    {n}: {level}\n" for n, level in zip("ab", levels, strict=True))
+    )
+    assert len(load_sweep(path).spec.cells) == 2
+
+
+@pytest.mark.parametrize("loss", CONTRASTIVE)
+def test_without_a_visible_label_a_loss_that_uses_labels_is_info_nce(loss):
+    draw = torch.Generator().manual_seed(0)
+    query, key, queue = (
+        torch.nn.functional.normalize(torch.randn(n, 16, generator=draw), dim=1)
+        for n in (8, 8, 64)
+    )  # fmt: skip
+    hidden = torch.full((8,), -1), torch.full((64,), -1)
+    if loss == "unicon":
+        found = unified_contrastive(query, key, queue, *hidden, temperature=0.2)
+    else:
+        form = loss.removeprefix("sup_con_")
+        found = sup_con(query, key, queue, *hidden, temperature=0.2, form=form)
+    assert torch.allclose(found, info_nce(query, key, queue, temperature=0.2), rtol=1e-6)
 
 
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
