@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
 from raymoco.errors import ConfigError
+from raymoco.yamlfile import means
 
 Design = Literal["full", "one_at_a_time", "leave_one_out"]
 Factors = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -79,6 +80,32 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
                     "and digits: rename a level."
                 )
     return cells
+
+
+def name_levels(baseline: Any, factors: Factors) -> Any:
+    """A baseline with names where YAML has read something else: the level `0.10` for 0.1.
+
+    A level is called by the word that stands there. The same word as a value is a number, and what
+    comes from a command line or a resolved file is often one.
+
+    Args:
+        baseline: as it was read: a level by factor.
+    Returns:
+        Each level as the one name that means the same; as a word if none does, and as it was read,
+        which is no name, if several do.
+    """
+    if not isinstance(baseline, Mapping):
+        return baseline
+    return {key: _level_meant(level, factors.get(key, ())) for key, level in baseline.items()}
+
+
+def _level_meant(level: Any, names: Iterable[str]) -> Any:
+    if isinstance(level, str):
+        return level
+    same = [name for name in names if means(name, level)]
+    if len(same) > 1:
+        return level
+    return same[0] if same else str(level)
 
 
 def _cell(factors: Factors, levels: dict[str, str]) -> Cell:

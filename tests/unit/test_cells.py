@@ -9,7 +9,7 @@ from scipy import stats
 
 from raymoco.errors import ConfigError
 from raymoco.ssl import info_nce, sup_con, unified_contrastive
-from raymoco.study.cells import expand_cells
+from raymoco.study.cells import expand_cells, name_levels
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import Ledger
 from raymoco.study.statistics import cell_mean, holm
@@ -81,6 +81,60 @@ def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
     assert [cell.name for cell in load_sweep(path).spec.cells] == ["w=off", "w=on"]
     with pytest.raises(ConfigError, match="the cell 'w=on' is impossible"):
         load_sweep(path, ["run.method.loss=cross_entropy"])
+
+
+LEVELS = {
+    "K": "{64: {method.queue_size: 64}, 128: {method.queue_size: 128}}",
+    "T": "{0.10: {method.temperature: 0.1}, 0.20: {method.temperature: 0.2}}",
+    "w": "{null: {method.key_momentum: 0.9}, true: {method.key_momentum: 0.99}}",
+    "lr": "{1e-2: {optim.lr: 0.01}, a: {optim.lr: 0.02}}",
+}
+
+
+def level_file(tmp_path, factor, levels, baseline=""):
+    path = tmp_path / "a.yaml"
+    head = "kind: ablation\nname: a\nrun: {preset: digits}\n"
+    path.write_text(f"{head}factors: {{{factor}: {levels}}}\n{baseline}")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [("K", ["64", "128"]), ("T", ["0.10", "0.20"]), ("w", ["null", "true"]), ("lr", ["1e-2", "a"])],
+)
+def test_a_level_is_the_word_that_stands_there_in_a_baseline_too(tmp_path, factor, words):
+    names = [f"{factor}={word}" for word in words]
+    path = level_file(tmp_path, factor, LEVELS[factor])
+    assert [cell.name for cell in load_sweep(path).spec.cells] == names
+    for word, name in zip(words, names, strict=True):
+        for overrides in ([f"baseline.{factor}={word}"], [f"baseline={{{factor}: {word}}}"]):
+            assert load_sweep(path, overrides).spec.cells[0].name == name
+        for written in (word, f'"{word}"'):
+            baseline = f"baseline: {{{factor}: {written}}}\n"
+            again = level_file(tmp_path, factor, LEVELS[factor], baseline)
+            spec = load_sweep(again).spec
+            assert spec.cells[0].name == name
+            again.write_text(spec.to_yaml())
+            assert load_sweep(again).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("levels", "baseline", "words"),
+    [
+        (LEVELS["K"], "256", "baseline.f is '256', but its levels are 64, 128"),
+        (LEVELS["w"], "1", "baseline.f is '1', but its levels are null, true"),
+        ("{0.1: {optim.lr: 0.1}, 0.10: {optim.lr: 0.2}}", "0.1", "baseline.f is 0.1, but must be"),
+    ],
+)
+def test_a_baseline_that_names_no_level_or_two_is_refused(tmp_path, levels, baseline, words):
+    path = level_file(tmp_path, "f", levels, f"baseline: {{f: {baseline}}}\n")
+    with pytest.raises(ConfigError, match=words):
+        load_sweep(path)
+
+
+@pytest.mark.parametrize("name", ["a: b: c", "2001-99-99", "[", "\x07", ""])
+def test_a_level_that_is_no_yaml_is_no_number_either(name):
+    assert name_levels({"f": 64, "g": 64}, {"f": {name: {}, "64": {}}}) == {"f": "64", "g": "64"}
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,20 @@ def test_the_schema_knows_what_a_search_may_say(more, good):
 
 
 @pytest.mark.parametrize(
+    ("level", "good"), [("a", True), (64, True), (True, True), (None, True), (["a"], False)]
+)
+def test_the_schema_knows_that_a_baseline_may_look_like_a_number(level, good):
+    import jsonschema
+
+    from raymoco.study.spec import sweep_schema
+
+    factors = {"f": {"a": {"optim.lr": 0.1}, "64": {"optim.lr": 0.2}}}
+    values = {"kind": "ablation", "name": "a", "factors": factors, "baseline": {"f": level}}
+    errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
+    assert bool(errors) != good
+
+
+@pytest.mark.parametrize(
     ("objective", "reached"),
     [(Objective(), 0.9), (Objective(metric="train/loss", mode="min"), 0.3)],
 )
