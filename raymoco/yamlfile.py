@@ -1,7 +1,7 @@
 """YAML files that remember where each key stood, so that a message can name the file and the line.
 
 YAML 1.2 as ruamel reads it: `on` and `off` are words, `1e-4` is a number, a key given twice is an
-error.
+error. A key is the word that stands there: `0.10` and `null` are names too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
 
 from raymoco.errors import ConfigError
 
@@ -78,7 +80,7 @@ def read_yaml(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text: {error}") from None
     try:
-        tree = YAML(typ="rt").load(text)
+        tree = _load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = (error.problem or "is not YAML").split("\n")[0]
@@ -98,9 +100,18 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"'{text}' is not an override: write key=value, such as optim.lr=0.1.")
     try:
-        return key.strip(), _plain(YAML(typ="rt").load(value)) if value.strip() else ""
+        return key.strip(), _plain(_load(value)) if value.strip() else ""
     except MarkedYAMLError:
         raise ConfigError(f"'{text}': the value is not YAML.") from None
+
+
+def means(word: str, value: Any) -> bool:
+    """Whether YAML reads a word as this very value: `0.10` as 0.1, `true` as True and not as 1."""
+    try:
+        read = _plain(_load(word))
+    except (YAMLError, ValueError):  # `a: b: c`, or a day that no calendar has
+        return False
+    return type(read) is type(value) and bool(read == value)
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
@@ -225,6 +236,24 @@ def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
 
 def _at(where: str) -> str:
     return f"{where}: " if where else ""
+
+
+class _KeysAsWritten(RoundTripConstructor):
+    """Reads every key as a string, the way it is written."""
+
+    def construct_mapping(  # type: ignore[override]  # as ruamel's own
+        self, node: Any, maptyp: Any, deep: bool = False
+    ) -> Any:
+        for key, _ in node.value:
+            if isinstance(key, ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, maptyp, deep)
+
+
+def _load(text: str) -> Any:
+    reader = YAML(typ="rt")
+    reader.Constructor = _KeysAsWritten
+    return reader.load(text)
 
 
 def _collect_lines(tree: Any, path: Path_, file: str, origins: dict[Path_, str]) -> None:

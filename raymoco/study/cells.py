@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
 from raymoco.errors import ConfigError
+from raymoco.yamlfile import means
 
 Design = Literal["full", "one_at_a_time", "leave_one_out"]
 Factors = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -43,8 +44,8 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
             each factor alone. `leave_one_out`: every factor at its last level, and each factor in
             turn put back to its baseline; and the baseline.
     Raises:
-        ConfigError: an unknown factor or level, two factors that set the same key, or two cells
-            that set the same values.
+        ConfigError: an unknown factor or level, two factors that set the same key, two cells that
+            set the same values, or a factor that `leave_one_out` would never vary.
     """
     start = {factor: baseline.get(factor, next(iter(levels))) for factor, levels in factors.items()}
     for factor, level in baseline.items():
@@ -62,6 +63,7 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
         chosen = [{**start, f: level} for f in factors for level in factors[f] if level != start[f]]
     else:
         everything = {factor: list(levels)[-1] for factor, levels in factors.items()}
+        _check_left_out(start, everything)
         chosen = [everything, *({**everything, f: start[f]} for f in factors)]
     unique = [start] + [levels for levels in chosen if levels != start]
     cells = [_cell(factors, levels) for n, levels in enumerate(unique) if levels not in unique[:n]]
@@ -78,6 +80,32 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
                     "and digits: rename a level."
                 )
     return cells
+
+
+def name_levels(baseline: Any, factors: Factors) -> Any:
+    """A baseline with names where YAML has read something else: the level `0.10` for 0.1.
+
+    A level is called by the word that stands there. The same word as a value is a number, and what
+    comes from a command line or a resolved file is often one.
+
+    Args:
+        baseline: as it was read: a level by factor.
+    Returns:
+        Each level as the one name that means the same; as a word if none does, and as it was read,
+        which is no name, if several do.
+    """
+    if not isinstance(baseline, Mapping):
+        return baseline
+    return {key: _level_meant(level, factors.get(key, ())) for key, level in baseline.items()}
+
+
+def _level_meant(level: Any, names: Iterable[str]) -> Any:
+    if isinstance(level, str):
+        return level
+    same = [name for name in names if means(name, level)]
+    if len(same) > 1:
+        return level
+    return same[0] if same else str(level)
 
 
 def _cell(factors: Factors, levels: dict[str, str]) -> Cell:
@@ -97,6 +125,16 @@ def _check_keys(factors: Factors) -> None:
                         f"the factors '{owner[key]}' and '{factor}' both set {key}; a key belongs "
                         f"to one factor (level '{level}')."
                     )
+
+
+def _check_left_out(start: Mapping[str, str], everything: Mapping[str, str]) -> None:
+    for factor, level in everything.items():
+        if start[factor] == level:
+            raise ConfigError(
+                f"baseline.{factor} is '{level}', the last of its levels, which leave_one_out "
+                f"takes for on: it would never vary. Write '{level}' first, and last the level "
+                "that is put in."
+            )
 
 
 def _list(names: Mapping[str, Any] | Sequence[str]) -> str:

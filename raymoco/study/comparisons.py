@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.study.cells import Cell
+from raymoco.study.cells import Cell, Design
 from raymoco.study.confirm import DEFAULT
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import Contrast, cell_contrasts, interactions, main_effects
@@ -54,7 +54,7 @@ class Judged:
 
     Attributes:
         difference: None with fewer than two seeds.
-        p_holm: adjusted over the rows of its file that have a p; nan where there is none.
+        p_holm: adjusted over all rows of its file; nan where the row has no p itself.
         failed: pairs that a failed trial took away.
         seeds: that would resolve a difference of this size; None where it is resolved, or where no
             number up to MOST_SEEDS would.
@@ -111,22 +111,25 @@ def judge(
 ) -> list[Judged]:
     """Test each contrast over seeds, all of them as one family.
 
+    A contrast that cannot be tested counts as p = 1: the family is what was asked, not what
+    survived, or a cell that always fails would make the others surer.
+
     Args:
         scores: by cell and seed, of completed trials.
         failed_seeds: by cell, of trials that have no score to give.
         higher: whether more of the metric is better.
     """
     found = [mean_difference(list(c.by_seed(scores).values())) for c in contrasts]
-    p_values = {n: d.p for n, d in enumerate(found) if d is not None and not math.isnan(d.p)}
-    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    p_values = [math.nan if difference is None else difference.p for difference in found]
+    adjusted = holm([1.0 if math.isnan(p) else p for p in p_values])
     judged = []
-    for number, (contrast, difference) in enumerate(zip(contrasts, found, strict=True)):
-        p = adjusted.get(number, math.nan)
+    for contrast, difference, raw, p_holm in zip(contrasts, found, p_values, adjusted, strict=True):
+        p = math.nan if math.isnan(raw) else p_holm
         failed = len(set().union(*(failed_seeds.get(cell, set()) for cell in contrast.weights)))
         said = verdict(difference, p, higher=higher, failed=failed, margin=margin)
         seeds = None
         if said == "not resolved" and difference is not None and not p < ALPHA:
-            seeds = seeds_needed(difference, ALPHA / max(1, len(p_values)))
+            seeds = seeds_needed(difference, ALPHA / len(contrasts))
         judged.append(Judged(contrast, difference, p, said, failed, seeds))
     return judged
 
@@ -140,6 +143,7 @@ class Comparisons:
         metric: what is compared, by its last value.
         higher: whether more of it is better.
         margin: differences within +-margin are `negligible`; None: no difference is.
+        design: of the cells: which pairs of them a main effect is made of.
 
     Attributes:
         means: by cell name; None where no trial was completed.
@@ -155,6 +159,7 @@ class Comparisons:
         *,
         higher: bool,
         margin: float | None = None,
+        design: Design = "full",
     ) -> None:
         self.metric, self.higher, self.margin = metric, higher, margin
         self.cells = list(cells)
@@ -165,7 +170,7 @@ class Comparisons:
             cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
         }
         self.rows = {row.name: row for row in self._judged(cell_contrasts(cells))}
-        self.effects = self._judged([*main_effects(cells), *interactions(cells)])
+        self.effects = self._judged([*main_effects(cells, design), *interactions(cells)])
 
     def _judged(self, contrasts: Sequence[Contrast]) -> list[Judged]:
         return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
@@ -194,21 +199,30 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     spec = sweep.spec
     if not isinstance(spec, AblationSpec):
         return None
-    higher = spec.objective.mode == "max"
-    return Comparisons(spec.cells, ledger, spec.metric, higher=higher, margin=spec.margin)
+    return Comparisons(
+        spec.cells,
+        ledger,
+        spec.metric,
+        higher=spec.objective.mode == "max",
+        margin=spec.margin,
+        design=spec.design,
+    )
 
 
 def judge_confirmation(ledger: Ledger) -> list[Judged]:
     """Each of a search's best against the default, on the test set; empty without `confirm`.
 
-    Those that were the best when an earlier driver ended are among them.
+    Those that were the best when an earlier driver ended are among them, and those whose trainings
+    all failed: what disappeared would be counted nowhere.
     """
-    scores = scores_by_cell(ledger, CONFIRMED)
-    cells = [cell for cell in scores if cell != DEFAULT]  # best first
-    if DEFAULT not in scores:
+    scores, failed = scores_by_cell(ledger, CONFIRMED), _failed_seeds(ledger, CONFIRMED)
+    if DEFAULT not in {*scores, *failed}:
         return []
-    contrasts = [Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells]
-    return judge(contrasts, scores, _failed_seeds(ledger, CONFIRMED), higher=True)
+    cells = dict.fromkeys(trial.cell for trial in compared_trials(ledger.all()))  # best first
+    contrasts = [
+        Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells if cell != DEFAULT
+    ]
+    return judge(contrasts, scores, failed, higher=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

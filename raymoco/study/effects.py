@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from raymoco.study.cells import Cell
+from raymoco.study.cells import Cell, Design
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,15 @@ def cell_contrasts(cells: Sequence[Cell]) -> list[Contrast]:
     return [Contrast(cell.name, {}, {}, {cell.name: 1.0, baseline: -1.0}) for cell in cells[1:]]
 
 
-def main_effects(cells: Sequence[Cell]) -> list[Contrast]:
+def main_effects(cells: Sequence[Cell], design: Design = "full") -> list[Contrast]:
     """Each level of each factor against the factor's level in the baseline, the first cell.
 
     The mean over all pairs of cells of the design that differ in nothing else: over every setting
     of the other factors in a full design, in the baseline alone in one-at-a-time, with everything
     else on in leave-one-out.
     """
+    # two factors left out one at a time make a full 2 x 2, of which only half is meant
+    anchors = _all_on(cells) if design == "leave_one_out" else {cell.name for cell in cells}
     found = []
     for factor, start in cells[0].levels.items():
         for level in _other_levels(cells, factor):
@@ -57,7 +59,9 @@ def main_effects(cells: Sequence[Cell]) -> list[Contrast]:
                 (cell.name, other.name)
                 for cell in cells
                 for other in cells
-                if cell.levels[factor] == level and other.levels == {**cell.levels, factor: start}
+                if cell.levels[factor] == level
+                and cell.name in anchors
+                and other.levels == {**cell.levels, factor: start}
             ]
             if pairs:
                 signs = {c: 1.0 for c, _ in pairs} | {o: -1.0 for _, o in pairs}
@@ -109,6 +113,12 @@ def _square(
 ) -> dict[tuple[tuple[str, str], ...], float]:
     corners = [({}, 1.0), (one, -1.0), (two, -1.0), ({**one, **two}, 1.0)]
     return {tuple({**levels, **change}.items()): sign for change, sign in corners}
+
+
+def _all_on(cells: Sequence[Cell]) -> set[str]:
+    """The cells that differ from the baseline in every factor: of leave-one-out there is one."""
+    start = cells[0].levels
+    return {cell.name for cell in cells if all(cell.levels[f] != start[f] for f in start)}
 
 
 def _other_levels(cells: Sequence[Cell], factor: str) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ def axis_importance(
     *,
     resamples: int = RESAMPLES,
 ) -> list[Importance] | None:
-    """PED-ANOVA importance by axis, largest first; None with fewer than FEWEST completed trials.
+    """PED-ANOVA importance by axis, largest first.
 
     Only completed trials have a last evaluation: where a scheduler stops the others early, these
     are the survivors, and an axis whose bad values were all stopped looks less important than it
@@ -53,6 +54,9 @@ def axis_importance(
         trials: of a search; those not completed are passed over.
         axes: the search's.
         objective: what good means.
+    Returns:
+        None with fewer than FEWEST completed trials, and where nothing sets the best apart: all
+        of them, or nearly all, scored the same.
     Source: Watanabe et al. 2023, "PED-ANOVA", arXiv:2304.10255, as Optuna implements it.
     """
     completed = sorted(
@@ -67,14 +71,15 @@ def axis_importance(
     if len(completed) < FEWEST:
         return None
     frozen = [_frozen(trial, axes, objective) for trial in completed]
-    shares = _shares(frozen, axes, objective)
     generator = np.random.default_rng(0)
-    drawn = [
-        _shares(
-            [frozen[i] for i in generator.integers(len(frozen), size=len(frozen))], axes, objective
-        )
-        for _ in range(resamples)
-    ]
+    with _quiet():
+        shares = _shares(frozen, axes, objective)
+        if not any(shares):
+            return None
+        drawn = [
+            _shares([frozen[i] for i in chosen], axes, objective)
+            for chosen in generator.integers(len(frozen), size=(resamples, len(frozen)))
+        ]
     found = []
     for number, axis in enumerate(axes):
         low, high = np.percentile([one[number] for one in drawn], [2.5, 97.5])
@@ -101,13 +106,26 @@ def _frozen(trial: TrialRecord, axes: Mapping[str, Axis], objective: Objective) 
 def _shares(
     trials: Sequence[FrozenTrial], axes: Mapping[str, Axis], objective: Objective
 ) -> list[float]:
+    """Of each axis; all 0 where the best are no others than all."""
     study = optuna.create_study(direction="maximize" if objective.mode == "max" else "minimize")
     study.add_trials(trials)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=max(TOP, TOP_TRIALS / len(trials)))
-    with warnings.catch_warnings():
-        # a resample may hold an `or` value hardly ever: its share is small then, and so it should
-        warnings.simplefilter("ignore", UserWarning)
-        found = evaluator.evaluate(study)
+    found = evaluator.evaluate(study)
     raw = [found.get(axis, 0.0) + found.get(f"{axis}:on", 0.0) for axis in axes]
     total = math.fsum(raw)
-    return [value / total if total > 0 else 1 / len(raw) for value in raw]
+    return [value / total if total > 0 else 0.0 for value in raw]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a line of Optuna's log for each resample, and without its advice."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # a resample may hold an `or` value hardly ever: its share is small then, and so it
+            # should
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from raymoco.study.journal import TrialRecord
@@ -14,10 +15,14 @@ def pareto_front(
 ) -> list[TrialRecord]:
     """The completed trials that no other one dominates, the best in the first objective first.
 
-    A trial dominates another if it is at least as good in every objective and better in one.
+    A trial dominates another if it is at least as good in every objective and better in one. One
+    with an objective that is not a finite number is passed over: nothing would ever dominate it.
     """
     done = [
-        t for t in trials if t.state == "completed" and all(o.metric in t.final for o in objectives)
+        trial
+        for trial in trials
+        if trial.state == "completed"
+        and all(math.isfinite(trial.final.get(o.metric, math.nan)) for o in objectives)
     ]
     scores = [[trial.final[objective.metric] for objective in objectives] for trial in done]
     higher = [objective.mode == "max" for objective in objectives]

@@ -9,12 +9,14 @@ from pydantic import (
     Field,
     PlainSerializer,
     TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from raymoco.config import Count, Fraction, Part, Positive, ScaleConfig, Seed, TrackingConfig
-from raymoco.study.cells import Cell, Design, expand_cells
+from raymoco.study.cells import Cell, Design, expand_cells, name_levels
 from raymoco.study.samplers import LEARNING, Sampler
 from raymoco.study.space import Axis
 from raymoco.yamlfile import dump_yaml, nearest
@@ -28,7 +30,7 @@ METRICS = (
     "train/contrast",
     "perf/images_per_second",
 )
-NotNegativeCount = Annotated[int, Field(ge=0)]
+LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
 
 
@@ -103,7 +105,7 @@ class GangConfig(ScaleConfig):
     """
 
     isolation: Literal["warm_gang", "fresh_gang"] = "warm_gang"
-    max_failures: NotNegativeCount = 2
+    max_failures: Annotated[int, Field(ge=0)] = 2
     stall_timeout_s: Positive = 1800
     trial_timeout_s: Positive | None = None
     check_every: Count = 50
@@ -224,13 +226,18 @@ class AblationSpec(SweepSpec):
     question: str = ""
     factors: Annotated[dict[str, dict[str, dict[str, Any]]], Field(min_length=1)]
     design: Design = "full"
-    baseline: dict[str, str] = Field(default_factory=dict)
+    baseline: dict[str, LevelName] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     metric: str = "eval/knn_top1"
     margin: Positive | None = None
     tune: Tune | None = None
 
     _once = field_validator("seeds")(each_once)
+
+    @field_validator("baseline", mode="before")
+    @classmethod
+    def _names_levels(cls, baseline: Any, info: ValidationInfo) -> Any:
+        return name_levels(baseline, info.data.get("factors", {}))
 
     @model_validator(mode="after")
     def _fits_together(self) -> AblationSpec:

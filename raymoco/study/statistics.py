@@ -207,10 +207,18 @@ def paired_power(size: float, n: int, alpha: float = ALPHA) -> float:
 def binomial_reach(accuracy: float, images: int) -> float:
     """Half the 95 % interval that the sample of images alone leaves on one accuracy.
 
-    The normal approximation, 1.96 * sqrt(a (1 - a) / N). Intervals over seeds do not cover it: all
-    seeds are judged by the same images.
+    Wilson's, z / (1 + z^2 / N) * sqrt(a (1 - a) / N + z^2 / (4 N^2)) with z = 1.96: at an accuracy
+    of 1 the normal approximation would claim to know it exactly. Intervals over seeds do not cover
+    it: all seeds are judged by the same images.
+
+    Args:
+        accuracy: a, a share of images, from 0 to 1.
+        images: N, how many were judged.
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
-    return float(stats.norm.isf(ALPHA / 2)) * math.sqrt(accuracy * (1 - accuracy) / images)
+    z = float(stats.norm.isf(ALPHA / 2))
+    spread = accuracy * (1 - accuracy) / images + (z / (2 * images)) ** 2
+    return z / (1 + z**2 / images) * math.sqrt(spread)
 
 
 def best_so_far(scores: Sequence[float], *, higher: bool = True) -> list[float]:

@@ -11,7 +11,8 @@ from raymoco.config import CHANGEABLE, RunConfig, axis_keys, build_run_config
 from raymoco.errors import ConfigError
 from raymoco.study.samplers import check_sampler
 from raymoco.study.searchspace import SearchSpace, different
-from raymoco.study.spec import AblationSpec, Objective, SearchSpec
+from raymoco.study.spec import AblationSpec, Objective, SearchSpec, Tune
+from raymoco.study.tuning import setting_count
 from raymoco.study.twins import refuse_twins
 from raymoco.yamlfile import Document, flatten, nearest, parse_override, read_yaml, validate
 
@@ -219,6 +220,8 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
         for value in axis.extremes:
             where = document.origin(("tune", "axes", key))
             _check_value(key, {key: value}, base, where)
+    if spec.tune is not None:
+        _check_tune(spec.tune, document)
     for cell in spec.cells:
         for values in ({}, *({key: end} for key, axis in axes.items() for end in axis.extremes)):
             try:
@@ -227,6 +230,17 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
                 at = "".join(f" at {key}={value}" for key, value in values.items())
                 raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
     refuse_twins(spec.cells, base)
+
+
+def _check_tune(tune: Tune, document: Document) -> None:
+    there_are = setting_count(tune.axes)
+    if there_are is None or tune.trials <= there_are:
+        return
+    where = document.origin(("tune", "trials"))
+    settings = "one setting, so there is nothing to tune"
+    if there_are > 1:
+        settings = f"{there_are} settings, and each is tried once: take {there_are} at most"
+    raise ConfigError(f"{where}: tune.trials is {tune.trials}, but tune.axes have {settings}.")
 
 
 def _check_value(key: str, values: dict[str, Any], base: RunConfig, where: str) -> None:

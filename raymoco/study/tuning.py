@@ -8,6 +8,7 @@ so the sweep repeats.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from scipy.stats import qmc
@@ -20,10 +21,10 @@ PHASE = "tune"
 
 
 def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings that every cell tries: where the run stands, then quasi-random ones.
+    """The settings that every cell tries: where the run stands, then quasi-random ones, each once.
 
     Args:
-        tune: the axes, and how many settings.
+        tune: the axes, and how many settings; of finite axes no more than they have.
         start: the run's own values by key; a value off its axis is left out with its setting.
     Source: Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry",
         arXiv:1706.03200.
@@ -31,11 +32,27 @@ def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
     points = []
     if all(axis.point(key, start[key]) is not None for key, axis in tune.axes.items()):
         points.append({key: start[key] for key in tune.axes})
+    there_are = setting_count(tune.axes)
+    wanted = tune.trials if there_are is None else min(tune.trials, there_are)
     sequence = qmc.Halton(d=len(tune.axes), scramble=True, rng=tune.seed)
-    for place in sequence.random(tune.trials - len(points)):
+    while len(points) < wanted:  # it comes near every place, so it ends
+        (place,) = sequence.random()
         axes = zip(tune.axes.items(), place, strict=True)
-        points.append({key: value_at(axis, float(u)) for (key, axis), u in axes})
+        point = {key: value_at(axis, float(u)) for (key, axis), u in axes}
+        if point not in points:  # a finite axis, and an `or`, are met again and again
+            points.append(point)
     return points
+
+
+def setting_count(axes: Mapping[str, Axis]) -> int | None:
+    """How many different settings finite axes have; None if there is no end of them."""
+    counts = []
+    for axis in axes.values():
+        points = axis.points
+        if points is None:
+            return None
+        counts.append(len(set(points)))  # the value of `or` may be one of the range
+    return math.prod(counts)
 
 
 def value_at(axis: Axis, u: float) -> Any:

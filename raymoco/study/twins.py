@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raymoco.config import INDECISIVE, RunConfig
+from raymoco.config import INDECISIVE, DataConfig, RunConfig
 from raymoco.errors import ConfigError
 from raymoco.study.cells import Cell
 from raymoco.yamlfile import flatten
 
 LABELS = ("data.labelled_fraction", "data.labelled_list", "data.label_seed")
+CONTRASTIVE = ("unicon", "sup_con_in", "sup_con_out")
 
 
 def refuse_twins(cells: Sequence[Cell], base: RunConfig) -> None:
@@ -48,15 +49,30 @@ def what_decides(config: RunConfig) -> dict[str, Any]:
         idle.append("method.bn_groups")
         if config.scale.workers == 1:
             values["method.batch_norm"] = "plain"
-    if method.loss != "unicon":
+    if method.loss in CONTRASTIVE and config.data.labelled_fraction == 0:
+        values["method.loss"] = "info_nce"  # no other positive is left than InfoNCE's
+    if values["method.loss"] != "unicon":
         idle.append("method.positives")
-    blind = method.loss == "info_nce" and method.negative_uniformity.weight == 0
+    blind = values["method.loss"] == "info_nce" and method.negative_uniformity.weight == 0
     if blind and config.data.mix == "natural" and config.eval.labels == "all":
         idle += LABELS
+    idle += _idle_labels(config.data)
     return {key: value for key, value in values.items() if key not in idle}
+
+
+def _idle_labels(data: DataConfig) -> list[str]:
+    """The keys that choose among labels, where all of them are hidden or none is."""
+    if data.labelled_fraction == 0:
+        return ["data.label_seed", "data.labelled_list"]
+    return ["data.label_seed"] if data.labelled_fraction == 1 else []
 
 
 def _why(cell: Cell, base: RunConfig) -> str:
     if "method.batch_norm" in cell.values and base.scale.workers == 1:
         return "at one worker plain, shuffle and sync are one;"
+    visible = base.with_values(cell.values).data.labelled_fraction
+    if visible == 1 and "data.label_seed" in cell.values:
+        return "where every label is visible"
+    if visible == 0 and cell.values.keys() & {"method.loss", "method.positives", *LABELS}:
+        return "where no label is visible"
     return "beside the other values of the run"

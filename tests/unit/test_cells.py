@@ -2,16 +2,19 @@ import csv
 import math
 
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from raymoco.errors import ConfigError
-from raymoco.study.cells import expand_cells
+from raymoco.ssl import info_nce, sup_con, unified_contrastive
+from raymoco.study.cells import expand_cells, name_levels
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import Ledger
 from raymoco.study.statistics import cell_mean, holm
 from raymoco.study.sweepfile import load_sweep
+from raymoco.study.twins import CONTRASTIVE
 
 FACTORS = {
     "cross": {"off": {"c": 0}, "on": {"c": 1}},
@@ -47,6 +50,13 @@ def test_leave_one_out_takes_one_factor_back_from_everything():
     ]
 
 
+@pytest.mark.parametrize("factors", [FACTORS, {"cross": FACTORS["cross"]}])
+def test_leave_one_out_refuses_a_factor_that_it_would_never_vary(factors):
+    with pytest.raises(ConfigError, match=r"baseline\.cross is 'on', the last of its levels"):
+        expand_cells(factors, "leave_one_out", {"cross": "on"})
+    assert expand_cells(factors, "one_at_a_time", {"cross": "on"})
+
+
 @pytest.mark.parametrize(
     ("factors", "baseline", "words"),
     [
@@ -73,6 +83,60 @@ def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
         load_sweep(path, ["run.method.loss=cross_entropy"])
 
 
+LEVELS = {
+    "K": "{64: {method.queue_size: 64}, 128: {method.queue_size: 128}}",
+    "T": "{0.10: {method.temperature: 0.1}, 0.20: {method.temperature: 0.2}}",
+    "w": "{null: {method.key_momentum: 0.9}, true: {method.key_momentum: 0.99}}",
+    "lr": "{1e-2: {optim.lr: 0.01}, a: {optim.lr: 0.02}}",
+}
+
+
+def level_file(tmp_path, factor, levels, baseline=""):
+    path = tmp_path / "a.yaml"
+    head = "kind: ablation\nname: a\nrun: {preset: digits}\n"
+    path.write_text(f"{head}factors: {{{factor}: {levels}}}\n{baseline}")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [("K", ["64", "128"]), ("T", ["0.10", "0.20"]), ("w", ["null", "true"]), ("lr", ["1e-2", "a"])],
+)
+def test_a_level_is_the_word_that_stands_there_in_a_baseline_too(tmp_path, factor, words):
+    names = [f"{factor}={word}" for word in words]
+    path = level_file(tmp_path, factor, LEVELS[factor])
+    assert [cell.name for cell in load_sweep(path).spec.cells] == names
+    for word, name in zip(words, names, strict=True):
+        for overrides in ([f"baseline.{factor}={word}"], [f"baseline={{{factor}: {word}}}"]):
+            assert load_sweep(path, overrides).spec.cells[0].name == name
+        for written in (word, f'"{word}"'):
+            baseline = f"baseline: {{{factor}: {written}}}\n"
+            again = level_file(tmp_path, factor, LEVELS[factor], baseline)
+            spec = load_sweep(again).spec
+            assert spec.cells[0].name == name
+            again.write_text(spec.to_yaml())
+            assert load_sweep(again).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("levels", "baseline", "words"),
+    [
+        (LEVELS["K"], "256", "baseline.f is '256', but its levels are 64, 128"),
+        (LEVELS["w"], "1", "baseline.f is '1', but its levels are null, true"),
+        ("{0.1: {optim.lr: 0.1}, 0.10: {optim.lr: 0.2}}", "0.1", "baseline.f is 0.1, but must be"),
+    ],
+)
+def test_a_baseline_that_names_no_level_or_two_is_refused(tmp_path, levels, baseline, words):
+    path = level_file(tmp_path, "f", levels, f"baseline: {{f: {baseline}}}\n")
+    with pytest.raises(ConfigError, match=words):
+        load_sweep(path)
+
+
+@pytest.mark.parametrize("name", ["a: b: c", "2001-99-99", "[", "\x07", ""])
+def test_a_level_that_is_no_yaml_is_no_number_either(name):
+    assert name_levels({"f": 64, "g": 64}, {"f": {name: {}, "64": {}}}) == {"f": "64", "g": "64"}
+
+
 @pytest.mark.parametrize(
     ("levels", "run", "words"),
     [
@@ -95,6 +159,39 @@ def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
             "run.method.loss=info_nce",
             "they train the same",
         ),
+        (
+            {"a": "{method.loss: info_nce}", "b": "{method.loss: unicon}"},
+            "run.data.labelled_fraction=0",
+            "where no label is visible they train the same",
+        ),
+        (
+            {"a": "{method.loss: sup_con_in}", "b": "{method.loss: sup_con_out}"},
+            "run.data.labelled_fraction=0",
+            "they train the same",
+        ),
+        (
+            {
+                "a": "{method.loss: unicon, data.labelled_fraction: 0}",
+                "b": "{method.loss: info_nce, data.labelled_fraction: 0.3}",
+            },
+            "",
+            "they train the same",
+        ),
+        (
+            {"a": "{method.positives: sum}", "b": "{method.positives: mean}"},
+            "run.data.labelled_fraction=0",
+            "they train the same",
+        ),
+        (
+            {"a": "{data.label_seed: 1}", "b": "{data.label_seed: 2}"},
+            "run.data.labelled_fraction=0",
+            "they train the same",
+        ),
+        (
+            {"a": "{data.label_seed: 1}", "b": "{data.label_seed: 2}"},
+            "run.data.labelled_fraction=1.0",
+            "where every label is visible they train the same",
+        ),
     ],
 )
 def test_cells_that_train_the_same_are_refused(tmp_path, levels, run, words):
@@ -111,6 +208,42 @@ def test_what_two_workers_tell_apart_is_not_refused(tmp_path):
     text = "kind: ablation\nname: a\nrun: {preset: digits}\ngang: {workers: 2}\nfactors:\n  f:\n"
     path.write_text(text + "    a: {method.batch_norm: plain}\n    b: {method.batch_norm: sync}\n")
     assert len(load_sweep(path).spec.cells) == 2
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        ["{method.loss: info_nce}", "{method.loss: unicon}"],
+        ["{method.loss: sup_con_in}", "{method.loss: sup_con_out}"],
+        ["{method.positives: sum}", "{method.positives: mean}"],
+        ["{data.label_seed: 1}", "{data.label_seed: 2}"],
+        ["{data.labelled_fraction: 0}", "{data.labelled_fraction: 1}"],
+    ],
+)
+def test_what_some_visible_labels_tell_apart_is_not_refused(tmp_path, levels):
+    path = tmp_path / "a.yaml"
+    run = "{preset: digits, data: {labelled_fraction: 0.5}}"
+    text = f"kind: ablation\nname: a\nrun: {run}\nfactors:\n  f:\n"
+    path.write_text(
+        text + "".join(f"    {n}: {level}\n" for n, level in zip("ab", levels, strict=True))
+    )
+    assert len(load_sweep(path).spec.cells) == 2
+
+
+@pytest.mark.parametrize("loss", CONTRASTIVE)
+def test_without_a_visible_label_a_loss_that_uses_labels_is_info_nce(loss):
+    draw = torch.Generator().manual_seed(0)
+    query, key, queue = (
+        torch.nn.functional.normalize(torch.randn(n, 16, generator=draw), dim=1)
+        for n in (8, 8, 64)
+    )  # fmt: skip
+    hidden = torch.full((8,), -1), torch.full((64,), -1)
+    if loss == "unicon":
+        found = unified_contrastive(query, key, queue, *hidden, temperature=0.2)
+    else:
+        form = loss.removeprefix("sup_con_")
+        found = sup_con(query, key, queue, *hidden, temperature=0.2, form=form)
+    assert torch.allclose(found, info_nce(query, key, queue, temperature=0.2), rtol=1e-6)
 
 
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))

@@ -1,16 +1,22 @@
 """Main effects and interactions: what a design allows, and what the numbers are."""
 
 import csv
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_sweeps import ABLATION, write_ablation
 from scipy import stats
 
 from raymoco.study.cells import expand_cells
-from raymoco.study.comparisons import Comparisons
+from raymoco.study.comparisons import Comparisons, judge_confirmation
+from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import cell_contrasts, interactions, main_effects
 from raymoco.study.journal import Ledger
+from raymoco.study.report.answer import answer
+from raymoco.study.report.findings import read_findings
+from raymoco.study.statistics import ALPHA, seeds_needed
 
 TWO = {
     "a": {"off": {"x": 0}, "on": {"x": 1}},
@@ -19,11 +25,11 @@ TWO = {
 THREE = {**TWO, "c": {"small": {"z": 0}, "middle": {"z": 1}, "large": {"z": 2}}}
 
 
-def add_trial(ledger, cell, seed, value, state="completed", phase=""):
+def add_trial(ledger, cell, seed, value, state="completed", phase="", metric="m"):
     trial_id = f"{phase}{cell}-{seed}"
     events = [
         {"event": "proposed", "values": {}, "cell": cell, "seed": seed, "phase": phase},
-        {"event": "report", "row": {"epoch": 1, "m": value}, "checkpoint": None},
+        {"event": "report", "row": {"epoch": 1, metric: value}, "checkpoint": None},
         {"event": "ended", "state": state, "reason": "", "time": 0.0},
     ]
     for event in events:
@@ -72,6 +78,40 @@ def test_leave_one_out_measures_each_ingredient_where_all_others_are_on():
     cells = expand_cells(THREE, "leave_one_out", {})
     weights = {contrast.name: contrast.weights for contrast in main_effects(cells)}
     assert weights["a=on"] == {"a=on b=on c=large": 1.0, "a=off b=on c=large": -1.0}
+
+
+def test_leaving_out_one_of_two_is_no_average_although_all_four_cells_are_there():
+    cells = expand_cells(TWO, "leave_one_out", {})
+    weights = [contrast.weights for contrast in main_effects(cells, "leave_one_out")]
+    assert weights == [
+        {"a=on b=on": 1.0, "a=off b=on": -1.0},
+        {"a=on b=on": 1.0, "a=on b=off": -1.0},
+    ]
+    # a helps only beside b: with everything else on it does so in full
+    ledger = ledger_of(cells, lambda levels, seed: 0.5 + 0.1 * (set(levels.values()) == {"on"}))
+    found = Comparisons(cells, ledger, "m", higher=True, design="leave_one_out")
+    assert [effect.name for effect in found.effects] == ["a=on", "b=on", "a=on x b=on"]
+    assert found.effects[0].difference.difference == pytest.approx(0.1)
+    full = Comparisons(cells, ledger, "m", higher=True)
+    assert full.effects[0].difference.difference == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("design", "others"),
+    [
+        ("full", "each factor averaged over the settings of the others"),
+        ("one_at_a_time", "each factor with the others at the baseline"),
+        ("leave_one_out", "each factor with all the others on"),
+    ],
+)
+def test_a_report_says_where_the_other_factors_stood(tmp_path, design, others):
+    text = ABLATION.replace("seeds:", f"design: {design}\nseeds:")
+    findings = read_findings(write_ablation(tmp_path / "terms", text))
+    by_name = {effect.name: effect for effect in findings.comparisons.effects}
+    assert len(by_name["cross=on"].contrast.weights) == (4 if design == "full" else 2)
+    (said,) = [line for line in answer(findings) if line.startswith("Differences are in")]
+    assert others in said
+    assert ("averaged" in said) == (design == "full")
 
 
 @given(shift=st.floats(-5, 5), per_seed=st.lists(st.floats(-1, 1), min_size=3, max_size=3))
@@ -139,6 +179,66 @@ def test_failed_pairs_are_dropped_counted_and_bar_helps():
     # for who wants less of the metric the same numbers may still hurt
     less = Comparisons(cells, ledger, "m", higher=False).rows["a=on b=off"]
     assert less.verdict == "hurts"
+
+
+def test_a_cell_that_always_failed_stays_in_the_family_and_makes_no_other_surer():
+    cells = expand_cells(THREE, "one_at_a_time", {})
+    gains = {"on": 0.02, "off": 0.0}
+
+    def score(levels, seed):
+        return 0.5 + gains[levels["a"]] + gains[levels["b"]] / 4 + 0.003 * (seed * len(
+            [level for level in levels.values() if level == "on"]) % 3)  # fmt: skip
+
+    ledger = ledger_of(cells[:3], score)
+    for cell in cells[3:]:
+        for seed in range(4):
+            add_trial(ledger, cell.name, seed, 0.0, state="failed")
+    found = Comparisons(cells, ledger, "m", higher=True)
+    for rows in (list(found.rows.values()), found.effects):
+        assert len(rows) == 4
+        tested, dead = rows[:2], rows[2:]
+        raw = [row.difference.p for row in tested]
+        assert tested[raw.index(min(raw))].p_holm == pytest.approx(4 * min(raw))
+        for row in dead:
+            assert (row.difference, row.failed, row.verdict) == (None, 4, "not resolved")
+            assert math.isnan(row.p_holm)
+        for row in tested:
+            if row.verdict == "not resolved":
+                assert row.seeds == seeds_needed(row.difference, ALPHA / 4)
+    assert "not resolved" in [row.verdict for row in found.effects]
+
+
+def confirmed_ledger(failed):
+    ledger = Ledger()
+    for seed in (100, 101, 102, 103):
+        for cell, gain in (("default", 0.0), ("t000", 0.05), ("t001", 0.02)):
+            state = "failed" if cell == failed else "completed"
+            value = 0.9 + gain + 0.001 * (seed * (3 + int(1000 * gain)) % 7)
+            if state == "failed":
+                value = float("nan")
+            add_trial(ledger, cell, seed, value, state=state, metric=CONFIRMED)
+    return ledger
+
+
+def test_a_best_trial_whose_confirmation_always_fails_is_told_and_helps_nobody():
+    whole = {row.name: row for row in judge_confirmation(confirmed_ledger(None))}
+    lost = {row.name: row for row in judge_confirmation(confirmed_ledger("t000"))}
+    assert list(whole) == list(lost) == ["t000", "t001"]
+    assert (lost["t000"].difference, lost["t000"].failed) == (None, 4)
+    assert "4 pairs lost to failed trials" in lost["t000"].words
+    assert lost["t001"].p_holm == pytest.approx(2 * whole["t001"].difference.p)
+
+
+def test_a_default_that_always_fails_is_told_and_one_that_has_not_run_is_waited_for():
+    rows = judge_confirmation(confirmed_ledger("default"))
+    assert [(row.name, row.difference, row.failed) for row in rows] == [
+        ("t000", None, 4),
+        ("t001", None, 4),
+    ]
+    ledger = Ledger()
+    assert judge_confirmation(ledger) == []
+    add_trial(ledger, "t000", 100, 0.9, metric=CONFIRMED)
+    assert judge_confirmation(ledger) == []
 
 
 def test_a_completed_trial_whose_metric_is_not_a_number_counts_as_failed():

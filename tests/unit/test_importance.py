@@ -1,10 +1,14 @@
 """Importance of search axes: found where it is, and not claimed from a handful of trials."""
 
 import random
+import subprocess
+import sys
 
+import optuna
 import pytest
+from sample_sweeps import write_search
 
-from raymoco.study.importance import axis_importance
+from raymoco.study.importance import FEWEST, TOP_TRIALS, axis_importance
 from raymoco.study.journal import TrialRecord
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective
@@ -58,3 +62,37 @@ def test_a_loss_is_better_when_smaller():
 def test_too_few_completed_trials_have_no_importance():
     assert axis_importance(trials(19, by_temperature), AXES, Objective()) is None
     assert axis_importance(trials(40, by_temperature, "pruned"), AXES, Objective()) is None
+
+
+def test_where_all_scores_are_equal_no_axis_has_a_share():
+    assert axis_importance(trials(40, lambda values: 0.9), AXES, Objective()) is None
+
+
+def test_a_resample_whose_best_are_no_others_than_all_gives_no_axis_a_share():
+    records = trials(FEWEST, lambda values: 0.9)
+    for record in records[TOP_TRIALS:]:
+        record.rows[1]["eval/knn_top1"] = 0.1
+    found = axis_importance(records, AXES, Objective(), resamples=40)
+    assert sum(one.share for one in found) == pytest.approx(1)
+    assert all(one.low == 0 for one in found), "many a resample has fewer than five of the best"
+
+
+def test_optuna_is_as_talkative_afterwards_as_before():
+    before = optuna.logging.get_verbosity()
+    try:
+        optuna.logging.set_verbosity(optuna.logging.INFO)
+        axis_importance(trials(20, by_temperature), AXES, Objective(), resamples=1)
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def test_nothing_is_said_on_the_way(tmp_path):
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from raymoco.study.report.findings import read_findings\n"
+        "assert read_findings(Path(sys.argv[1])).importance"
+    )
+    command = [sys.executable, "-c", script, str(write_search(tmp_path / "found"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -18,7 +18,21 @@ ABLATIONS = {
     "xmoco_forms": 7,
     "queue": 9,
     "batch_norm": 4,
+    "precision": 2,
 }
+# channels, images to train on and classes by source: what is published, less a tenth for eval
+IMAGES = {
+    "fashion_mnist": (1, 54_000, 10),
+    "cifar10": (3, 45_000, 10),
+    "cifar100": (3, 45_000, 100),
+    "stl10": (3, 104_500, 10),  # most of them without a label
+    "folder": (3, 1_153_050, 1000),  # ImageNet's
+}
+
+
+def test_every_ablation_is_tried_here():
+    found = (path.stem for path in SWEEPS.glob("*.yaml") if "kind: ablation" in path.read_text())
+    assert sorted(found) == sorted(ABLATIONS)
 
 
 @pytest.mark.parametrize(("name", "cells"), ABLATIONS.items())
@@ -35,8 +49,9 @@ def test_each_asks_a_question_of_cells_that_digits_can_run(name, cells):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_one_line_takes_each_to_other_images(name, preset):
     sweep = load_sweep(SWEEPS / f"{name}.yaml", [f"run.preset={preset}"])
-    assert sweep.base.data.source != "digits"
+    channels, train_images, classes = IMAGES[sweep.base.data.source]
     assert len(sweep.spec.cells) == ABLATIONS[name]
+    refuse_impossible(sweep, channels=channels, train_images=train_images, classes=classes)
 
 
 def test_a_ladder_of_labels_that_the_loss_never_sees_is_refused():

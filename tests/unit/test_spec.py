@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ from raymoco.errors import ConfigError
 from raymoco.study.budget import budget_check
 from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.pareto import pareto_front
+from raymoco.study.ranking import ranked
 from raymoco.study.space import Axis, short_name
 from raymoco.study.spec import Budget, Objective
 from raymoco.study.sweepfile import load_sweep
@@ -183,6 +185,21 @@ def test_the_front_is_who_nobody_beats_and_its_first_is_best_in_the_first_object
     assert [t.trial_id for t in pareto_front(trials, objectives)] == ["c", "g", "a", "e"]
 
 
+def test_a_trial_without_a_finite_score_is_neither_best_nor_on_the_front():
+    def trial(name, knn, loss):
+        rows = {1: {"epoch": 1, "eval/knn_top1": knn, "train/loss": loss}}
+        return TrialRecord(name, {}, "", 0, state="completed", rows=rows)
+
+    trials = [
+        trial("a", 0.5, 1.0), trial("nan", math.nan, 2.0), trial("b", 0.9, 3.0),
+        trial("inf", 0.95, math.inf), trial("c", 0.7, 2.0),
+    ]  # fmt: skip
+    loss = Objective(metric="train/loss", mode="min")
+    assert [t.trial_id for t in ranked(trials, Objective())] == ["inf", "b", "c", "a"]
+    assert [t.trial_id for t in ranked(trials, loss)] == ["a", "nan", "c", "b"]
+    assert [t.trial_id for t in pareto_front(trials, [Objective(), loss])] == ["b", "c", "a"]
+
+
 @pytest.mark.parametrize(
     ("more", "good"),
     [
@@ -205,6 +222,20 @@ def test_the_schema_knows_what_a_search_may_say(more, good):
     from raymoco.study.spec import sweep_schema
 
     values = {"kind": "search", "name": "s", "search": {"optim.lr": {"choice": [1, 2]}}, **more}
+    errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
+    assert bool(errors) != good
+
+
+@pytest.mark.parametrize(
+    ("level", "good"), [("a", True), (64, True), (True, True), (None, True), (["a"], False)]
+)
+def test_the_schema_knows_that_a_baseline_may_look_like_a_number(level, good):
+    import jsonschema
+
+    from raymoco.study.spec import sweep_schema
+
+    factors = {"f": {"a": {"optim.lr": 0.1}, "64": {"optim.lr": 0.2}}}
+    values = {"kind": "ablation", "name": "a", "factors": factors, "baseline": {"f": level}}
     errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
     assert bool(errors) != good
 

@@ -141,9 +141,23 @@ def test_differences_that_are_only_rounding_are_identical():
 
 
 def test_the_binomial_reach_of_a_worked_example():
-    # 0.9 of 100 images: 1.96 * sqrt(0.09 / 100) = 0.0588
-    assert binomial_reach(0.9, 100) == pytest.approx(0.0588, abs=1e-4)
+    # 0.9 of 100 images: 1.96 / 1.0384 * sqrt(0.0009 + 0.000096) = 0.0596
+    assert binomial_reach(0.9, 100) == pytest.approx(0.0596, abs=1e-4)
     assert binomial_reach(0.9, 10_000) == pytest.approx(0.00588, abs=1e-5)
+
+
+def test_an_accuracy_of_one_is_not_known_exactly():
+    # half of 1.96^2 / N / (1 + 1.96^2 / N)
+    assert binomial_reach(1.0, 148) == pytest.approx(0.01265, abs=1e-5)
+    assert binomial_reach(0.0, 148) == binomial_reach(1.0, 148)
+
+
+@given(images=st.integers(1, 2000), data=st.data())
+def test_the_binomial_reach_is_half_of_scipys_wilson_interval(images, data):
+    right = data.draw(st.integers(0, images))
+    expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
+    half = (expected.high - expected.low) / 2
+    assert binomial_reach(right / images, images) == pytest.approx(half, rel=1e-6)
 
 
 def test_best_so_far_never_falls_back():

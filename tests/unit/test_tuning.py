@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from raymoco.errors import ConfigError
 from raymoco.study.agenda import open_trials, trial_count
 from raymoco.study.journal import Ledger
 from raymoco.study.space import Axis
+from raymoco.study.spec import Tune
 from raymoco.study.sweepfile import load_sweep
-from raymoco.study.tuning import tuned_values, tuning_points, value_at
+from raymoco.study.tuning import setting_count, tuned_values, tuning_points, value_at
 
 FILE = """\
 kind: ablation
@@ -114,6 +116,15 @@ def test_a_seed_that_is_added_runs_in_every_cell(sweep, tmp_path):
         ("tune.axes={optim.rl: {uniform: [0, 1]}}", "did you mean 'optim.lr'"),
         ("tune.axes={optim.lr: {uniform: [-1, 1]}}", "optim.lr is -1"),
         ("tune.trials=1", "tune.trials is 1"),
+        (
+            "tune.axes={method.temperature: {choice: [0.1, 0.2]}}",
+            r"a\.yaml:12: tune\.trials is 3, but tune\.axes have 2 settings, and each is tried",
+        ),
+        (
+            "tune={axes: {method.queue_size: {int: [64, 67]}, optim.lr: {choice: [0.1]}}}",
+            r"tune\.trials is 8, but tune\.axes have 4 settings",
+        ),
+        ("tune.axes={optim.lr: {choice: [0.1]}}", "one setting, so there is nothing to tune"),
         ("margin=-0.1", "margin is -0.1"),
     ],
 )
@@ -140,3 +151,49 @@ def test_settings_spread_over_the_axes(sweep):
     low = sum(point["optim.lr"] < 0.0548 for point in points)  # the middle on a log scale
     assert 6 <= low <= 10
     assert 6 <= sum(point["method.temperature"] == 0.1 for point in points) <= 10
+
+
+@given(
+    trials=st.integers(2, 24),
+    temperatures=st.lists(st.sampled_from([0.05, 0.1, 0.2, 0.4]), min_size=1, unique=True),
+    seed=st.integers(0, 99),
+)
+def test_no_setting_of_finite_axes_is_tried_twice(trials, temperatures, seed):
+    axes = {
+        "method.temperature": Axis(choice=temperatures),
+        "method.queue_size": Axis(int=(64, 66), or_=64),  # an `or` that its range has too
+        "method.key_momentum": Axis(uniform=(0.9, 0.95), step=0.05),
+    }
+    count = setting_count(axes)
+    assert count == len(temperatures) * 3 * 2
+    start = {"method.temperature": 0.1, "method.queue_size": 65, "method.key_momentum": 0.9}
+    points = tuning_points(Tune(axes=axes, trials=trials, seed=seed), start)
+    assert len({tuple(point.values()) for point in points}) == len(points) == min(trials, count)
+    if 0.1 in temperatures:
+        assert points[0] == start
+
+
+def test_as_many_trials_as_settings_try_them_all(sweep, tmp_path):
+    axes = "tune.axes={method.temperature: {choice: [0.05, 0.1, 0.2, 0.4]}}"
+    whole = load_sweep(tmp_path / "a.yaml", [axes, "tune.trials=4"])
+    tried = {}
+    for p in open_trials(whole, tmp_path, Ledger()):
+        tried.setdefault(p.cell, []).append(p.values["method.temperature"])
+    assert [sorted(values) for values in tried.values()] == [[0.05, 0.1, 0.2, 0.4]] * 2
+
+
+def test_the_value_of_or_is_tried_once():
+    axes = {"method.cross_consistency.weight": Axis(loguniform=(0.01, 10), or_=0)}
+    points = tuning_points(Tune(axes=axes, trials=8), {"method.cross_consistency.weight": 0})
+    weights = [point["method.cross_consistency.weight"] for point in points]
+    assert len(set(weights)) == 8
+    assert weights.count(0) == 1
+
+
+def test_settings_of_a_continuous_axis_are_those_of_the_sequence(sweep):
+    tune = sweep.spec.tune.model_copy(update={"trials": 6})
+    points = tuning_points(tune, {"optim.lr": 0.5, "method.temperature": 0.1})
+    places = qmc.Halton(d=2, scramble=True, rng=tune.seed).random(6)
+    assert [point["optim.lr"] for point in points] == [
+        value_at(tune.axes["optim.lr"], u) for u in places[:, 0]
+    ]

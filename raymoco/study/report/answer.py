@@ -12,6 +12,12 @@ from raymoco.study.report.wording import counted, interval, is_accuracy, metric_
 from raymoco.study.space import short_name
 from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifference, binomial_reach
 
+SETTINGS_OF_OTHERS = {
+    "full": ", each factor averaged over the settings of the others",
+    "one_at_a_time": ", each factor with the others at the baseline",
+    "leave_one_out": ", each factor with all the others on",
+}
+
 
 def answer(findings: Findings) -> list[str]:
     """A sentence per level, or what a search found and whether it held; then what is left out."""
@@ -84,8 +90,8 @@ def _of_an_ablation(findings: Findings) -> list[str]:
                 for r in comparisons.rows.values()]  # fmt: skip
     what = f"Differences are in {metric_name(findings.metric)}, paired by seed"
     several = len({" x ".join(effect.contrast.levels) for effect in comparisons.effects}) > 1
-    if findings.ablation is not None and findings.ablation.design == "full" and several:
-        what += ", each factor averaged over the settings of the others"
+    design = findings.ablation.design if findings.ablation is not None and several else ""
+    what += SETTINGS_OF_OTHERS.get(design, "")
     return [*said, f"{what}."]
 
 
