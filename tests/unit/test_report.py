@@ -1,22 +1,18 @@
 """The report of a sweep: what it says is what trials.csv gives, and nobody's text breaks it."""
 
-import csv
 import math
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
-from sample_sweeps import ABLATION, HOSTILE, SEARCH, write_ablation, write_search
+from report_pages import Page, rows_of, text_of
+from sample_sweeps import ABLATION, SEARCH, write_ablation, write_search
 from scipy import stats
 
 from raymoco import report
 from raymoco.errors import DataError, InputError
-from raymoco.study.report.render import NOTE_LENGTH, latex_text, markdown_text
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.report.render import NOTE_LENGTH
 
 TUNE = "tune: {axes: {optim.lr: {loguniform: [0.01, 0.3]}}, trials: 3}\n"
 
@@ -29,47 +25,6 @@ def ablation(tmp_path_factory):
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
     return report(write_search(tmp_path_factory.mktemp("s") / "found"))
-
-
-def rows_of(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def text_of(found):
-    return found.html.read_text(encoding="utf-8")
-
-
-class Page(HTMLParser):
-    """Tags and addresses of a page; complains about what is not closed."""
-
-    VOID = frozenset({"meta", "link", "br", "path", "use", "rect", "img"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.ids, self.addresses, self.words = [], [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        attributes = dict(attrs)
-        if "id" in attributes:
-            self.ids.append(attributes["id"])
-        self.addresses += [attributes[k] for k in ("src", "href", "action") if k in attributes]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 def test_scipy_reproduces_the_intervals_from_trials_csv(ablation):
@@ -174,81 +129,6 @@ def test_figures_are_pictures_and_follow_the_pages_colours(ablation):
     assert "var(" not in figure, "a figure for a paper stands alone"
     assert "var(--ink)" in text_of(ablation)
     assert not re.search(r'style="[^"]*#1b1f24', text_of(ablation))
-
-
-def test_nobodys_text_becomes_markup(tmp_path):
-    hostile = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
-    text = ABLATION.replace("Does each term help?", f'"{hostile}"')
-    text = text.replace("  cross:\n    off:", f'  "{hostile}":\n    "{hostile}":')
-    found = report(write_ablation(tmp_path / "terms", text, failed=()))
-    assert load_sweep(found.folder / "sweep.yaml").spec.question == HOSTILE
-    page = Page(text_of(found))
-    assert "script" not in page.tags
-    assert page.open == []
-    assert HOSTILE in page.words
-    for figure in found.folder.glob("figures/*.svg"):
-        assert "<script" not in figure.read_text()
-    markdown = (found.folder / "report.md").read_text()
-    assert "<script" not in markdown.replace("\\<script", "")
-    latex = (found.folder / "report.tex").read_text()
-    assert not re.search(r"(?<!\\)[$#]|(?<!\\)%.*script", latex.split(r"\begin{document}")[1])
-
-
-@pytest.mark.parametrize(
-    ("text", "markdown", "latex"),
-    [
-        ("a|b", r"a\|b", r"a\textbar{}b"),
-        ("key_momentum _x_", r"key_momentum \_x\_", r"key\_momentum \_x\_"),
-        ("-0.1 +-2 t-test", "−0.1 ±2 t-test", r"\ensuremath{-}0.1 \ensuremath{\pm}2 t-test"),
-        ("50 % & {x}", "50 % & {x}", r"50 \% \& \{x\}"),
-        ("\\", r"\\", r"\textbackslash{}"),
-        ("1e-4 s-1", "1e-4 s-1", "1e-4 s-1"),
-    ],
-)
-def test_texts_are_escaped_for_their_language(text, markdown, latex):
-    assert markdown_text(text) == markdown
-    assert latex_text(text) == latex
-
-
-def test_markdown_tables_have_as_many_cells_as_columns(ablation, search):
-    for found in (ablation, search):
-        widths = set()
-        for line in (found.folder / "report.md").read_text().splitlines():
-            if line.startswith("|"):
-                widths.add(len(re.findall(r"(?<!\\)\|", line)))
-            elif widths:
-                assert len(widths) == 1
-                widths.clear()
-        for name in re.findall(r"\]\((figures/[^)]+)\)", (found.folder / "report.md").read_text()):
-            assert (found.folder / name).exists()
-
-
-def test_latex_tables_are_booktabs_and_balanced(ablation, search):
-    for found in (ablation, search):
-        text = (found.folder / "report.tex").read_text()
-        assert r"\toprule" in text
-        assert r"\hline" not in text
-        stack = []
-        for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
-            if kind == "begin":
-                stack.append(name)
-            else:
-                assert stack.pop() == name
-        assert stack == []
-        for columns, body in re.findall(
-            r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", text, re.DOTALL
-        ):
-            for line in (line for line in body.splitlines() if line.endswith(r"\\")):
-                assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
-        for name in re.findall(r"detokenize\{([^}]+)\}", text):
-            assert (found.folder / f"{name}.png").exists()
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
-def test_latex_compiles(ablation):
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
-    done = subprocess.run(command, cwd=ablation.folder, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode()[-2000:]
 
 
 def test_the_summary_fits_into_mlflows_description(search):

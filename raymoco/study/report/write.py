@@ -10,7 +10,8 @@ from raymoco.study.place import find_folder
 from raymoco.study.report.against import build_comparison
 from raymoco.study.report.document import Document
 from raymoco.study.report.findings import Findings, read_findings
-from raymoco.study.report.render import FIGURES, to_html, to_latex, to_markdown, to_note
+from raymoco.study.report.latex import to_latex
+from raymoco.study.report.render import FIGURES, to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
 from raymoco.yamlfile import write_atomically
 
