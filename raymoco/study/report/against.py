@@ -7,12 +7,13 @@ import difflib
 from raymoco.study.comparisons import Judged, judge, scores_by_cell
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import Contrast
-from raymoco.study.report.ablation_charts import forest
 from raymoco.study.report.answer import in_words
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
+from raymoco.study.report.forest import forest
 from raymoco.study.report.parts import judged_grid
 from raymoco.study.report.run_charts import learning_curves
+from raymoco.study.report.series import Cast
 from raymoco.study.report.wording import metric_name, number
 from raymoco.study.statistics import cell_mean
 
@@ -56,7 +57,7 @@ def build_comparison(first: Findings, second: Findings) -> Document:
         for findings in (first, second)
         for name, trials in cell_groups(findings).items()
     }
-    drawn = learning_curves(groups, measured)
+    drawn = learning_curves(groups, measured, Cast(first.higher))
     curves.drawings += [drawn] if drawn is not None else []
     sections = [pairs, _means(first, second), curves, _files(first, second)]
     return Document(names, "", said, [s for s in sections if not s.empty], "")
