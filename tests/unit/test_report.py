@@ -146,19 +146,6 @@ def test_a_sweep_that_has_barely_begun_has_a_report(tmp_path):
     assert "Fewer than two seeds finished" in text_of(report(empty))
 
 
-def test_two_sweeps_are_compared_by_common_cells_and_seeds(tmp_path):
-    first = write_ablation(tmp_path / "terms")
-    text = ABLATION.replace("name: terms", "name: longer").replace("epochs: 5", "epochs: 9")
-    second = write_ablation(tmp_path / "longer", text)
-    found = report(first, second)
-    assert found.folder == second / "against-terms"
-    page = text_of(found)
-    assert "longer instead of terms, in cross=off uniform=off changes nothing" in page
-    assert "run: {preset: digits, epochs: 9}" in page
-    searched = write_search(tmp_path / "found")
-    assert "nothing can be compared" in text_of(report(first, searched))
-
-
 def test_bad_folders_are_named(tmp_path):
     with pytest.raises(DataError, match=r"no sweep\.yaml"):
         report(tmp_path)
