@@ -50,8 +50,10 @@ BEGUN = {
 }
 
 
-def write_ablation(folder: Path, text: str = ABLATION, failed: tuple[str, ...] = ()) -> Path:
-    """An ablation whose every trial has ended; `failed` are trial ids."""
+def write_ablation(
+    folder: Path, text: str = ABLATION, failed: tuple[str, ...] = (), score=None
+) -> Path:
+    """An ablation whose every trial has ended; `failed` are trial ids, `score(cell, seed)`."""
     sweep = _begin(folder, text)
     draw = random.Random(0)
     events = [BEGUN]
@@ -63,9 +65,10 @@ def write_ablation(folder: Path, text: str = ABLATION, failed: tuple[str, ...] =
     for number, cell in enumerate(sweep.spec.cells):
         for seed in sweep.spec.seeds:
             trial_id = f"{cell.slug}-s{seed}"
-            score = 0.9 + 0.02 * (number % 2) + noise[seed] + draw.gauss(0, 0.003)
+            drawn = 0.9 + 0.02 * (number % 2) + noise[seed] + draw.gauss(0, 0.003)
+            scored = drawn if score is None else score(cell, seed)
             state = "failed" if trial_id in failed else "completed"
-            events += _trial(trial_id, cell.values, cell.name, seed, score, state=state)
+            events += _trial(trial_id, cell.values, cell.name, seed, scored, state=state)
     return _finish(folder, sweep, events)
 
 

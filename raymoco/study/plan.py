@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from raymoco.config import RunConfig
 from raymoco.data.manifest import ShardSet
@@ -57,7 +58,8 @@ def plan_sweep(sweep: Sweep) -> Group:
     else:
         tuning = spec.tune.trials if spec.tune else 0
         trials = len(spec.cells) * (len(spec.seeds) + tuning)
-        said = f"{len(spec.cells)} cells x {len(spec.seeds)} seeds, {epochs} epochs each"
+        said = f"{len(spec.cells)} cells x {len(spec.seeds)} seeds, "
+        said += "epochs vary" if "epochs" in sweep.axes else f"{epochs} epochs each"
         if tuning:
             said += f", and {tuning} to tune each cell"
         chosen = f"{spec.design} design, seeds {', '.join(map(str, spec.seeds))}"
@@ -73,7 +75,7 @@ def plan_sweep(sweep: Sweep) -> Group:
     facts = Table(title="what it takes", title_justify="left", show_header=False)
     facts.add_row("images", f"{images} to train on, {tested}")
     facts.add_row("trials", said)
-    facts.add_row("chosen by", chosen)
+    facts.add_row("chosen by", Text(chosen))  # it may name a folder
     facts.add_row(
         "resources",
         f"{groups} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, and 1 CPU for "
@@ -114,17 +116,19 @@ def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:
     for column in ("axis", "values", "default"):
         table.add_column(column)
     for key, axis in spec.search.items():
-        table.add_row(key, axis.describe(), format_value(defaults[key]))
+        table.add_row(*map(Text, (key, axis.describe(), format_value(defaults[key]))))
     return table
 
 
 def _cells_table(spec: AblationSpec) -> Table:
-    table = Table(title=f"{spec.name}: {spec.question}", title_justify="left")
+    # names and the question are the user's words: brackets in them are no markup
+    title = Text(f"{spec.name}: {spec.question.strip()}", style="table.title")
+    table = Table(title=title, title_justify="left")
     for column in ("cell", "sets"):
         table.add_column(column)
     for cell in spec.cells:
         sets = ", ".join(f"{key}={format_value(value)}" for key, value in cell.values.items())
-        table.add_row(cell.name, sets or "nothing")
+        table.add_row(Text(cell.name), Text(sets or "nothing"))
     return table
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import TrialRecord
@@ -95,9 +96,8 @@ def best_table(
     for trial in trials:
         cells = [format_value(trial.values.get(axis, "")) for axis in axes]
         scores = [trial.final.get(column) for column in dict.fromkeys(columns)]
-        table.add_row(
-            trial.trial_id, *cells, *("" if score is None else _score(score) for score in scores)
-        )
+        shown = ["" if score is None else _score(score) for score in scores]
+        table.add_row(trial.trial_id, *map(Text, cells), *shown)
     return table
 
 
@@ -107,8 +107,9 @@ def _score(score: float) -> str:
 
 def cells_table(found: Comparisons) -> Table:
     """An ablation's cells: mean and difference to the baseline, each with its 95 % interval."""
+    sense = "" if found.higher else " (less is better)"
     table = Table(
-        title=f"{SHOWN_AS.get(found.metric, found.metric)}, +- half the 95 % interval",
+        title=f"{SHOWN_AS.get(found.metric, found.metric)}{sense}, +- half the 95 % interval",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -118,17 +119,18 @@ def cells_table(found: Comparisons) -> Table:
     table.add_column("to baseline", no_wrap=True)
     table.add_column("verdict", no_wrap=True, min_width=12)
     for name, mean in found.means.items():
+        called = Text(name)  # the user's words: brackets in them are no markup
         n = str(mean.n) if mean else "0"
         shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
         if name == found.baseline:
-            table.add_row(name, n, shown, "", "baseline")
+            table.add_row(called, n, shown, "", "baseline")
             continue
         row = found.rows[name]
         moved = ""
         if row.difference is not None:
             reach = _reach(row.difference.low, row.difference.high)
             moved = f"{row.difference.difference:+z.3f}{reach}"
-        table.add_row(name, n, shown, moved, row.verdict)
+        table.add_row(called, n, shown, moved, row.verdict)
     return table
 
 

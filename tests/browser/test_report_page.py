@@ -9,6 +9,31 @@ from raymoco import report
 
 # drawn lines, for a picture can be there and be empty
 SHAPES = "svg => svg.querySelectorAll('path, use, text').length"
+# the figure's own box, and those of its words
+LETTERS = """svg => {
+  const edges = box => [box.left, box.top, box.right, box.bottom]
+  const words = Array.from(svg.querySelectorAll('text'))
+  return [edges(svg.getBoundingClientRect()),
+          words.map(one => [...edges(one.getBoundingClientRect()), one.textContent])]
+}"""
+
+
+MANY = """\
+kind: ablation
+name: many
+run: {preset: digits, epochs: 5}
+factors:
+  consistency_of_views:
+    off: {method.cross_consistency.weight: 0}
+    on:  {method.cross_consistency.weight: 1.0}
+  uniform:
+    off: {method.negative_uniformity.weight: 0}
+    on:  {method.negative_uniformity.weight: 0.1}
+  temperature: {warm: {method.temperature: 0.2}, cold: {method.temperature: 0.1}}
+  queue: {small: {method.queue_size: 64}, large: {method.queue_size: 256}}
+  learning_rate: {low: {optim.lr: 0.03}, high: {optim.lr: 0.1}}
+seeds: [0, 1, 2]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +46,12 @@ def pages(tmp_path_factory):
         "ablation": report(write_ablation(folder / "terms")).html.as_uri(),
         "search": report(write_search(folder / "found")).html.as_uri(),
         "hostile": report(write_ablation(folder / "hostile", text)).html.as_uri(),
+        "many": report(write_ablation(folder / "many", MANY)).html.as_uri(),
     }
 
 
 @pytest.mark.parametrize("width", [1280, 375])
-@pytest.mark.parametrize("name", ["ablation", "search", "hostile"])
+@pytest.mark.parametrize("name", ["ablation", "search", "hostile", "many"])
 def test_it_renders_without_errors_requests_or_sideways_scrolling(pages, visit, name, width):
     window = visit(width)
     window.page.goto(pages[name])
@@ -66,6 +92,25 @@ def test_hostile_names_are_shown_as_they_were_written(pages, visit):
     assert window.page.locator(".question").inner_text() == HOSTILE
     assert window.page.locator("script").count() == 0
     assert dialogs == []
+
+
+@pytest.mark.parametrize("name", ["ablation", "many"])
+def test_no_letters_of_a_figure_are_cut_off_or_lie_on_each_other(pages, visit, name):
+    page = visit(1280).page
+    page.goto(pages[name])
+    for figure in page.locator("figure svg").all():
+        frame, boxes = figure.evaluate(LETTERS)
+        for left, top, right, bottom, words in boxes:
+            assert left >= frame[0] - 4, words
+            assert right <= frame[2] + 4, words
+            assert top >= frame[1] - 4, words
+            assert bottom <= frame[3] + 4, words
+        for number, (left, top, right, bottom, words) in enumerate(boxes):
+            for other in boxes[:number]:
+                across = min(right, other[2]) - max(left, other[0])
+                down = min(bottom, other[3]) - max(top, other[1])
+                # boxes hold the room above and below letters too
+                assert across < 3 or down < 6, f"{words} lies on {other[4]}"
 
 
 def contrast(one, two):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from raymoco.study.report.ablation_charts import forest, interaction_plots
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
+from raymoco.study.report.forest import forest
+from raymoco.study.report.interaction_charts import interaction_plots
 from raymoco.study.report.parts import drawn, judged_grid, numeric
+from raymoco.study.report.series import figure_names
 from raymoco.study.report.wording import (
     axis_label,
     interval,
@@ -59,7 +61,9 @@ def ablation_sections(findings: Findings) -> list[Section]:
                 f"Cell minus {found.baseline}, seed by seed, with unadjusted 95 % t-intervals. "
                 "Filled: resolved after Holm's adjustment." + _margin(margin),
                 metric,
-                margin,
+                higher=found.higher,
+                margin=margin,
+                names=figure_names(found.cells),
             )
         ),
     )
@@ -75,7 +79,8 @@ def ablation_sections(findings: Findings) -> list[Section]:
                 "differ in nothing else; with x: how much more the one gives where the other is "
                 "set too. Per-seed contrasts with unadjusted 95 % t-intervals." + _margin(margin),
                 metric,
-                margin,
+                higher=found.higher,
+                margin=margin,
             )
         )
         effects.drawings += interaction_plots(found)

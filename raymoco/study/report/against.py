@@ -3,110 +3,177 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
-from raymoco.study.comparisons import Judged, judge, scores_by_cell
+from raymoco.study.comparisons import (
+    Judged,
+    _failed_seeds,
+    compared_trials,
+    judge,
+    scores_by_cell,
+)
+from raymoco.study.confirm import DEFAULT
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.effects import Contrast
-from raymoco.study.report.ablation_charts import forest
-from raymoco.study.report.answer import in_words
+from raymoco.study.report.answer import covered, in_words
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
-from raymoco.study.report.parts import judged_grid
+from raymoco.study.report.forest import forest
+from raymoco.study.report.parts import drawn, judged_grid
 from raymoco.study.report.run_charts import learning_curves
-from raymoco.study.report.wording import metric_name, number
+from raymoco.study.report.series import Cast
+from raymoco.study.report.wording import judged_in, metric_name, number
 from raymoco.study.statistics import cell_mean
 
 
 def build_comparison(first: Findings, second: Findings) -> Document:
     """The report of two sweeps: their common cells paired by seed, and their bests."""
     metric = _metric(first)
-    common = _common(first, second, metric)
-    names = f"{second.name} against {first.name}"
-    said = [
-        in_words(f"{second.name} instead of {first.name}, in {row.name}", row) for row in common
+    one, two = told_apart(first, second)
+    common = _judged(first, second, metric) if metric == _metric(second) else []
+    sections = [
+        _pairs(first, second, common),
+        _means(first, second),
+        _curves(first, second),
+        _files(first, second),
     ]
-    if metric != _metric(second):
-        said = [
-            f"{first.name} was judged by {metric_name(metric)} and {second.name} by "
-            f"{metric_name(_metric(second))}: nothing can be compared."
-        ]
-    elif not common:
-        said = ["They have no cell in common, so nothing is paired; the tables stand side by side."]
-    else:
-        said.append(
-            f"Differences are in {metric_name(metric)}, {second.name} minus {first.name}, paired "
-            "by cell and seed. What else differs between the two files is listed below: a "
-            "difference may come from any of it."
-        )
-    pairs = Section("Common cells")
-    if common:
-        pairs.grids.append(judged_grid("cell", common, "One Holm family."))
-        drawn = forest(
-            common,
-            "differences",
-            names,
-            "The same cell and seed in both sweeps, with unadjusted 95 % t-intervals.",
-            metric,
-        )
-        pairs.drawings += [drawn] if drawn is not None else []
-    curves = Section("Learning curves")
-    measured = "eval/knn_top1" if metric.startswith("test/") else metric
-    groups = {
-        f"{findings.name}: {name}": trials
-        for findings in (first, second)
-        for name, trials in cell_groups(findings).items()
-    }
-    drawn = learning_curves(groups, measured)
-    curves.drawings += [drawn] if drawn is not None else []
-    sections = [pairs, _means(first, second), curves, _files(first, second)]
-    return Document(names, "", said, [s for s in sections if not s.empty], "")
+    said = _answer(first, second, common)
+    return Document(f"{two} against {one}", "", said, [s for s in sections if not s.empty], "")
+
+
+def told_apart(first: Findings, second: Findings) -> tuple[str, str]:
+    """What to call two sweeps: by name, or by as much of their folders as differs."""
+    one, two = first.name, second.name
+    paths = [findings.folder.absolute().parts for findings in (first, second)]
+    for count in range(1, max(map(len, paths)) + 1):
+        if one != two:
+            break
+        one, two = ("/".join(parts[-count:]) for parts in paths)
+    return one, two
 
 
 def _metric(findings: Findings) -> str:
     return findings.metric if findings.comparisons is not None else CONFIRMED
 
 
-def _common(first: Findings, second: Findings, metric: str) -> list[Judged]:
-    if metric != _metric(second):
-        return []
-    books = {f.name + str(n): f for n, f in enumerate((first, second))}
+def _higher(findings: Findings) -> bool:
+    return findings.higher if findings.comparisons is not None else True
+
+
+def _cells(findings: Findings) -> dict[str, dict[str, Any]]:
+    """What the cells set that have trials and mean something beyond their sweep.
+
+    Of a search only the default: `t000` is another trial in every search.
+    """
+    known = {DEFAULT: dict[str, Any]()}
+    if findings.ablation is not None:
+        known = {cell.name: cell.values for cell in findings.ablation.cells}
+    tried = dict.fromkeys(trial.cell for trial in compared_trials(findings.ledger.all()))
+    return {cell: known[cell] for cell in tried if cell in known}
+
+
+def _judged(first: Findings, second: Findings, metric: str) -> list[Judged]:
+    """The cells that both sweeps have, by name and by what they set, the second minus the first."""
+    before, after = _cells(first), _cells(second)
     scores: dict[str, dict[int, float]] = {}
     failed: dict[str, set[int]] = {}
-    for book, findings in books.items():
-        for cell, by_seed in scores_by_cell(findings.ledger, metric).items():
-            scores[f"{book}/{cell}"] = by_seed
-        for trial in findings.ledger.all():
-            if trial.state == "failed" and trial.cell and not trial.phase:
-                failed.setdefault(f"{book}/{trial.cell}", set()).add(trial.seed)
-    one, two = books
-    cells = [key.removeprefix(f"{two}/") for key in scores if key.startswith(f"{two}/")]
-    contrasts = [
-        Contrast(cell, {}, {}, {f"{two}/{cell}": 1.0, f"{one}/{cell}": -1.0})
-        for cell in cells
-        if f"{one}/{cell}" in scores
+    contrasts = []
+    for cell in after:
+        if before.get(cell) != after[cell]:
+            continue
+        contrasts.append(Contrast(cell, {}, {}, {f"2/{cell}": 1.0, f"1/{cell}": -1.0}))
+        paired = _seeds(first, cell) & _seeds(second, cell)
+        for book, findings in (("1", first), ("2", second)):
+            scores[f"{book}/{cell}"] = scores_by_cell(findings.ledger, metric).get(cell, {})
+            lost = _failed_seeds(findings.ledger, metric).get(cell, set())
+            failed[f"{book}/{cell}"] = lost & paired
+    return judge(contrasts, scores, failed, higher=_higher(first))
+
+
+def _seeds(findings: Findings, cell: str) -> set[int]:
+    return {trial.seed for trial in compared_trials(findings.ledger.all()) if trial.cell == cell}
+
+
+def _answer(first: Findings, second: Findings, common: list[Judged]) -> list[str]:
+    one, two = told_apart(first, second)
+    metric = _metric(first)
+    if metric != _metric(second):
+        return [
+            f"{one} was judged by {metric_name(metric)} and {two} by "
+            f"{metric_name(_metric(second))}: nothing can be compared."
+        ]
+    said = [in_words(f"{two} instead of {one}, in {row.name}", row) for row in common]
+    before, after = _cells(first), _cells(second)
+    changed = [cell for cell in after if cell in before and before[cell] != after[cell]]
+    if changed:
+        said.append(f"Left out, for they set other values in each: {', '.join(changed)}.")
+    if not common:
+        return [
+            *said,
+            "They have no cell in common, so nothing is paired; the tables stand side by side.",
+        ]
+    said.append(
+        f"Differences are in {judged_in(metric, _higher(first))}, {two} minus {one}, paired by "
+        "cell and seed. What else differs between the two files is listed below: a difference may "
+        "come from any of it."
+    )
+    images = first.judged_images(metric)
+    levels = [
+        score
+        for findings in (first, second)
+        for cell, by_seed in scores_by_cell(findings.ledger, metric).items()
+        for score in by_seed.values()
+        if cell in {row.name for row in common}
     ]
-    higher = first.higher if first.comparisons is not None else True
-    return judge(contrasts, scores, failed, higher=higher)
+    same = images if images == second.judged_images(metric) else None
+    return [*said, *covered(common, metric, same, levels)]
+
+
+def _pairs(first: Findings, second: Findings, common: list[Judged]) -> Section:
+    if not common:
+        return Section("Common cells")
+    one, two = told_apart(first, second)
+    figure = forest(
+        common,
+        "differences",
+        f"{two} against {one}",
+        "The same cell and seed in both sweeps, with unadjusted 95 % t-intervals.",
+        _metric(first),
+        higher=_higher(first),
+    )
+    return Section(
+        "Common cells", [], [judged_grid("cell", common, "One Holm family.")], drawn(figure)
+    )
+
+
+def _curves(first: Findings, second: Findings) -> Section:
+    metric = _metric(first)
+    measured = "eval/knn_top1" if metric.startswith("test/") else metric
+    groups = {
+        f"{name}: {cell}": trials
+        for name, findings in zip(told_apart(first, second), (first, second), strict=True)
+        for cell, trials in cell_groups(findings).items()
+    }
+    figure = learning_curves(groups, measured, Cast(higher=_higher(first)))
+    return Section("Learning curves", drawings=drawn(figure))
 
 
 def _means(first: Findings, second: Findings) -> Section:
     rows = []
-    for findings in (first, second):
+    for name, findings in zip(told_apart(first, second), (first, second), strict=True):
         metric = _metric(findings)
         for cell, by_seed in scores_by_cell(findings.ledger, metric).items():
             mean = cell_mean(list(by_seed.values()))
             assert mean is not None
             rows.append(
-                [findings.name, cell, metric_name(metric), str(mean.n), number(mean.mean),
-                 number(mean.std)]
-            )  # fmt: skip
+                [name, cell, metric_name(metric), str(mean.n), number(mean.mean), number(mean.std)]
+            )
         if findings.search is not None and findings.best:
             best = findings.best[0]
             score = number(best.final[findings.metric])
             rows.append(
-                [findings.name, f"best trial {best.trial_id}", metric_name(findings.metric), "1",
-                 score, ""]
-            )  # fmt: skip
+                [name, f"best trial {best.trial_id}", metric_name(findings.metric), "1", score, ""]
+            )
     columns = ["sweep", "cell", "metric", "seeds", "mean", "std"]
     numeric = frozenset({"seeds", "mean", "std"})
     return Section("Both sweeps", grids=[Grid(columns, rows, "", numeric)] if rows else [])
@@ -117,8 +184,9 @@ def _files(first: Findings, second: Findings) -> Section:
         (findings.folder / "sweep.yaml").read_text(encoding="utf-8").splitlines()
         for findings in (first, second)
     )
+    one, two = told_apart(first, second)
     changed = [line for line in difflib.ndiff(before, after) if line.startswith(("- ", "+ "))]
-    rows = [[first.name if line[0] == "-" else second.name, line[2:].strip()] for line in changed]
+    rows = [[one if line[0] == "-" else two, line[2:].strip()] for line in changed]
     if not rows:
         return Section("What differs in the files", ["Nothing."])
     return Section("What differs in the files", grids=[Grid(["sweep", "line"], rows)])

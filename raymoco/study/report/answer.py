@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from raymoco.study.comparisons import Judged
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.report.findings import Findings
-from raymoco.study.report.wording import counted, interval, is_accuracy, metric_name, number
+from raymoco.study.report.wording import (
+    counted,
+    interval,
+    is_accuracy,
+    judged_in,
+    metric_name,
+    number,
+)
 from raymoco.study.space import short_name
 from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifference, binomial_reach
 
@@ -24,27 +31,40 @@ def answer(findings: Findings) -> list[str]:
     if findings.comparisons is not None:
         said = _of_an_ablation(findings)
         judged, metric = [*findings.comparisons.effects], findings.metric
-        level = _typical(m.mean for m in findings.comparisons.means.values() if m)
+        levels = [mean.mean for mean in findings.comparisons.means.values() if mean]
     else:
         said = _of_a_search(findings)
         judged, metric = findings.confirmation, CONFIRMED
-        level = _typical(
+        levels = [
             t.final[CONFIRMED]
             for t in findings.ledger.all()
             if t.cell and t.state == "completed" and CONFIRMED in t.final
+        ]
+    return [*said, *covered(judged, metric, findings.judged_images(metric), levels)]
+
+
+def covered(
+    judged: Sequence[Judged], metric: str, images: int | None, levels: Iterable[float]
+) -> list[str]:
+    """What the intervals leave out: the sample of images, if the metric is an accuracy.
+
+    Args:
+        judged: the comparisons; of none nothing is said.
+        images: how many the metric's split has; None: unknown.
+        levels: accuracies of which the mean is what is judged.
+    """
+    if not any(row.difference for row in judged) or not is_accuracy(metric):
+        return []
+    covers = "The intervals cover the seeds of training, not the sample of images"
+    level = _typical(levels)
+    if images is not None and level is not None:
+        reach = number(binomial_reach(level, images))
+        covers += (
+            f": on {images:,} {metric.partition('/')[0]} images an accuracy of "
+            f"{number(level, 3)} is known to +-{reach} (95 %, binomial), and every trial was "
+            "judged by the same ones"
         )
-    images = findings.judged_images(metric)
-    if any(row.difference for row in judged) and is_accuracy(metric):
-        covers = "The intervals cover the seeds of training, not the sample of images"
-        if images is not None and level is not None:
-            reach = number(binomial_reach(level, images))
-            covers += (
-                f": on {images:,} {metric.partition('/')[0]} images an accuracy of "
-                f"{number(level, 3)} is known to +-{reach} (95 %, binomial), and every trial was "
-                "judged by the same ones"
-            )
-        said.append(f"{covers}.")
-    return said
+    return [f"{covers}."]
 
 
 def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
@@ -88,7 +108,7 @@ def _of_an_ablation(findings: Findings) -> list[str]:
     if not said:  # nothing has been run that a factor could be judged by
         said = [in_words(f"{r.name} against {comparisons.baseline}", r, margin)
                 for r in comparisons.rows.values()]  # fmt: skip
-    what = f"Differences are in {metric_name(findings.metric)}, paired by seed"
+    what = f"Differences are in {judged_in(findings.metric, findings.higher)}, paired by seed"
     several = len({" x ".join(effect.contrast.levels) for effect in comparisons.effects}) > 1
     design = findings.ablation.design if findings.ablation is not None and several else ""
     what += SETTINGS_OF_OTHERS.get(design, "")
@@ -102,7 +122,8 @@ def _of_a_search(findings: Findings) -> list[str]:
     name = short_name(best[0].values)
     said = [
         f"Of {counted(len(best), 'completed trial')} the best reached "
-        f"{number(best[0].final[metric])} in {metric_name(metric)}: {best[0].trial_id}, {name}. "
+        f"{number(best[0].final[metric])} in {judged_in(metric, findings.higher)}: "
+        f"{best[0].trial_id}, {name}. "
         "The best of many draws is optimistic."
     ]
     if findings.confirmation:

@@ -7,6 +7,7 @@ that the page can replace it by a CSS variable and follow its reader's theme.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ VARIABLES = {
 }
 WIDTH = 4.8  # inches: at a phone's width letters of 10 points are still read
 DPI = 200
+LEGEND_ROW = 0.19  # inches
+LONGEST_NAME = 80  # letters of a file's name: factors' names may be of any length
 
 STYLE: Any = {
     "font.size": 10,
@@ -100,16 +103,26 @@ def count_by_ones(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
 
-def legend_below(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
-    """A legend under the panel, in as many columns as its names leave room for."""
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """A legend under the panel of all that has a label, in as many columns as there is room for."""
+    handles, names = axes.get_legend_handles_labels()
+    columns = _legend_columns(names)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
+def legend_inches(names: Sequence[str]) -> float:
+    """The height of the legend that these names will have."""
+    return LEGEND_ROW * math.ceil(len(names) / _legend_columns(names))
+
+
+def _legend_columns(names: Sequence[str]) -> int:
     longest = max((len(name) for name in names), default=1)
-    columns = max(1, min(len(names), 64 // (longest + 6)))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    return max(1, min(len(names), 64 // (longest + 6)))
 
 
 def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
     """The figure as SVG and PNG; the name may hold anything, its file's will not."""
-    name = re.sub(r"[^\w.=+-]+", "-", name)
+    name = re.sub(r"[^\w.=+-]+", "-", name, flags=re.ASCII)[:LONGEST_NAME].rstrip("-")
     raster, vector = io.BytesIO(), io.StringIO()
     with warnings.catch_warnings():
         # a name in a script that the font lacks: the page's own font will have it

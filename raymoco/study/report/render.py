@@ -1,4 +1,4 @@
-"""A document as HTML, Markdown and LaTeX; every text of the user's is escaped for its language."""
+"""A document as HTML and Markdown; every text of the user's is escaped for its language."""
 
 from __future__ import annotations
 
@@ -52,60 +52,12 @@ def to_note(document: Document) -> str:
     return text[:NOTE_LENGTH]
 
 
-def to_latex(document: Document) -> str:
-    """A small article; its tables are booktabs', to be copied into a paper."""
-    lines = [
-        r"\documentclass{article}",
-        r"\usepackage[utf8]{inputenc}",
-        r"\usepackage[T1]{fontenc}",
-        r"\usepackage{booktabs,graphicx}",
-        r"\usepackage[margin=2.5cm]{geometry}",
-        r"\begin{document}",
-        rf"\section*{{{latex_text(document.title)}}}",
-    ]
-    if document.question:
-        lines.append(rf"\emph{{{latex_text(document.question)}}}")
-    lines += ["", r"\begin{itemize}"]
-    lines += [rf"\item {latex_text(sentence)}" for sentence in document.answer]
-    lines += [r"\end{itemize}", ""]
-    for section in document.sections:
-        lines.append(rf"\subsection*{{{latex_text(section.title)}}}")
-        lines += [f"{latex_text(sentence)}\n" for sentence in section.sentences]
-        for grid in section.grids:
-            lines += [*_latex_grid(grid), ""]
-        for drawing in section.drawings:
-            lines += [
-                r"\begin{figure}[htbp]\centering",
-                # detokenize: a file's name may hold an underscore
-                rf"\includegraphics[width=.8\linewidth]{{\detokenize{{{FIGURES}/{drawing.name}}}.png}}",
-                rf"\caption{{{latex_text(drawing.title)}. {latex_text(drawing.caption)}}}",
-                r"\end{figure}",
-                "",
-            ]
-    return "\n".join([*lines, r"\end{document}", ""])
-
-
 def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it stands: no markup, no HTML, no table cells of its own."""
-    text = re.sub(r"([\\`*\[\]<>|#~$])", r"\\\1", typeset(text))
+    """Text on one line that Markdown shows as it stands: no markup, no HTML, no table cells."""
+    # a space before the stars that end what is bold would be no end
+    text = re.sub(r"([\\`*\[\]<>|#~$])", r"\\\1", " ".join(typeset(text).split()))
     # within a word an underscore is only an underscore
-    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text).replace("\n", " ")
-
-
-def latex_text(text: str) -> str:
-    """Text that LaTeX sets as it stands."""
-    signs = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        MINUS: r"\ensuremath{-}",
-        PLUS_MINUS: r"\ensuremath{\pm}",
-        **{sign: rf"\{sign}" for sign in "&%$#_{}"},
-    }
-    return "".join(signs.get(letter, letter) for letter in typeset(text))
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 
 
 def typeset(text: str) -> str:
@@ -133,7 +85,7 @@ def _opening(document: Document) -> list[str]:
     if document.question:
         lines += [f"**{markdown_text(document.question)}**", ""]
     lines += [f"- {markdown_text(sentence)}" for sentence in document.answer]
-    return [*lines, "", f"({markdown_text(document.made)})"]
+    return [*lines, "", f"({markdown_text(document.made)})"] if document.made else lines
 
 
 def _markdown_grid(grid: Grid) -> list[str]:
@@ -143,25 +95,3 @@ def _markdown_grid(grid: Grid) -> list[str]:
     rules = [("---:" if column in grid.numeric else "---") for column in grid.columns]
     lines = [line(grid.columns), f"| {' | '.join(rules)} |", *map(line, grid.rows)]
     return [*lines, "", f"*{markdown_text(grid.caption)}*"] if grid.caption else lines
-
-
-def _latex_grid(grid: Grid) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(map(latex_text, cells)) + r" \\"
-
-    columns = "".join("r" if column in grid.numeric else "l" for column in grid.columns)
-    caption = [rf"\caption{{{latex_text(grid.caption)}}}"] if grid.caption else []
-    return [
-        r"\begin{table}[htbp]\centering\small",
-        *caption,
-        # a wide table is made to fit rather than to run off the page
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        line(grid.columns),
-        r"\midrule",
-        *map(line, grid.rows),
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\end{table}",
-    ]

@@ -1,9 +1,13 @@
-"""Figures of any sweep: learning curves, and accuracy against speed."""
+"""Figures of any sweep: learning curves, and what trials score against how fast they are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
 
 from raymoco.study.journal import TrialRecord
 from raymoco.study.report.document import Drawing
@@ -15,19 +19,25 @@ from raymoco.study.report.drawing import (
     count_by_ones,
     finish,
     legend_below,
-    looks,
+    legend_inches,
     new_figure,
     style,
 )
 from raymoco.study.report.findings import curve
-from raymoco.study.report.wording import clip, metric_name, upright_label
+from raymoco.study.report.series import Cast, Look
+from raymoco.study.report.wording import clip, metric_name, score_word, upright_label
 from raymoco.study.statistics import cell_mean, pareto_front
 
 SPEED = "perf/images_per_second"
 NAME_ROOM = 48  # letters in a legend
+FAINT_LINE: Any = {"linewidth": 0.8, "alpha": 0.4, "zorder": 1.5}
+FAINT_POINT: Any = {"markersize": 5, "alpha": 0.4, "markeredgewidth": 0}
+POINT: Any = {"markersize": 6, "markeredgecolor": GRID, "markeredgewidth": 0.5}
 
 
-def learning_curves(groups: Mapping[str, Sequence[TrialRecord]], metric: str) -> Drawing | None:
+def learning_curves(
+    groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
+) -> Drawing | None:
     """Mean over seeds by epoch with a 95 % band, a line per cell; None if nothing was measured."""
     curves = {
         name: [found for trial in trials if (found := curve(trial, metric))]
@@ -36,38 +46,52 @@ def learning_curves(groups: Mapping[str, Sequence[TrialRecord]], metric: str) ->
     curves = {name: seeds for name, seeds in curves.items() if seeds}
     if not curves:
         return None
+    looks = cast.looks(
+        {name: fmean(seed[max(seed)] for seed in seeds) for name, seeds in curves.items()}
+    )
+    labels = [label for look in looks.values() if (label := _label(look))]
     with style():
-        figure, axes = new_figure(3.4 + 0.13 * len(curves))
-        for (name, seeds), (colour, marker, dash) in zip(
-            curves.items(), looks(len(curves)), strict=True
-        ):
-            epochs = sorted(set.intersection(*(set(one) for one in seeds)))
-            means = [cell_mean([one[epoch] for one in seeds]) for epoch in epochs]
-            shown = [mean for mean in means if mean is not None]
-            axes.plot(
-                epochs,
-                [mean.mean for mean in shown],
-                color=colour,
-                linestyle=dash,
-                marker=marker,
-                markersize=4,
-                markevery=max(1, len(epochs) // 6),
-                label=clip(name, NAME_ROOM),
-            )
-            if not any(math.isnan(mean.low) for mean in shown):
-                low, high = [m.low for m in shown], [m.high for m in shown]
-                axes.fill_between(epochs, low, high, color=colour, alpha=0.12, linewidth=0)
+        figure, axes = new_figure(2.9 + legend_inches(labels))
+        for name, look in looks.items():
+            _draw_curve(axes, curves[name], look)
         axes.set_xlabel("epoch")
         count_by_ones(axes)
         axes.set_ylabel(upright_label(metric))
-        legend_below(figure, axes, [clip(name, NAME_ROOM) for name in curves])
+        legend_below(figure, axes)
         return finish(
             figure,
             "learning-curves",
             "Learning curves",
             f"Mean {metric_name(metric)} over the completed seeds of each cell; bands are 95 % "
-            "t-intervals, epoch by epoch.",
+            f"t-intervals, epoch by epoch.{cast.told(len(curves))}",
         )
+
+
+def _draw_curve(axes: Axes, seeds: Sequence[Mapping[int, float]], look: Look) -> None:
+    epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
+    means = [cell_mean([seed[epoch] for seed in seeds]) for epoch in epochs]
+    shown = [mean for mean in means if mean is not None]
+    heights = [mean.mean for mean in shown]
+    if look.faint:
+        axes.plot(epochs, heights, color=look.colour, **FAINT_LINE, label=_label(look))
+        return
+    axes.plot(
+        epochs,
+        heights,
+        color=look.colour,
+        linestyle=look.dash,
+        marker=look.marker,
+        markersize=4,
+        markevery=max(1, len(epochs) // 6),
+        label=_label(look),
+    )
+    if not any(math.isnan(mean.low) for mean in shown):
+        low, high = [m.low for m in shown], [m.high for m in shown]
+        axes.fill_between(epochs, low, high, color=look.colour, alpha=0.12, linewidth=0)
+
+
+def _label(look: Look) -> str:
+    return clip(look.label, NAME_ROOM)
 
 
 def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
@@ -95,50 +119,50 @@ def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
             figure,
             "learning-curves",
             "Learning curves",
-            f"{metric_name(metric)} of every trial of the search by epoch; one seed each.",
+            f"{metric_name(metric)} of the completed and the pruned trials by epoch, one seed "
+            "each.",
         )
 
 
-def accuracy_against_speed(
-    groups: Mapping[str, Sequence[TrialRecord]], metric: str, *, higher: bool
+def score_against_speed(
+    groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
 ) -> Drawing | None:
     """Each completed trial by its speed and its score, and the front that none of them beats."""
-    points = [
-        (name, trial.final[SPEED], trial.final[metric])
-        for name, trials in groups.items()
-        for trial in trials
-        if trial.state == "completed"
-        and all(math.isfinite(trial.final.get(key, math.nan)) for key in (SPEED, metric))
-    ]
-    if len(points) < 2 or metric == SPEED:
+    if metric == SPEED:
         return None
-    named = [name for name in groups if any(point[0] == name for point in points)]
+    points = {
+        name: [
+            (trial.final[SPEED], trial.final[metric])
+            for trial in trials
+            if trial.state == "completed"
+            and all(math.isfinite(trial.final.get(key, math.nan)) for key in (SPEED, metric))
+        ]
+        for name, trials in groups.items()
+    }
+    points = {name: mine for name, mine in points.items() if mine}
+    together = [point for mine in points.values() for point in mine]
+    if len(together) < 2:
+        return None
+    looks = cast.looks({name: fmean(score for _, score in mine) for name, mine in points.items()})
+    labels = [label for look in looks.values() if (label := _label(look))] if len(looks) > 1 else []
+    front = sorted(together[i] for i in pareto_front(together, [True, cast.higher]))
     with style():
-        figure, axes = new_figure(3.3 + (0.13 * len(named) if len(named) > 1 else 0))
-        front = sorted(
-            (points[i][1:] for i in pareto_front([p[1:] for p in points], [True, higher])),
-        )
+        figure, axes = new_figure(2.9 + legend_inches(labels))
         axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle=":", zorder=1)
-        for name, (colour, marker, _) in zip(named, looks(len(named)), strict=True):
-            mine = [point[1:] for point in points if point[0] == name]
-            axes.plot(
-                *zip(*mine, strict=True),
-                marker,
-                color=colour,
-                markersize=6,
-                markeredgecolor=GRID,
-                markeredgewidth=0.5,
-                label=clip(name, NAME_ROOM),
-            )
+        for name, look in looks.items():
+            drawn = FAINT_POINT if look.faint else POINT
+            places = zip(*points[name], strict=True)
+            axes.plot(*places, look.marker, color=look.colour, label=_label(look), **drawn)
         axes.set_xlabel("training speed in the last epoch (images/s)")
         axes.set_ylabel(upright_label(metric))
-        if len(named) > 1:
-            legend_below(figure, axes, [clip(name, NAME_ROOM) for name in named])
+        if labels:
+            legend_below(figure, axes)
+        word = score_word(metric)
         return finish(
             figure,
-            "accuracy-and-speed",
-            "Accuracy against speed",
+            f"{word.lower()}-and-speed",
+            f"{word} against speed",
             "Every completed trial; the dotted line joins those that no other beats in both. "
             "Trials that ran side by side shared the machine, so that speeds of this figure are "
-            "no benchmark.",
+            f"no benchmark.{cast.told(len(points))}",
         )

@@ -107,7 +107,7 @@ def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing |
             figure,
             "best-so-far",
             "Best so far",
-            "The line climbs by luck too: it is the best of ever more draws, not an estimate.",
+            "The line gets better by luck too: it is the best of ever more draws, not an estimate.",
         )
 
 
@@ -229,7 +229,7 @@ def slices(
                     figure,
                     f"slice-{key}",
                     f"Slice: {axis_label(key)}",
-                    f"Every trial by its {key}, whatever its other values were.",
+                    f"Completed and pruned trials by {key}, whatever their other values were.",
                 )
             )
     return drawings

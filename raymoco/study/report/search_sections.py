@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from raymoco.study.comparisons import compared_trials
 from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.importance import FEWEST
 from raymoco.study.pareto import pareto_front
-from raymoco.study.report.ablation_charts import forest
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
+from raymoco.study.report.forest import forest
 from raymoco.study.report.parts import drawn, judged_grid, numeric
 from raymoco.study.report.search_charts import (
     best_curve,
@@ -120,10 +121,7 @@ def _along_the_axes(findings: Findings) -> list[Section]:
     )
     importance = Section("Importance of the axes")
     if findings.importance is None:
-        importance.sentences.append(
-            f"Not estimated: {counted(len(findings.best), 'trial')} completed, 20 are the fewest "
-            "that it means anything for."
-        )
+        importance.sentences.append(f"Not estimated: {_why_not(findings)}.")
     else:
         columns = ["axis", "share", "95 % bootstrap interval"]
         rows = [
@@ -134,3 +132,14 @@ def _along_the_axes(findings: Findings) -> list[Section]:
         importance.grids.append(Grid(columns, rows, caption, numeric(columns)))
         importance.drawings.append(importance_chart(findings.importance))
     return [across, importance]
+
+
+def _why_not(findings: Findings) -> str:
+    """The reason for which there is no importance."""
+    assert findings.search is not None
+    if findings.search.scheduler.name == "pbt":
+        return "a population changes its values on the way, so none of them stands for a trial"
+    if len(findings.best) < FEWEST:
+        done = counted(len(findings.best), "trial")
+        return f"{done} completed, {FEWEST} are the fewest that it means anything for"
+    return "no axis sets the best trials apart from the others"

@@ -11,8 +11,10 @@ from raymoco.study.report.answer import answer
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
 from raymoco.study.report.parts import drawn
-from raymoco.study.report.run_charts import accuracy_against_speed, learning_curves, search_curves
+from raymoco.study.report.run_charts import learning_curves, score_against_speed, search_curves
 from raymoco.study.report.search_sections import search_sections
+from raymoco.study.report.series import Cast, figure_names
+from raymoco.study.report.wording import score_word
 
 
 def build_document(findings: Findings) -> Document:
@@ -39,16 +41,23 @@ def _curves(findings: Findings) -> Section:
     if metric.startswith("test/"):  # measured once, at the end
         metric = "eval/knn_top1"
     if findings.comparisons is None:
-        return Section("Learning curves", drawings=drawn(search_curves(findings.searched, metric)))
-    return Section(
-        "Learning curves", drawings=drawn(learning_curves(cell_groups(findings), metric))
-    )
+        drawing = search_curves(findings.searched, metric)
+    else:
+        drawing = learning_curves(cell_groups(findings), metric, _cast(findings))
+    return Section("Learning curves", drawings=drawn(drawing))
 
 
 def _speed(findings: Findings) -> Section:
     groups = cell_groups(findings) if findings.comparisons else {"trials": findings.searched}
-    found = accuracy_against_speed(groups, findings.metric, higher=findings.higher)
-    return Section("Accuracy against speed", drawings=drawn(found))
+    found = score_against_speed(groups, findings.metric, _cast(findings))
+    return Section(f"{score_word(findings.metric)} against speed", drawings=drawn(found))
+
+
+def _cast(findings: Findings) -> Cast:
+    found = findings.comparisons
+    if found is None:
+        return Cast(findings.higher)
+    return Cast(findings.higher, figure_names(found.cells), found.baseline)
 
 
 def _counts(findings: Findings) -> Section:
@@ -76,7 +85,7 @@ def _counts(findings: Findings) -> Section:
         ]
         columns = ["state", "reason", "count", "trials"]
         section.grids.append(Grid(columns, listed, "Why trials ended early", frozenset({"count"})))
-    spent = math.fsum(t.ended - t.began for t in trials if t.ended and t.began)
+    spent = math.fsum(trial.spent for trial in trials)  # not what lies between two drivers
     if spent:
         section.sentences.append(f"All trials together took {spent / 60:.1f} minutes of gang time.")
     return section
@@ -84,8 +93,10 @@ def _counts(findings: Findings) -> Section:
 
 def _circumstances(findings: Findings) -> Section:
     spec = findings.sweep.spec
-    budget = f"{spec.budget.concurrent} at once"
-    rows = [["run", f"{findings.sweep.base.epochs} epochs each, {budget}"]]
+    epochs = f"{findings.sweep.base.epochs} epochs each"
+    if "epochs" in findings.sweep.axes:
+        epochs = "epochs vary"
+    rows = [["run", f"{epochs}, {spec.budget.concurrent} at once"]]
     begun = findings.ledger.begun
     for turn, known in enumerate(begun):
         if not turn or known != begun[turn - 1]:  # a resume on the same machine says nothing new

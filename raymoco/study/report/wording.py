@@ -45,6 +45,16 @@ def is_accuracy(metric: str) -> bool:
     return metric.endswith(("_top1", "_top5"))
 
 
+def score_word(metric: str) -> str:
+    """What a heading calls the metric: a loss is no accuracy."""
+    return "Accuracy" if is_accuracy(metric) else "Score"
+
+
+def judged_in(metric: str, higher: bool) -> str:
+    """The metric in words, and that less is better where it is."""
+    return metric_name(metric) if higher else f"{metric_name(metric)} (less is better)"
+
+
 def axis_label(key: str) -> str:
     """A config key as an axis says it: `temperature T`, the key's last word where there is none."""
     words = key.split(".")
@@ -78,8 +88,8 @@ def interval(low: float, high: float, digits: int = 4, *, sign: bool = False) ->
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """`method.temperature=0.1, optim.lr=0.06`: what a config is changed by, schedules left out."""
-    said = (f"{key}={format_value(value)}" for key, value in values.items() if "." in key)
+    """`method.temperature=0.1, epochs=3`: what a config is changed by, schedules left out."""
+    said = (f"{key}={format_value(value)}" for key, value in values.items() if key != "changes")
     return ", ".join(said) or "nothing"
 
 

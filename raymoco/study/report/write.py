@@ -7,10 +7,11 @@ from pathlib import Path
 
 from raymoco.errors import InputError
 from raymoco.study.place import find_folder
-from raymoco.study.report.against import build_comparison
+from raymoco.study.report.against import build_comparison, told_apart
 from raymoco.study.report.document import Document
 from raymoco.study.report.findings import Findings, read_findings
-from raymoco.study.report.render import FIGURES, to_html, to_latex, to_markdown, to_note
+from raymoco.study.report.latex import to_latex
+from raymoco.study.report.render import FIGURES, to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
 from raymoco.yamlfile import write_atomically
 
@@ -34,16 +35,19 @@ def report(*sweeps: str | Path) -> Report:
         sweeps: the folder of one sweep, or its name if it lies in runs/; or those of two:
             `report("runs/a", "runs/b")` writes into `runs/b/against-a`.
     Raises:
-        InputError: no sweep lies there, or there are more than two.
+        InputError: no sweep lies there, there are more than two, or both are the same.
     """
     folders = [find_folder(str(sweep)) for sweep in sweeps]
     if len(folders) == 1:
         return write_report(read_findings(folders[0]))
     if len(folders) == 2:
         first, second = map(read_findings, folders)
-        document = build_comparison(first, second)
-        folder = second.folder / f"against-{first.name}"
-        return write_document(document, folder, _files(first) + _files(second))
+        if first.folder.resolve() == second.folder.resolve():
+            raise InputError(f"{first.folder} was given twice: a report of two needs two sweeps.")
+        one, two = told_apart(first, second)
+        files = [*_files(first, one), *_files(second, two)]
+        folder = second.folder / f"against-{one.replace('/', '-')}"
+        return write_document(build_comparison(first, second), folder, files)
     raise InputError(f"a report is of one sweep or of two, but {len(sweeps)} folders were given.")
 
 
@@ -51,7 +55,8 @@ def write_report(findings: Findings) -> Report:
     """Write the report of one sweep; its tables too, for the sweep may still run."""
     if findings.comparisons is not None:
         findings.comparisons.write(findings.folder)
-    return write_document(build_document(findings), findings.folder, _files(findings))
+    files = _files(findings, findings.name)
+    return write_document(build_document(findings), findings.folder, files)
 
 
 def write_document(document: Document, folder: Path, files: list[tuple[str, str]]) -> Report:
@@ -75,6 +80,6 @@ def write_document(document: Document, folder: Path, files: list[tuple[str, str]
     return Report(folder, folder / "report.html", tuple(written), note)
 
 
-def _files(findings: Findings) -> list[tuple[str, str]]:
+def _files(findings: Findings, name: str) -> list[tuple[str, str]]:
     path = findings.folder / "sweep.yaml"
-    return [(f"{findings.name}: sweep.yaml", path.read_text(encoding="utf-8"))]
+    return [(f"{name}: sweep.yaml", path.read_text(encoding="utf-8"))]

@@ -1,0 +1,131 @@
+"""A document as LaTeX that pdflatex sets, whatever letters the user's names are made of."""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from collections.abc import Sequence
+
+from raymoco.study.report.document import Document, Grid
+from raymoco.study.report.render import FIGURES, MINUS, PLUS_MINUS, typeset
+
+GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"  # those that LaTeX has a word for
+MATHS = {
+    "≥": "geq",
+    "≤": "leq",
+    "≠": "neq",
+    "≈": "approx",
+    "×": "times",
+    "·": "cdot",
+    "→": "to",
+    "←": "leftarrow",
+    "∞": "infty",
+    "∈": "in",
+    PLUS_MINUS: "pm",
+}
+
+
+def _greek(letter: str) -> str:
+    """`tau`, as both Unicode and LaTeX call it; Unicode writes lambda in its own way."""
+    name = unicodedata.name(letter).rpartition(" ")[2].lower().replace("lamda", "lambda")
+    return name.capitalize() if letter.isupper() else name
+
+
+MATHS |= {letter: _greek(letter) for letter in GREEK}
+SIGNS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    MINUS: r"\ensuremath{-}",
+    "\N{FRACTION SLASH}": "/",
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    **{sign: rf"\ensuremath{{\{name}}}" for sign, name in MATHS.items()},
+}
+# what the font encoding T1 has beyond ASCII, as far as names are likely to hold it
+WESTERN = {chr(code) for code in range(0xC0, 0x100)} - set("×÷")
+KNOWN = {*string.printable, *WESTERN, *"ĄąĆćČčĎďĘęĚěĞğŁłŃńŇňŐőŒœŘřŚśŠšŤťŮůŰűŹźŻżŽž–—‘’“”„«»…§¡¿"}
+# by how Unicode has put a letter together from others: without them 2⁶ would read 26
+FORMS = {
+    "<super>": r"\textsuperscript{{{}}}",
+    "<sub>": r"\textsubscript{{{}}}",
+    "<fraction>": r"\,{}",
+}
+
+
+def to_latex(document: Document) -> str:
+    """A small article; its tables are booktabs', to be copied into a paper."""
+    lines = [
+        r"\documentclass{article}",
+        r"\usepackage[utf8]{inputenc}",
+        r"\usepackage[T1]{fontenc}",
+        r"\usepackage{booktabs,graphicx}",
+        r"\usepackage[margin=2.5cm]{geometry}",
+        r"\begin{document}",
+        rf"\section*{{{latex_text(document.title)}}}",
+    ]
+    if document.question:
+        lines.append(rf"\emph{{{latex_text(document.question)}}}")
+    lines += ["", r"\begin{itemize}"]
+    lines += [rf"\item {latex_text(sentence)}" for sentence in document.answer]
+    lines += [r"\end{itemize}", ""]
+    for section in document.sections:
+        lines.append(rf"\subsection*{{{latex_text(section.title)}}}")
+        lines += [f"{latex_text(sentence)}\n" for sentence in section.sentences]
+        for grid in section.grids:
+            lines += [*_grid(grid), ""]
+        for drawing in section.drawings:
+            lines += [
+                r"\begin{figure}[htbp]\centering",
+                # a forest of many cells is taller than a page
+                r"\includegraphics[width=.8\linewidth,height=.85\textheight,keepaspectratio]"
+                # detokenize: a file's name may hold an underscore
+                rf"{{\detokenize{{{FIGURES}/{drawing.name}}}.png}}",
+                rf"\caption{{{latex_text(drawing.title)}. {latex_text(drawing.caption)}}}",
+                r"\end{figure}",
+                "",
+            ]
+    return "\n".join([*lines, r"\end{document}", ""])
+
+
+def latex_text(text: str) -> str:
+    """Text on one line that LaTeX sets as it stands; a letter that T1 lacks becomes `?`."""
+    return "".join(map(_letter, " ".join(typeset(text).split())))
+
+
+def _letter(letter: str) -> str:
+    if letter in SIGNS:
+        return SIGNS[letter]
+    if letter in KNOWN:
+        return letter
+    if unicodedata.category(letter) in ("Cc", "Cf", "Mn"):
+        return ""  # controls and accents that stand alone: TeX stops at them
+    parts = unicodedata.normalize("NFKD", letter)
+    if parts == letter:
+        return "?"
+    form = FORMS.get(unicodedata.decomposition(letter).partition(" ")[0], "{}")
+    return form.format("".join(map(_letter, parts)))
+
+
+def _grid(grid: Grid) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(map(latex_text, cells)) + r" \\"
+
+    columns = "".join("r" if column in grid.numeric else "l" for column in grid.columns)
+    caption = [rf"\caption{{{latex_text(grid.caption)}}}"] if grid.caption else []
+    return [
+        r"\begin{table}[htbp]\centering\small",
+        *caption,
+        # a wide table is made to fit rather than to run off the page
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        line(grid.columns),
+        r"\midrule",
+        *map(line, grid.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+    ]
