@@ -165,7 +165,7 @@ class Comparisons:
         self.cells = list(cells)
         self.baseline = cells[0].name
         self.scores = scores_by_cell(ledger, metric)
-        self._failed = _failed_seeds(ledger, metric)
+        self._failed = failed_seeds(ledger, metric)
         self.means: dict[str, CellMean | None] = {
             cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
         }
@@ -215,7 +215,7 @@ def judge_confirmation(ledger: Ledger) -> list[Judged]:
     Those that were the best when an earlier driver ended are among them, and those whose trainings
     all failed: what disappeared would be counted nowhere.
     """
-    scores, failed = scores_by_cell(ledger, CONFIRMED), _failed_seeds(ledger, CONFIRMED)
+    scores, failed = scores_by_cell(ledger, CONFIRMED), failed_seeds(ledger, CONFIRMED)
     if DEFAULT not in {*scores, *failed}:
         return []
     cells = dict.fromkeys(trial.cell for trial in compared_trials(ledger.all()))  # best first
@@ -234,7 +234,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]
     write_atomically(path, stream.getvalue())
 
 
-def _failed_seeds(ledger: Ledger, metric: str) -> Mapping[str, set[int]]:
+def failed_seeds(ledger: Ledger, metric: str) -> Mapping[str, set[int]]:
     """By cell the seeds that ended without a score for which a training is to blame."""
     failed: dict[str, set[int]] = {}
     for trial in compared_trials(ledger.all()):

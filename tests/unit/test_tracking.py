@@ -257,7 +257,9 @@ def test_a_deleted_experiment_is_named_and_what_waits_is_delivered_once_it_is_re
     folder, sweep
 ):
     uri = tracking_uri(None, folder.parent)
-    MlflowClient(uri).delete_experiment(MlflowClient(uri).create_experiment("raymoco"))
+    artifacts = (folder.parent / "artifacts").as_uri()
+    made = MlflowClient(uri).create_experiment("raymoco", artifacts)
+    MlflowClient(uri).delete_experiment(made)
     play(folder)
     said = []
     mirror = mirror_of(folder, sweep, say=said.append)

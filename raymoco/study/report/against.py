@@ -7,8 +7,8 @@ from typing import Any
 
 from raymoco.study.comparisons import (
     Judged,
-    _failed_seeds,
     compared_trials,
+    failed_seeds,
     judge,
     scores_by_cell,
 )
@@ -85,7 +85,7 @@ def _judged(first: Findings, second: Findings, metric: str) -> list[Judged]:
         paired = _seeds(first, cell) & _seeds(second, cell)
         for book, findings in (("1", first), ("2", second)):
             scores[f"{book}/{cell}"] = scores_by_cell(findings.ledger, metric).get(cell, {})
-            lost = _failed_seeds(findings.ledger, metric).get(cell, set())
+            lost = failed_seeds(findings.ledger, metric).get(cell, set())
             failed[f"{book}/{cell}"] = lost & paired
     return judge(contrasts, scores, failed, higher=_higher(first))
 
