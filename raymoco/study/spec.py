@@ -234,6 +234,16 @@ class AblationSpec(SweepSpec):
 
     _once = field_validator("seeds")(each_once)
 
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _has_no_count(cls, budget: Any) -> Any:
+        for key in ("trials", "target"):
+            if isinstance(budget, dict) and key in budget:
+                raise ValueError(
+                    f"{key} is for searches: an ablation runs all its cells with all its seeds"
+                )
+        return budget
+
     @field_validator("baseline", mode="before")
     @classmethod
     def _names_levels(cls, baseline: Any, info: ValidationInfo) -> Any:

@@ -83,6 +83,13 @@ def test_on_and_off_are_words_and_an_impossible_cell_is_named(tmp_path):
         load_sweep(path, ["run.method.loss=cross_entropy"])
 
 
+def test_a_budget_of_trials_is_for_searches(tmp_path):
+    path = level_file(tmp_path, "K", LEVELS["K"], "budget: {trials: 4}\n")
+    with pytest.raises(ConfigError, match=r"budget.*trials is for searches"):
+        load_sweep(path)
+    assert load_sweep(level_file(tmp_path, "K", LEVELS["K"]), ["budget.hours=1"]).spec.budget.hours
+
+
 LEVELS = {
     "K": "{64: {method.queue_size: 64}, 128: {method.queue_size: 128}}",
     "T": "{0.10: {method.temperature: 0.1}, 0.20: {method.temperature: 0.2}}",
