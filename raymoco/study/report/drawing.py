@@ -42,6 +42,7 @@ VARIABLES = {
     SKY: "--sky",
     **{colour: f"--step-{number}" for number, colour in enumerate(STEPS)},
 }
+BROAD = 8.5  # inches, of a figure over the page's whole width: its letters are as large
 WIDTH = 4.8  # inches: at a phone's width letters of 10 points are still read
 DPI = 200
 LEGEND_ROW = 0.19  # inches

@@ -13,6 +13,7 @@ from raymoco.study.journal import TrialRecord
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.drawing import (
     BLUE,
+    BROAD,
     INK,
     MUTED,
     ORANGE,
@@ -151,7 +152,7 @@ def parallel_coordinates(
     order = np.argsort(scores if objective.mode == "max" else -scores)
     rulers = {key: Ruler(axis) for key, axis in axes_of.items()}
     with style():
-        figure, axes = new_figure(3.9, max(4.8, 1.15 * (len(rulers) + 1)))
+        figure, axes = new_figure(3.9, max(BROAD, 1.15 * (len(rulers) + 1)))
         generator = np.random.default_rng(0)  # moves lines apart that would lie on each other
         for rank, index in enumerate(order):
             trial = done[index]
