@@ -11,6 +11,17 @@ from raymoco.study.spec import Confirm
 
 DEFAULT = "default"
 METRIC = "test/knn_top1"
+NOTHING_ELSE = "No completed trial differs from the run as it stands: there was nothing to confirm."
+
+
+def beside_default(best: list[TrialRecord], default: Mapping[str, Any]) -> list[TrialRecord]:
+    """The trials that set something else than the base run: what there is to confirm.
+
+    Args:
+        best: completed trials, best first.
+        default: every value of the base run by dotted key.
+    """
+    return [t for t in best if any(default.get(key) != v for key, v in t.values.items())]
 
 
 def confirm_proposals(
@@ -21,13 +32,15 @@ def confirm_proposals(
     """The default and the best trials' values, each with every fresh seed.
 
     Args:
-        best: completed trials, best first.
-        default: every value of the base run by dotted key: a trial that has set nothing else is
-            the default itself, and is passed over.
+        best: completed trials, best first; the default itself is passed over.
+        default: every value of the base run by dotted key.
     Returns:
-        A cell is called as its trial: when a resume finds a better one, that is another cell.
+        None where no trial is left. A cell is called as its trial: when a resume finds a better
+        one, that is another cell.
     """
-    others = [t for t in best if any(default.get(key) != v for key, v in t.values.items())]
+    others = beside_default(best, default)
+    if not others:
+        return []
     cells: dict[str, TrialRecord | None] = {DEFAULT: None}
     cells |= {trial.trial_id: trial for trial in others[: confirm.top]}
     return [

@@ -17,8 +17,9 @@ from rich.text import Text
 from raymoco.data.inspection import ShardReport
 from raymoco.errors import DataError
 from raymoco.study.comparisons import compared_trials
+from raymoco.study.confirm import NOTHING_ELSE
 from raymoco.study.journal import load_ledger
-from raymoco.study.spec import AblationSpec
+from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import best_table, cells_table
 from raymoco.study.views import view_path
@@ -54,6 +55,10 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     for row in result.confirmation:
         said = f"{row.name} against default, test/knn_top1, new seeds: {row.words}"
         console.print(said, markup=False)
+    spec = sweep.spec
+    confirms = isinstance(spec, SearchSpec) and spec.confirm is not None
+    if confirms and result.best and not result.confirmation and not result.interrupted:
+        console.print(NOTHING_ELSE, markup=False)
     # by its full name: after `make demo` nobody has activated .venv
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
     console.print(f"\ncompare  {command}", markup=False)

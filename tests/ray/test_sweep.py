@@ -23,7 +23,8 @@ from raymoco.study.journal import load_ledger
 SWEEP = """\
 kind: search
 search:
-  method.temperature:              {loguniform: [0.05, 0.5]}
+  # the run as it stands is no trial of it, so whatever is best can be confirmed
+  method.temperature:              {loguniform: [0.15, 0.5]}
   method.queue_size:               {choice: [16, 32]}
   method.cross_consistency.weight: {loguniform: [0.1, 1], or: 0}
   optim.lr:                        {choice: [0.06, 1.0e+30]}

@@ -57,6 +57,13 @@ def test_a_better_trial_of_a_resumed_search_is_confirmed_itself(tmp_path):
     ]
 
 
+def test_where_only_the_run_as_it_stands_was_completed_nothing_is_confirmed(tmp_path):
+    ledger = Ledger()
+    train(ledger, "t000", {"method.temperature": 0.1}, 0.9)
+    train(ledger, "t001", {"method.temperature": 0.2}, 0.7, state="pruned")
+    assert open_trials(sweep_of(tmp_path, CONFIRMED), tmp_path, ledger) == []
+
+
 @pytest.mark.parametrize("reason", ["interrupted", "the budget of 1 hours is used up"])
 def test_a_cell_that_was_stopped_goes_on(tmp_path, reason):
     sweep, ledger = sweep_of(tmp_path, CELLS), Ledger()

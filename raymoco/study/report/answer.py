@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from raymoco.study.comparisons import Judged
 from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.confirm import NOTHING_ELSE, beside_default
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.wording import (
     counted,
@@ -18,6 +19,7 @@ from raymoco.study.report.wording import (
 )
 from raymoco.study.space import short_name
 from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifference, binomial_reach
+from raymoco.yamlfile import flatten
 
 SETTINGS_OF_OTHERS = {
     "full": ", each factor averaged over the settings of the others",
@@ -134,7 +136,9 @@ def _of_a_search(findings: Findings) -> list[str]:
             for row in findings.confirmation
         ]
     elif findings.search is not None and findings.search.confirm is not None:
-        said.append("It was not confirmed yet: no pair with the default has finished.")
+        own = flatten(findings.sweep.base.model_dump())
+        waits = "It was not confirmed yet: no pair with the default has finished."
+        said.append(waits if beside_default(best, own) else NOTHING_ELSE)
     else:
         said.append("It was not confirmed with fresh seeds: `confirm` in the sweep file does that.")
     return said
