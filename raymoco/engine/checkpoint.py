@@ -72,12 +72,15 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     """Read one checkpoint; tensors land on `device`.
 
     Raises:
-        DataError: no such file, not a checkpoint, cut off, or of another format.
+        DataError: no such file, not a checkpoint, damaged, or of another format.
+        MemoryError, torch.OutOfMemoryError: there is no room for it.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such checkpoint.")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise  # the file is sound: to pass it over would train again what it holds
     except Exception as error:  # noqa: BLE001 - damaged bytes raise whatever they decode to
         raise DataError(
             f"{path}: cannot be read as a checkpoint, it may be damaged: {error}"

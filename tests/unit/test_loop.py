@@ -170,6 +170,18 @@ def test_a_damaged_checkpoint_is_named(images, tmp_path, damage):
         load_checkpoint(path)
 
 
+def test_a_sound_checkpoint_that_finds_no_room_is_not_passed_over(images, tmp_path, monkeypatch):
+    config = resolved(images, epochs=2)
+    run(config, images, tmp_path, stop_after=1)
+
+    def full(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(config, images, tmp_path, resume_from=find_checkpoint(tmp_path))
+
+
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(images, tmp_path):
     config = resolved(images)
     whole = run(config, images, tmp_path / "whole")
