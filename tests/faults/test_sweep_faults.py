@@ -72,24 +72,29 @@ def test_ctrl_c_ends_the_trials_as_stopped_and_a_resume_meets_the_budget(running
     assert "Traceback" not in out + err
     before = states(folder)
     assert before.count("stopped") == 2
-    client = MlflowClient(f"sqlite:///{folder.parent / 'mlflow.db'}")
-    (experiment,) = [e for e in client.search_experiments() if e.name == "raymoco"]
-    runs = client.search_runs([experiment.experiment_id])
-    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
+    assert set(mlflow_states(folder)) <= {"KILLED", "FINISHED"}
     done = raymoco("sweep", str(file), "--resume")
     assert done.returncode == 0, done.stderr
     after = states(folder)
     assert len(after) == 4
     assert after.count("stopped") == 2
     assert after.count("completed") == 2
-    assert len(client.search_runs([experiment.experiment_id])) == 5
+    assert len(mlflow_runs(folder)) == 5
 
 
-def mlflow_states(folder):
+def mlflow_runs(folder):
     client = MlflowClient(f"sqlite:///{folder.parent / 'mlflow.db'}")
     # none at all if the driver ended before it came to MLflow
     experiments = [e.experiment_id for e in client.search_experiments() if e.name == "raymoco"]
-    return [run.info.status for run in client.search_runs(experiments)] if experiments else []
+    return client.search_runs(experiments) if experiments else []
+
+
+def mlflow_states(folder):
+    return [run.info.status for run in mlflow_runs(folder)]
+
+
+def mlflow_ids(folder):
+    return {run.info.run_name: run.info.run_id for run in mlflow_runs(folder)}
 
 
 def half_done(ledger):
@@ -156,6 +161,8 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
         stream.write('{"event": "report", "trial_id": "t0')
     newest = find_checkpoint(folder / "checkpoints" / cut.trial_id)
     newest.write_bytes(newest.read_bytes()[:-1000])
+    known = mlflow_ids(folder)  # MLflow is told in the background: the cut trial may miss here
+    assert known
     first = begin(head, file, "--resume")
     wait_until(lambda: held(folder))
     second = begin(head, file, "--resume")
@@ -173,7 +180,8 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
     log = (folder / "logs" / f"{cut.trial_id}.txt").read_text()
     assert f"{newest.name}: cannot be read" in log
     assert f"resumed after epoch {int(newest.stem[6:]) - 1}" in log
-    assert after[cut.trial_id].mlflow_run_id == cut.mlflow_run_id
+    assert known.items() <= mlflow_ids(folder).items()
+    assert after[cut.trial_id].mlflow_run_id in mlflow_ids(folder).values()
     rows = [timeless(row) for _, row in sorted(after[cut.trial_id].rows.items())]
     assert rows == [timeless(row) for row in alone(cut, folder, tmp_path / "alone")]
     found = mlflow_states(folder)
