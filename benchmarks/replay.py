@@ -31,9 +31,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.tables import Table
 from raymoco.study.journal import TrialRecord, load_ledger
-from raymoco.study.mutation import position
 from raymoco.study.samplers import Sampler, build_sampler
-from raymoco.study.schedulers import Past, build_scheduler
+from raymoco.study.search.mutation import position
+from raymoco.study.search.schedulers import Past, build_scheduler
 from raymoco.study.searchspace import SearchSpace
 from raymoco.study.spec import Objective, Scheduler
 from raymoco.study.statistics import cell_mean, paired_difference

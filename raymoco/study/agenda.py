@@ -8,8 +8,8 @@ from typing import Any
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.study.confirm import confirm_proposals
 from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.proposal import Proposal
-from raymoco.study.ranking import ranked
+from raymoco.study.search.proposal import Proposal
+from raymoco.study.search.ranking import ranked
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tuning import PHASE, tuned_values, tuning_points

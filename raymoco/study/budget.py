@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from raymoco.study.agenda import search_trials
 from raymoco.study.journal import Ledger
-from raymoco.study.ranking import ranked
+from raymoco.study.search.ranking import ranked
 from raymoco.study.spec import Budget, Objective, Pace
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raymoco.study.journal import TrialRecord
-from raymoco.study.proposal import Proposal
+from raymoco.study.search.proposal import Proposal
 from raymoco.study.spec import Confirm
 
 DEFAULT = "default"

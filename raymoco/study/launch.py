@@ -29,27 +29,32 @@ from raymoco.study.agenda import (
     search_trials,
     trials_left,
 )
-from raymoco.study.broker import ORDERLY
 from raymoco.study.budget import budget_check
-from raymoco.study.comparisons import Comparisons, Judged, compare_cells, judge_confirmation
 from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
+from raymoco.study.gangs.broker import ORDERLY
 from raymoco.study.impossible import refuse_impossible
 from raymoco.study.journal import Journal, Ledger, TrialRecord, ended_event
-from raymoco.study.pareto import pareto_front
-from raymoco.study.population import open_population
 from raymoco.study.progress import SweepProgress
-from raymoco.study.proposal import ListProposals
-from raymoco.study.proposals import OptunaProposals, open_proposals
-from raymoco.study.ranking import ranked
 from raymoco.study.recorder import Recorder
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
-from raymoco.study.schedulers import build_scheduler, fifo
+from raymoco.study.search.population import open_population
+from raymoco.study.search.proposal import ListProposals
+from raymoco.study.search.proposals import OptunaProposals, open_proposals
+from raymoco.study.search.ranking import ranked
+from raymoco.study.search.schedulers import build_scheduler, fifo
+from raymoco.study.search.warmstart import LOG, load_warm_start
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.stage import Stage
+from raymoco.study.statistics.comparisons import (
+    Comparisons,
+    Judged,
+    compare_cells,
+    judge_confirmation,
+)
+from raymoco.study.statistics.pareto import pareto_front
 from raymoco.study.story import SweepStory
 from raymoco.study.sweepfile import Sweep, load_sweep
-from raymoco.study.warmstart import LOG, load_warm_start
 from raymoco.yamlfile import write_atomically
 
 

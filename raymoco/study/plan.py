@@ -21,10 +21,10 @@ from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
 from raymoco.study.impossible import refuse_impossible
 from raymoco.study.samplers import independent_axes, learns_from_pruned
+from raymoco.study.search.warmstart import load_warm_start
 from raymoco.study.space import format_value
 from raymoco.study.spec import AblationSpec, SearchSpec
 from raymoco.study.sweepfile import Sweep
-from raymoco.study.warmstart import load_warm_start
 from raymoco.yamlfile import flatten
 
 STEPS = 3

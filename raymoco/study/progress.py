@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from raymoco.study.journal import ENDED, Event, Ledger
-from raymoco.study.ranking import ranked
+from raymoco.study.search.ranking import ranked
 from raymoco.study.spec import Objective
 
 QUIET_S = 10.0

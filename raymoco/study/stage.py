@@ -20,14 +20,14 @@ from raymoco.engine.resolve import resolve
 from raymoco.engine.trainer import FitThread
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.gangs import Gangs, start_broker
+from raymoco.study.gangs.tickets import Assignment
 from raymoco.study.journal import INTERRUPTED, ended_event
-from raymoco.study.population import Population
 from raymoco.study.progress import SweepProgress
-from raymoco.study.proposal import Proposal, Proposals
 from raymoco.study.recorder import Recorder
-from raymoco.study.searcher import TuneSearcher
+from raymoco.study.search.population import Population
+from raymoco.study.search.proposal import Proposal, Proposals
+from raymoco.study.search.searcher import TuneSearcher
 from raymoco.study.spec import GangConfig
-from raymoco.study.tickets import Assignment
 from raymoco.study.trial import TrialClient
 
 # Ctrl-C promises an end within 15 s, of which writing down takes some

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raymoco.journal import Event
 from raymoco.study.journal import ENDED, Ledger, TrialRecord
-from raymoco.study.ranking import ranked
+from raymoco.study.search.ranking import ranked
 from raymoco.study.space import short_name
 from raymoco.study.spec import AblationSpec, Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from raymoco.data.inspection import ShardReport
 from raymoco.errors import DataError
-from raymoco.study.comparisons import compared_trials
 from raymoco.study.confirm import NOTHING_ELSE
 from raymoco.study.journal import load_ledger
 from raymoco.study.spec import AblationSpec, SearchSpec
+from raymoco.study.statistics.comparisons import compared_trials
 from raymoco.study.sweepfile import Sweep
 from raymoco.study.tables import best_table, cells_table
 from raymoco.study.views import view_path

@@ -8,7 +8,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayActorError
 
-from raymoco.study.tickets import Assignment
+from raymoco.study.gangs.tickets import Assignment
 
 WAIT_S = 1.0
 ASSIGNMENT = "assignment"

@@ -20,7 +20,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 def faulty_gang_loop(loop_config):
     from raymoco.engine.session import Session
-    from raymoco.study.worker import gang_loop
+    from raymoco.study.gangs.worker import gang_loop
 
     faults = Path(loop_config["folder"]).parent / "placed"
     step, report = Session.step, Session.report

@@ -8,7 +8,7 @@ from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.errors import GangError
-from raymoco.study import gangs
+from raymoco.study.gangs import pool
 from raymoco.study.journal import load_ledger, read_journal
 from raymoco.study.launch import sweep
 
@@ -26,7 +26,7 @@ tracking: {{uri: none}}
 @pytest.fixture
 def faulty(monkeypatch):
     """Gangs that play the faults which a test has placed."""
-    monkeypatch.setattr(gangs, "gang_loop", faulty_gang_loop)
+    monkeypatch.setattr(pool, "gang_loop", faulty_gang_loop)
 
 
 def write(output, levels, count, gang):

@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from raymoco.study.broker import CLOSE, Broker
+from raymoco.study.gangs.broker import CLOSE, Broker
+from raymoco.study.gangs.tickets import Assignment
 from raymoco.study.spec import GangConfig
-from raymoco.study.tickets import Assignment
 
 
 def assignment(trial_id, attempt=1, epochs=3):

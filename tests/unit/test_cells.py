@@ -10,9 +10,9 @@ from scipy import stats
 from raymoco.errors import ConfigError
 from raymoco.ssl import info_nce, sup_con, unified_contrastive
 from raymoco.study.cells import expand_cells, name_levels
-from raymoco.study.comparisons import Comparisons
 from raymoco.study.journal import Ledger
 from raymoco.study.statistics import cell_mean, holm
+from raymoco.study.statistics.comparisons import Comparisons
 from raymoco.study.sweepfile import load_sweep
 from raymoco.study.twins import CONTRASTIVE
 

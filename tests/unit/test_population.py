@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
 from raymoco.study.journal import Ledger, ended_event
-from raymoco.study.mutation import draw, mutate, position, value_at
-from raymoco.study.population import Population, hand_over, open_population
+from raymoco.study.search.mutation import draw, mutate, position, value_at
+from raymoco.study.search.population import Population, hand_over, open_population
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective, Scheduler
 from raymoco.study.sweepfile import load_sweep

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from raymoco.errors import ConfigError
 from raymoco.study.budget import budget_check
 from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.pareto import pareto_front
-from raymoco.study.ranking import ranked
+from raymoco.study.search.ranking import ranked
 from raymoco.study.space import Axis, short_name
 from raymoco.study.spec import Budget, Objective
+from raymoco.study.statistics.pareto import pareto_front
 from raymoco.study.sweepfile import load_sweep
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"

@@ -5,16 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from raymoco.study.comparisons import (
-    Judged,
-    compared_trials,
-    failed_seeds,
-    judge,
-    scores_by_cell,
-)
 from raymoco.study.confirm import DEFAULT
 from raymoco.study.confirm import METRIC as CONFIRMED
-from raymoco.study.effects import Contrast
 from raymoco.study.report.answer import covered, in_words
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
@@ -24,6 +16,14 @@ from raymoco.study.report.run_charts import learning_curves
 from raymoco.study.report.series import Cast
 from raymoco.study.report.wording import judged_in, metric_name, number
 from raymoco.study.statistics import cell_mean
+from raymoco.study.statistics.comparisons import (
+    Judged,
+    compared_trials,
+    failed_seeds,
+    judge,
+    scores_by_cell,
+)
+from raymoco.study.statistics.effects import Contrast
 
 
 def build_comparison(first: Findings, second: Findings) -> Document:

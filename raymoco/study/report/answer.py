@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from raymoco.study.comparisons import Judged
 from raymoco.study.confirm import METRIC as CONFIRMED
 from raymoco.study.confirm import NOTHING_ELSE, beside_default
 from raymoco.study.report.findings import Findings
@@ -19,6 +18,7 @@ from raymoco.study.report.wording import (
 )
 from raymoco.study.space import short_name
 from raymoco.study.statistics import ALPHA, MOST_SEEDS, ROUNDING, PairedDifference, binomial_reach
+from raymoco.study.statistics.comparisons import Judged
 from raymoco.yamlfile import flatten
 
 SETTINGS_OF_OTHERS = {

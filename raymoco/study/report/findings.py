@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import DataError
-from raymoco.study.comparisons import (
+from raymoco.study.journal import Ledger, TrialRecord, load_ledger
+from raymoco.study.search.ranking import ranked
+from raymoco.study.spec import AblationSpec, Objective, SearchSpec
+from raymoco.study.statistics.comparisons import (
     Comparisons,
     Judged,
     compare_cells,
     compared_trials,
     judge_confirmation,
 )
-from raymoco.study.importance import Importance, axis_importance
-from raymoco.study.journal import Ledger, TrialRecord, load_ledger
-from raymoco.study.ranking import ranked
-from raymoco.study.spec import AblationSpec, Objective, SearchSpec
+from raymoco.study.statistics.importance import Importance, axis_importance
 from raymoco.study.sweepfile import Sweep, load_sweep
 
 

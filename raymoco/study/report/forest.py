@@ -9,7 +9,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from raymoco.study.comparisons import Judged
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.drawing import (
     BLUE,
@@ -24,6 +23,7 @@ from raymoco.study.report.drawing import (
 )
 from raymoco.study.report.series import CROWD
 from raymoco.study.report.wording import clip, counted, metric_label
+from raymoco.study.statistics.comparisons import Judged
 
 COLOURS = {"helps": BLUE, "hurts": VERMILLION}
 ROW_INCHES = 0.46

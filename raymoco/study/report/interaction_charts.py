@@ -10,7 +10,6 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from raymoco.study.cells import Cell
-from raymoco.study.comparisons import Comparisons
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.drawing import (
     finish,
@@ -22,6 +21,7 @@ from raymoco.study.report.drawing import (
 )
 from raymoco.study.report.wording import clip, metric_name, upright_label
 from raymoco.study.statistics import CellMean, cell_mean
+from raymoco.study.statistics.comparisons import Comparisons
 
 NAME_ROOM = 44  # letters
 TURNED_ROOM = 28  # letters of a level that stands aslant

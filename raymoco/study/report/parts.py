@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raymoco.study.comparisons import Judged
 from raymoco.study.report.document import Drawing, Grid
 from raymoco.study.report.wording import interval, number, p_value
+from raymoco.study.statistics.comparisons import Judged
 
 
 def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:

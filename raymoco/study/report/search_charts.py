@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from raymoco.study.importance import Importance
 from raymoco.study.journal import TrialRecord
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.drawing import (
@@ -30,6 +29,7 @@ from raymoco.study.report.wording import axis_label, metric_label, metric_name, 
 from raymoco.study.space import Axis, format_value
 from raymoco.study.spec import Objective
 from raymoco.study.statistics import best_so_far
+from raymoco.study.statistics.importance import Importance
 
 UNSET = -0.08  # where a trial stands on an axis that it does not have
 

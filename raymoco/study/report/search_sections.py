@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from raymoco.study.comparisons import compared_trials
 from raymoco.study.confirm import METRIC as CONFIRMED
-from raymoco.study.importance import FEWEST
-from raymoco.study.pareto import pareto_front
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.forest import forest
@@ -26,6 +23,9 @@ from raymoco.study.report.wording import (
     settings,
 )
 from raymoco.study.space import format_value
+from raymoco.study.statistics.comparisons import compared_trials
+from raymoco.study.statistics.importance import FEWEST
+from raymoco.study.statistics.pareto import pareto_front
 
 BEST_SHOWN = 10
 TESTED = ("test/knn_top1", "test/linear_top1")

@@ -7,7 +7,9 @@ one from the last checkpoint, and whatever the old one still says is not heard a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -176,10 +178,14 @@ class Tickets:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def change(self, timeout_s: float) -> bool:
-        """Wait for a change; False if none came in time."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
+    async def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait for changes until the condition holds or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return

@@ -22,8 +22,8 @@ from raymoco.engine.metrics_file import Row
 from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
 from raymoco.engine.trainer import worker_session
 from raymoco.errors import RaymocoError
-from raymoco.study.broker import CLOSE
-from raymoco.study.tickets import Assignment
+from raymoco.study.gangs.broker import CLOSE
+from raymoco.study.gangs.tickets import Assignment
 
 POLL_S = 2.0
 MARKER = ".raymoco-sweep"

@@ -21,8 +21,8 @@ from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.errors import TrainingError
 from raymoco.study.agenda import search_trials
 from raymoco.study.journal import ENDED, Event, Ledger, TrialRecord
-from raymoco.study.mutation import draw, mutate
-from raymoco.study.proposal import Proposal
+from raymoco.study.search.mutation import draw, mutate
+from raymoco.study.search.proposal import Proposal
 from raymoco.study.space import Axis
 from raymoco.study.spec import Objective, Scheduler, SearchSpec
 from raymoco.study.sweepfile import Sweep

@@ -8,16 +8,15 @@ so two sweeps share a cluster in peace.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from raymoco.engine.metrics_file import Row
-from raymoco.study.gate import Gate
+from raymoco.study.gangs.gate import Gate
+from raymoco.study.gangs.roster import Gang, Roster, Work
+from raymoco.study.gangs.tickets import ABANDONED, Assignment, Tickets
+from raymoco.study.gangs.watch import Watch
 from raymoco.study.journal import Event
-from raymoco.study.roster import Gang, Roster, Work
 from raymoco.study.spec import GangConfig
-from raymoco.study.tickets import ABANDONED, Assignment, Tickets
-from raymoco.study.watch import Watch
 
 CLOSE = "close"
 NONE_LEFT = "no trial is left for it"
@@ -64,7 +63,7 @@ class Broker:
 
     async def events(self, since: int, timeout_s: float) -> list[Event]:
         """Events from number `since` on, the older ones are forgotten; waits up to `timeout_s`."""
-        await self._wait_until(lambda: bool(self._tickets.news(since)), timeout_s)
+        await self._tickets.wait_until(lambda: bool(self._tickets.news(since)), timeout_s)
         return self._tickets.news(since)
 
     async def stop_all(self, state: str, reason: str) -> None:
@@ -121,7 +120,7 @@ class Broker:
     async def next_row(self, trial_id: str, timeout_s: float) -> Row | str | None:
         """The next report of a trial, its end state once all are fetched, or None after a while."""
         ticket = self._tickets[trial_id]
-        await self._wait_until(lambda: bool(ticket.rows) or ticket.ended, timeout_s)
+        await self._tickets.wait_until(lambda: bool(ticket.rows) or ticket.ended, timeout_s)
         if ticket.rows:
             return ticket.rows.popleft()
         return ticket.state if ticket.ended else None
@@ -187,7 +186,7 @@ class Broker:
         if gang.incarnation != incarnation or gang.closed is not None:
             return CLOSE
         gang.work = None
-        await self._wait_until(
+        await self._tickets.wait_until(
             lambda: self._closing or self._hands_out or bool(self._goes_home(gang)), timeout_s
         )
         if gang.incarnation != incarnation or gang.closed is not None:
@@ -306,10 +305,3 @@ class Broker:
         needed = self._gate.needed(len(self._tickets.open))
         others = sum(other is not gang for other in self._roster.standing)
         return needed is not None and others >= needed
-
-    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            left = deadline - time.monotonic()
-            if left <= 0 or not await self._tickets.change(left):
-                return

@@ -11,8 +11,8 @@ from ray.tune.search import Searcher
 
 from raymoco.engine.metrics_file import Row
 from raymoco.errors import InputError
-from raymoco.study.proposal import Proposal, Proposals
-from raymoco.study.tickets import ABANDONED, Assignment
+from raymoco.study.gangs.tickets import ABANDONED, Assignment
+from raymoco.study.search.proposal import Proposal, Proposals
 from raymoco.study.trial import ASSIGNMENT
 
 

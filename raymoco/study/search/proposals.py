@@ -18,12 +18,12 @@ from raymoco.engine.metrics_file import Row
 from raymoco.journal import cut_torn_line
 from raymoco.study.agenda import interrupted_before
 from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.proposal import Proposal
 from raymoco.study.samplers import Sampler, build_sampler
+from raymoco.study.search.proposal import Proposal
+from raymoco.study.search.warmstart import LOG, SOURCE, load_warm_start
 from raymoco.study.searchspace import SearchSpace, different
 from raymoco.study.spec import Objective, SearchSpec
 from raymoco.study.sweepfile import Sweep
-from raymoco.study.warmstart import LOG, SOURCE, load_warm_start
 from raymoco.yamlfile import flatten
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from raymoco.study.roster import Gang
+from raymoco.study.gangs.roster import Gang
 
 PING_S = 0.5
 GRACE_S = 2.0  # how long a worker's death may take to be known after its peers complain

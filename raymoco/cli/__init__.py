@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from raymoco.cli.parts import Overrides, Resume, err, out
+from raymoco.cli.shards import shards_app
 from raymoco.errors import InputError, RaymocoError
 
 INTERRUPTED = 130
@@ -26,21 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-shards_app = typer.Typer(
-    help="Parquet shards of images.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(shards_app, name="shards")
-
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="overrides, such as optim.lr=0.1"),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="go on with what is there, or begin if nothing is")
-]
 
 
 @app.command()
@@ -209,68 +196,6 @@ def ui(
     from raymoco.study.summary import serve_ui
 
     serve_ui(out, place, port)
-
-
-@shards_app.command("build")
-def shards_build(
-    preset_or_yaml: Annotated[str, typer.Argument(help="a preset's name, or a YAML file")],
-    overrides: Overrides = None,
-    size: Annotated[
-        int | None, typer.Option(help="resize images whose short side is longer, in pixels")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="refuse corrupt images")] = False,
-) -> None:
-    """Build the shards of a config's source in parallel, or reuse those that are there."""
-    from rich.progress import Progress
-
-    from raymoco.config import ScaleConfig, load_run_config
-
-    config = load_run_config(preset_or_yaml, overrides or [])
-    from raymoco.data.shards import ensure_shards
-    from raymoco.engine.cluster import connect
-    from raymoco.engine.output import resolve_output
-
-    output = resolve_output(config.output)
-    with connect(ScaleConfig(), groups=0), Progress(console=err, transient=True) as bar:
-        task = bar.add_task("images", total=None)
-        shards = ensure_shards(
-            config.data,
-            output,
-            lambda line: bar.console.print(line, markup=False),
-            size=size,
-            strict=strict,
-            advance=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    out.print(str(shards.folder), markup=False)
-
-
-@shards_app.command("inspect")
-def shards_inspect(
-    folder: Path,
-    sheet: Annotated[Path | None, typer.Option(help="where to write the contact sheet")] = None,
-) -> None:
-    """Print what is in a folder of shards, and draw images beside their two views."""
-    from raymoco.data.inspection import contact_sheet, describe_shards
-    from raymoco.data.shards import load_shards
-    from raymoco.study.summary import shards_table
-
-    shards = load_shards(folder)
-    out.print(shards_table(describe_shards(shards)))
-    path = sheet or folder / "contact_sheet.png"
-    contact_sheet(shards, path)
-    out.print(f"contact sheet  {path}", markup=False)
-
-
-@shards_app.command("verify")
-def shards_verify(folder: Path) -> None:
-    """Compare every shard with its sha256."""
-    from raymoco.data.inspection import verify_shards
-    from raymoco.errors import DataError
-
-    problems = verify_shards(folder)
-    if problems:
-        raise DataError("\n".join(problems))
-    out.print(f"{folder}: every shard is as it was built", markup=False)
 
 
 def main() -> None:

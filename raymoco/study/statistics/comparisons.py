@@ -13,10 +13,10 @@ from typing import Any
 from raymoco.study.cells import Cell, Design
 from raymoco.study.confirm import DEFAULT
 from raymoco.study.confirm import METRIC as CONFIRMED
-from raymoco.study.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.spec import AblationSpec
-from raymoco.study.statistics import (
+from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
+from raymoco.study.statistics.paired import (
     ALPHA,
     MOST_SEEDS,
     ROUNDING,

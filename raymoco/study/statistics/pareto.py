@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from raymoco.study.journal import TrialRecord
 from raymoco.study.spec import Objective
-from raymoco.study.statistics import pareto_front as undominated
+from raymoco.study.statistics.paired import pareto_front as undominated
 
 
 def pareto_front(
