@@ -12,6 +12,7 @@ from raymoco.yamlfile import flatten
 
 LABELS = ("data.labelled_fraction", "data.labelled_list", "data.label_seed")
 CONTRASTIVE = ("unicon", "sup_con_in", "sup_con_out")
+OF_KEYS = ("temperature", "queue_size", "queue_init", "key_momentum", "symmetric")
 
 
 def refuse_twins(cells: Sequence[Cell], base: RunConfig) -> None:
@@ -49,6 +50,10 @@ def what_decides(config: RunConfig) -> dict[str, Any]:
         idle.append("method.bn_groups")
         if config.scale.workers == 1:
             values["method.batch_norm"] = "plain"
+    if method.loss == "cross_entropy":  # it has no keys
+        idle += [f"method.{name}" for name in OF_KEYS]
+        if method.batch_norm == "shuffle":
+            values["method.batch_norm"] = "plain"
     if method.loss in CONTRASTIVE and config.data.labelled_fraction == 0:
         values["method.loss"] = "info_nce"  # no other positive is left than InfoNCE's
     if values["method.loss"] != "unicon":
@@ -70,7 +75,10 @@ def _idle_labels(data: DataConfig) -> list[str]:
 def _why(cell: Cell, base: RunConfig) -> str:
     if "method.batch_norm" in cell.values and base.scale.workers == 1:
         return "at one worker plain, shuffle and sync are one;"
-    visible = base.with_values(cell.values).data.labelled_fraction
+    config = base.with_values(cell.values)
+    if config.method.loss == "cross_entropy" and any(k.startswith("method.") for k in cell.values):
+        return "cross_entropy has neither keys nor a queue:"
+    visible = config.data.labelled_fraction
     if visible == 1 and "data.label_seed" in cell.values:
         return "where every label is visible"
     if visible == 0 and cell.values.keys() & {"method.loss", "method.positives", *LABELS}:

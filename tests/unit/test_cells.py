@@ -199,6 +199,11 @@ def test_a_level_that_is_no_yaml_is_no_number_either(name):
             "run.data.labelled_fraction=1.0",
             "where every label is visible they train the same",
         ),
+        (
+            {"a": "{method.temperature: 0.1}", "b": "{method.queue_size: 64}"},
+            "run.method.loss=cross_entropy",
+            "neither keys nor a queue: they train the same",
+        ),
     ],
 )
 def test_cells_that_train_the_same_are_refused(tmp_path, levels, run, words):
