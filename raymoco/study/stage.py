@@ -19,7 +19,7 @@ from raymoco.data.stream import ImageData
 from raymoco.engine.resolve import resolve
 from raymoco.engine.trainer import FitThread
 from raymoco.errors import GangError, RaymocoError
-from raymoco.study.gangs import Gangs, start_broker
+from raymoco.study.gangs.pool import Gangs, start_broker
 from raymoco.study.gangs.tickets import Assignment
 from raymoco.study.journal import INTERRUPTED, ended_event
 from raymoco.study.progress import SweepProgress

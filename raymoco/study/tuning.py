@@ -11,8 +11,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from scipy.stats import qmc
-
 from raymoco.study.journal import Ledger, TrialRecord
 from raymoco.study.space import Axis
 from raymoco.study.spec import AblationSpec, Tune

@@ -11,6 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from raymoco.config import load_run_config
 from raymoco.study.journal import load_ledger
+from raymoco.study.search.warmstart import SOURCE
 
 PROBE_ONCE = {"eval": {"linear": {"epochs": 1}}}
 SEVERAL = """\
@@ -35,6 +36,15 @@ search:
 scheduler: {name: median, grace_epochs: 1, min_trials: 2}
 sampler: {name: cmaes, startup_trials: 2, options: {popsize: 4}}
 budget: {trials: 400, concurrent: 2}
+"""
+WARM = """\
+kind: search
+tracking: {uri: none}
+search:
+  method.temperature: {loguniform: [0.05, 0.5]}
+  optim.lr: {loguniform: [0.001, 0.5]}
+warm_start: long
+budget: {trials: 50, concurrent: 2, target: 0.3}
 """
 
 
@@ -106,3 +116,19 @@ def test_optuna_knows_every_end_after_ctrl_c_and_when_the_hours_are_over(long, r
     assert len(interrupted) < len(states) < 400
     assert "pruned" in states
     assert "the budget of 0.004 hours is used up" in (folder / "trials.csv").read_text()
+
+
+def test_a_warm_started_search_ends_when_its_target_is_reached(long, raymoco):
+    folder, file = long
+    finished = load_ledger(folder / "journal.jsonl").in_state("completed", "pruned")
+    warm = write_sweep(file.with_name("warm.yaml"), WARM, epochs=2, **PROBE_ONCE)
+    done = raymoco("sweep", str(warm))
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(folder.with_name("warm"))
+    assert len(rows) < 50
+    (winner, *_) = [row for row in rows if row["state"] == "completed"]
+    assert float(winner["eval/knn_top1"]) >= 0.3
+    assert {row["reason"] for row in rows} == {"", "the target 0.3 is reached"}
+    trials = optuna_trials(folder.with_name("warm"))
+    learned = [trial.user_attrs[SOURCE] for trial in trials if SOURCE in trial.user_attrs]
+    assert learned == [f"long {trial.trial_id}" for trial in finished]

@@ -2,9 +2,6 @@
 
 pool starts and ends the TorchTrainers; worker is the loop that each of them runs; broker hands out
 tickets, hears reports and counts failures; roster knows the gangs, watch their silence, and gate
-says when fewer trials are left than gangs.
+says when fewer trials are left than gangs. Nothing is imported here: Tune's clients need the
+tickets, and would wait for torch.
 """
-
-from raymoco.study.gangs.pool import BROKER_DIED, Gangs, start_broker
-
-__all__ = ["BROKER_DIED", "Gangs", "start_broker"]
