@@ -91,7 +91,7 @@ def cluster(head):
 def raymoco(head):
     """`raymoco ...` as a process of its own that joins the head by RAY_ADDRESS."""
 
-    def run(*arguments: str, timeout: float = 200, **environment: str):
+    def run(*arguments: str, timeout: float = 400, **environment: str):
         return subprocess.run(
             [sys.executable, "-m", "raymoco", *arguments],
             env={**head.environment, "RAY_ADDRESS": head.address, **environment},

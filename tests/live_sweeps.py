@@ -51,7 +51,7 @@ def end(process: subprocess.Popen[str]) -> None:
     process.stderr.close()
 
 
-def wait_until(condition: Any, seconds: float = 60, process: Any = None) -> None:
+def wait_until(condition: Any, seconds: float = 300, process: Any = None) -> None:
     """Wait for a condition, as long as the process that is to bring it about lives."""
     deadline = time.monotonic() + seconds
     while not condition():

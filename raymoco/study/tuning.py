@@ -27,6 +27,8 @@ def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
     Source: Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry",
         arXiv:1706.03200.
     """
+    from scipy.stats import qmc  # takes a second, and a typo in a file need not wait for it
+
     points = []
     if all(axis.point(key, start[key]) is not None for key, axis in tune.axes.items()):
         points.append({key: start[key] for key in tune.axes})

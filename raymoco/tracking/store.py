@@ -7,6 +7,7 @@ import getpass
 import json
 import logging
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -181,7 +182,7 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
     """Connect, make the sqlite schema if it is fresh, and find or make the experiment.
 
     Making a fresh sqlite store from two processes at once corrupts it, so a lock file stands
-    before it.
+    before it; a kill meanwhile leaves none.
     """
     if not uri.startswith("sqlite:///"):
         client = MlflowClient(uri)
@@ -190,8 +191,29 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
     database.parent.mkdir(parents=True, exist_ok=True)
     with (database.parent / f".{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            _make_sqlite(database)
         client = MlflowClient(uri)
         return client, _experiment_id(client, experiment, artifacts)
+
+
+def _make_sqlite(database: Path) -> None:
+    """MLflow's schema, put in place whole.
+
+    It is made by dozens of migrations, and each is committed by itself: what a kill leaves half way
+    no later start can open.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    scratch = database.parent / f".{database.name}.making"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    draft = scratch / database.name
+    root = str(database.parent / "mlartifacts")
+    store = SqlAlchemyStore(f"sqlite:///{draft}", root)  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    draft.replace(database)
+    scratch.rmdir()
 
 
 def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> str:

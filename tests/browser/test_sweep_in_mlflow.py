@@ -133,7 +133,7 @@ def test_mlflows_comparison_lists_the_runs_and_draws_what_was_swept(finished, co
     assert all(trial.mlflow_run_id in comparison for trial in compared)
     assert not any(trial.mlflow_run_id in comparison for trial in trials if trial.phase)
     window = visit()
-    window.page.goto(comparison)
+    window.page.goto(comparison, timeout=90_000)
     window.page.locator(".js-plotly-plot .parcoords").wait_for(timeout=90_000)
     # letters of an SVG: they have no inner text
     names = window.page.locator(".js-plotly-plot .axis-title").all_text_contents()

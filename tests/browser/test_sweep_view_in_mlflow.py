@@ -59,7 +59,7 @@ def server(tmp_path):
 def test_it_shows_the_sweeps_own_trials_best_first_and_what_varies(server, visit):
     experiment = MlflowClient(server.uri).get_experiment_by_name("raymoco").experiment_id
     window = visit(width=1600)
-    window.page.goto(server.uri + view_path(experiment, "0123456789abcdef"))
+    window.page.goto(server.uri + view_path(experiment, "0123456789abcdef"), timeout=90_000)
     window.page.locator(".parcoords").first.wait_for(timeout=90_000)
     text = window.page.locator("body").inner_text()
     assert "viewing a shared view" in text

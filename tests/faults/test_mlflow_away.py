@@ -24,6 +24,7 @@ from raymoco.study.place import find
 from raymoco.study.sync import UndeliveredError, sync
 from raymoco.tracking import count_backlog, place_of
 from raymoco.tracking.server import LocalServer
+from raymoco.tracking.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
@@ -156,7 +157,7 @@ def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, t
     process = begin(head, file)
     journal = folder / "journal.jsonl"
     wait_until(
-        lambda: journal.exists() and journal.read_text().count('"report"') > 10, 150, process
+        lambda: journal.exists() and journal.read_text().count('"report"') > 10, process=process
     )
     server.kill()
     before = journal.read_text().count('"report"')
@@ -209,7 +210,7 @@ def test_a_driver_killed_at_any_moment_loses_no_point_and_makes_no_run_twice(tmp
         process = context.Process(target=drive, args=(folder, kill * 1000, up))
         process.start()
         assert up.wait(100)
-        time.sleep(random.uniform(0.2, 3) + 4 * (kill == 0))  # a fresh store takes its time
+        time.sleep(random.uniform(0.2, 3))  # the first time while the store is being made
         process.kill()
         process.join()
         process.close()
@@ -222,6 +223,22 @@ def test_a_driver_killed_at_any_moment_loses_no_point_and_makes_no_run_twice(tmp
     for trial_id, trial in trials.items():
         history = client.get_metric_history(children[trial_id].info.run_id, "train/loss")
         assert sorted(point.step for point in history) == sorted(trial.rows)
+
+
+def test_a_store_that_was_not_made_to_its_end_is_made_again(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    store = (f"sqlite:///{tmp_path}/mlflow.db", "raymoco", tmp_path)
+    process = context.Process(target=open_store, args=store)
+    process.start()
+    draft = tmp_path / ".mlflow.db.making" / "mlflow.db"
+    wait_until(lambda: draft.exists() and draft.stat().st_size > 100_000)
+    process.kill()
+    process.join()
+    process.close()
+    assert not (tmp_path / "mlflow.db").exists()
+    client, experiment = open_store(*store)
+    assert client.get_experiment(experiment).name == "raymoco"
+    assert not draft.parent.exists()
 
 
 def test_four_processes_that_open_a_fresh_store_at_once_all_find_it_whole(tmp_path):
@@ -267,7 +284,7 @@ def test_ctrl_c_with_a_server_that_hangs_does_not_hang(server, tmp_path):
         mirror.start()
         started = time.monotonic()
         outcome = mirror.close(hasty=True)
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20
         assert outcome.left.points == 30
         assert outcome.error
     finally:

@@ -5,6 +5,7 @@ import random
 import re
 import signal
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -15,8 +16,6 @@ from mlflow.tracking import MlflowClient
 from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint
-from raymoco.errors import ConfigError
-from raymoco.study.folder import lease
 from raymoco.study.journal import load_ledger
 
 CPUS = 3  # of the head
@@ -35,8 +34,8 @@ tracking: {uri: none}
 
 
 @pytest.fixture
-def file(tmp_path):
-    return write_sweep(tmp_path / "long.yaml", SWEEP, epochs=30)
+def file(tmp_path, request):
+    return write_sweep(tmp_path / "long.yaml", SWEEP, epochs=getattr(request, "param", 30))
 
 
 # MLflow 3.17's own use of SQLAlchemy
@@ -50,7 +49,7 @@ def running(head, file):
     folder = file.with_suffix("")
     journal = folder / "journal.jsonl"
     wait_until(
-        lambda: journal.exists() and journal.read_text().count('"report"') >= 4, 150, process
+        lambda: journal.exists() and journal.read_text().count('"report"') >= 4, process=process
     )
     yield process, folder, file
     if process.poll() is None:
@@ -99,16 +98,13 @@ def mlflow_ids(folder):
 
 def half_done(ledger):
     # one that is far from its last epoch: its gang goes on until it hears that its driver is dead
-    running = [trial for trial in ledger.in_state("running") if 2 < trial.epochs < 10]
+    running = [trial for trial in ledger.in_state("running") if 2 < trial.epochs < 20]
     return bool(ledger.in_state("completed") and running)
 
 
-def held(folder):
-    try:
-        with lease(folder):
-            return False
-    except ConfigError:
-        return True
+def untracked(trial):
+    # MLflow is told in the background, and its ids come to the journal when it has answered
+    return replace(trial, mlflow_run_id="")
 
 
 def ours(head):
@@ -116,14 +112,17 @@ def ours(head):
     return [one for title in titles for one in processes(head, title)]
 
 
+# long enough: the other gang must not end all trials before the new one is up
+@pytest.mark.parametrize("file", [90], indirect=True)
 @IGNORED
 def test_a_controller_is_replaced_and_without_its_broker_a_sweep_ends_and_can_go_on(
     running, head, raymoco
 ):
     process, folder, file = running
     journal = folder / "journal.jsonl"
+    wait_until(lambda: journal.read_text().count('"gang_up"') == 2, process=process)
     processes(head, "TrainController")[0].kill()
-    wait_until(lambda: journal.read_text().count('"gang_up"') >= 3)
+    wait_until(lambda: journal.read_text().count('"gang_up"') >= 3, process=process)
     assert journal.read_text().count('"gang_lost"') == 1
     (broker,) = processes(head, "Broker")
     broker.kill()
@@ -138,7 +137,7 @@ def test_a_controller_is_replaced_and_without_its_broker_a_sweep_ends_and_can_go
     assert done.returncode == 0, done.stderr
     assert states(folder) == ["completed"] * 4
     trials = load_ledger(journal).trials.values()
-    assert all(sorted(trial.rows) == list(range(1, 31)) for trial in trials)
+    assert all(sorted(trial.rows) == list(range(1, 91)) for trial in trials)
 
 
 @IGNORED
@@ -147,7 +146,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
 ):
     process, folder, file = running
     journal = folder / "journal.jsonl"
-    wait_until(lambda: half_done(load_ledger(journal)))
+    wait_until(lambda: half_done(load_ledger(journal)), process=process)
     end(process)
     wait_until(lambda: not ours(head), 30)
     wait_until(lambda: ray.available_resources()["CPU"] == CPUS, 30)
@@ -161,22 +160,21 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
         stream.write('{"event": "report", "trial_id": "t0')
     newest = find_checkpoint(folder / "checkpoints" / cut.trial_id)
     newest.write_bytes(newest.read_bytes()[:-1000])
-    known = mlflow_ids(folder)  # MLflow is told in the background: the cut trial may miss here
-    assert known
+    known = mlflow_ids(folder)
     first = begin(head, file, "--resume")
-    wait_until(lambda: held(folder))
+    wait_until(lambda: len(load_ledger(journal).begun) == 2, process=first)
     second = begin(head, file, "--resume")
     changed = begin(head, file, "--resume", "run.epochs=31")
     assert "another process is running this sweep" in second.communicate(timeout=60)[1]
     assert "+  epochs: 31" in changed.communicate(timeout=60)[1]
     assert (second.returncode, changed.returncode) == (2, 2)
-    out, err = first.communicate(timeout=120)
+    out, err = first.communicate(timeout=300)
     assert first.returncode == 0, err + out
     after = load_ledger(journal).trials
     assert states(folder) == ["completed"] * 4
     for trial_id, trial in before.items():
         if trial.state == "completed":
-            assert after[trial_id] == trial
+            assert untracked(after[trial_id]) == untracked(trial)
     log = (folder / "logs" / f"{cut.trial_id}.txt").read_text()
     assert f"{newest.name}: cannot be read" in log
     assert f"resumed after epoch {int(newest.stem[6:]) - 1}" in log

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+from live_sweeps import wait_until
 from PIL import Image
 
 from raymoco.config import DataConfig
@@ -277,6 +278,8 @@ def test_a_cluster_without_a_free_cpu_is_an_error_and_no_hang(streamed):
     gang = Gang.options(num_cpus=int(ray.cluster_resources()["CPU"])).remote()
     try:
         ray.get(gang.ready.remote())
+        # what Ray says of its resources comes a moment later
+        wait_until(lambda: ray.available_resources().get("CPU", 0) < 1)
         with pytest.raises(DataError, match=r"CPUs of the cluster are held"):
             list(opened(streamed).epoch(0))
     finally:

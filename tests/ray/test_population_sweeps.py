@@ -36,11 +36,11 @@ def population(head, raymoco, tmp_path_factory):
     file = write_sweep(output / "pop.yaml", POPULATION, **run)
     process = begin(head, file)
     folder, journal = output / "pop", output / "pop" / "journal.jsonl"
-    wait_until(lambda: any(t.epochs > 2 for t in load_ledger(journal).all()), 120, process)
+    wait_until(lambda: any(t.epochs > 2 for t in load_ledger(journal).all()), process=process)
     end(process)
     assert "completed" not in [t.state for t in load_ledger(journal).all()]
     second = begin(head, file, "--resume")
-    wait_until(lambda: any(t.epochs > 4 for t in load_ledger(journal).all()), 120, second)
+    wait_until(lambda: any(t.epochs > 4 for t in load_ledger(journal).all()), process=second)
     second.send_signal(signal.SIGINT)
     _, error = second.communicate(timeout=30)
     assert second.returncode == 130, error

@@ -164,7 +164,7 @@ class Tickets:
 
     def note(self, event: Event) -> None:
         """An event for the driver."""
-        self._events.append(event)
+        self._events.append({"time": time.time(), **event})  # when it happened, not when written
         self.notify()
 
     def news(self, since: int) -> list[Event]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 import torch
+import torch._dynamo  # or the first optimizer does, in the first trial's time
 from ray.exceptions import RayActorError
 
 from raymoco.config import RunConfig, ScaleConfig
