@@ -1,13 +1,13 @@
 """What the driver does once with a source's shards, before any worker starts.
 
-Small data is decoded through Ray Data into the object store, where every worker maps it without a
+What fits is decoded through Ray Data into the object store, where every worker maps it without a
 copy; of large data only ids, labels and the list of pieces are kept, and the pixels are streamed.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels
 from raymoco.data.manifest import SPLITS, Manifest, ShardSet
 from raymoco.data.pieces import Chunk, Piece, Rows, read_index, read_piece, shard_pieces
-from raymoco.data.pipeline import require_free_cpu, run_pieces
+from raymoco.data.pipeline import BUNDLE_BYTES, BUNDLE_ROWS, require_free_cpu, run_pieces
 from raymoco.data.splits import order_key
 from raymoco.errors import ConfigError
 
 CACHE_SHARE = 0.4  # of the smallest node's object store
+# one task's work takes this process a second; Ray Data's own processes take longer to start
+HERE_ROWS, HERE_BYTES = BUNDLE_ROWS, BUNDLE_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ def prepare_images(
     """Decode every split once into the object store, or set up streams where that is too much.
 
     Call it in the driver, before workers hold the CPUs: Ray must be initialised, and decoding goes
-    through Ray Data.
+    through Ray Data unless it is the work of one task.
 
     Args:
         budget_bytes: `cache: auto` keeps images in memory up to this; default 40 % of the smallest
@@ -93,7 +95,8 @@ def prepare_images(
     plan = _plan(data, shards)
     store = _object_store_bytes()
     budget = int(CACHE_SHARE * store) if budget_bytes is None else budget_bytes
-    size = sum(split.rows for split in plan.splits.values()) * plan.image_bytes
+    rows = sum(split.rows for split in plan.splits.values())
+    size = rows * plan.image_bytes
     if data.cache == "memory" and size > store:
         raise ConfigError(
             f"data.cache is memory, but the decoded images take {size / 2**30:.1f} GiB and the "
@@ -103,8 +106,12 @@ def prepare_images(
     require_free_cpu()
     splits = {}
     for name, split in plan.splits.items():
-        chunks = run_pieces(split.pieces, plan.channels, plan.image_size) if in_memory else None
-        images = None if chunks is None else ray.put(_fill(chunks, split, plan))
+        images = None
+        if in_memory:
+            small = rows <= HERE_ROWS and size <= HERE_BYTES
+            read = _read_here if small else run_pieces
+            chunks = read(split.pieces, plan.channels, plan.image_size)
+            images = ray.put(_fill(chunks, split, plan))
         splits[name] = Split(
             split.rows, ray.put(split.ids), ray.put(split.labels), images, split.pieces
         )
@@ -127,8 +134,7 @@ def load_images(data: DataConfig, shards: ShardSet) -> ImageData:
         return plan
     splits = {}
     for name, split in plan.splits.items():
-        chunks = (read_piece(piece, plan.channels, plan.image_size) for piece in split.pieces)
-        images = _fill(chunks, split, plan)
+        images = _fill(_read_here(split.pieces, plan.channels, plan.image_size), split, plan)
         images.flags.writeable = False
         splits[name] = replace(split, images=images)
     return replace(plan, splits=splits)
@@ -188,6 +194,10 @@ def _fill(chunks: Iterable[Chunk], split: Split, plan: ImageData) -> Pixels:
     for chunk in chunks:
         images[chunk.index] = chunk.images
     return images
+
+
+def _read_here(pieces: Sequence[Piece], channels: int, image_size: int) -> Iterator[Chunk]:
+    return (read_piece(piece, channels, image_size) for piece in pieces)
 
 
 def _object_store_bytes() -> int:

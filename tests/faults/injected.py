@@ -20,7 +20,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 def faulty_gang_loop(loop_config):
     from raymoco.engine.session import Session
-    from raymoco.study.gangs.worker import gang_loop
+    from raymoco.study.gangs.worker import run_gang
 
     faults = Path(loop_config["folder"]).parent / "placed"
     step, report = Session.step, Session.report
@@ -41,7 +41,7 @@ def faulty_gang_loop(loop_config):
 
     Session.step, Session.report = faulty_step, noting_report
     try:
-        gang_loop(loop_config)
+        run_gang(loop_config)
     finally:
         Session.step, Session.report = step, report
 

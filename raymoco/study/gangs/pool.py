@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raymoco.engine.trainer import FitThread, build_trainer, root_cause
 from raymoco.errors import GangError
 from raymoco.study.gangs.broker import Broker
-from raymoco.study.gangs.worker import MARKER, gang_loop
+from raymoco.study.gangs.entry import MARKER, gang_loop
 from raymoco.study.spec import GangConfig
 from raymoco.yamlfile import write_atomically
 

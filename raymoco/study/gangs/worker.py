@@ -12,7 +12,6 @@ from typing import Any
 
 import ray
 import torch
-import torch._dynamo  # or the first optimizer does, in the first trial's time
 from ray.exceptions import RayActorError
 
 from raymoco.config import RunConfig, ScaleConfig
@@ -24,10 +23,10 @@ from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
 from raymoco.engine.trainer import worker_session
 from raymoco.errors import RaymocoError
 from raymoco.study.gangs.broker import CLOSE
+from raymoco.study.gangs.entry import MARKER
 from raymoco.study.gangs.tickets import Assignment
 
 POLL_S = 2.0
-MARKER = ".raymoco-sweep"
 
 
 class BrokerLink:
@@ -85,8 +84,11 @@ class BrokerLink:
             return gone
 
 
-def gang_loop(loop_config: dict[str, Any]) -> None:
-    """What Ray Train starts in each worker of a gang."""
+def run_gang(loop_config: dict[str, Any]) -> None:
+    """Ask the broker for the next trial and run it, until it says close."""
+    # it takes a second: otherwise the first optimizer does it, in a trial's time
+    import torch._dynamo  # noqa: F401
+
     folder = Path(loop_config["folder"])
     # computed here: the driver's machine may have other cores than this one
     threads = threads_per_worker(ScaleConfig(**loop_config["scale"]), declared_cpus())
