@@ -27,6 +27,7 @@ tune:
   trials: 2
 seeds: [0, 1, 2]
 metric: test/knn_top1
+budget: {concurrent: 1}
 """
 
 

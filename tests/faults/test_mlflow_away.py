@@ -152,7 +152,8 @@ def test_answers_that_are_lost_make_no_run_and_no_point_twice(server_on_either, 
 @pytest.mark.parametrize("away_s", [5, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_server_killed_in_the_middle_of_a_sweep_misses_nothing(server, head, tmp_path, away_s):
     server.start()
-    file = tracked_sweep(tmp_path, server.uri, epochs=100 if away_s < 10 else 400, trials=4)
+    epochs = 100 if away_s < 10 else 400
+    file = tracked_sweep(tmp_path, server.uri, epochs=epochs, trials=4)
     folder = tmp_path / "away"
     process = begin(head, file)
     journal = folder / "journal.jsonl"

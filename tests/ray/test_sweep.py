@@ -182,7 +182,8 @@ def test_ray_job_submit_runs_a_sweep_on_a_cluster_of_ones_own(head, tmp_path):
             *job, "--working-dir", str(tmp_path / "work"),
             "--runtime-env-json", json.dumps({"env_vars": {"RAYMOCO_HOME": str(home)}}), "--",
             sys.executable, "-m", "raymoco", "sweep", "sweeps/demo.yaml", "budget.trials=4",
-            "run.epochs=2", "scheduler.name=none", "confirm=null", "run.model.width=4",
+            "budget.concurrent=1", "run.epochs=2", "run.model.width=4", "scheduler.name=none",
+            "confirm=null",
         ],
         env=head.environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip

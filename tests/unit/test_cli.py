@@ -90,7 +90,7 @@ def test_schemas_are_json():
 def test_the_public_names_are_there():
     import raymoco.ssl
 
-    expected = {"RunConfig", "SweepSpec", "train", "sweep", "evaluate", "load_encoder"}
+    expected = {"RunConfig", "SweepSpec", "train", "sweep", "evaluate", "report", "load_encoder"}
     assert expected <= set(raymoco.__all__)
     assert all(getattr(raymoco, name) for name in raymoco.__all__)
     method = {
