@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.config import CHANGEABLE, RunConfig, axis_keys, build_run_config
+from raymoco.config import CHANGEABLE, RunConfig, ScaleConfig, axis_keys, build_run_config
 from raymoco.errors import ConfigError
 from raymoco.study.samplers import check_sampler
 from raymoco.study.searchspace import SearchSpace, different
-from raymoco.study.spec import AblationSpec, Objective, SearchSpec, Tune
+from raymoco.study.spec import AblationSpec, GangConfig, Objective, SearchSpec, Tune
 from raymoco.study.tuning import setting_count
 from raymoco.study.twins import refuse_twins
 from raymoco.yamlfile import Document, flatten, nearest, parse_override, read_yaml, validate
@@ -79,6 +79,7 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
         validate(SearchSpec, document) if kind == "search" else validate(AblationSpec, document)
     )
     base = build_run_config(run_document, prefix="run.")
+    spec = spec.model_copy(update={"gang": _complete(spec.gang, base.scale)})
     base = base.with_values(
         {
             "scale": spec.gang.scale.model_dump(),
@@ -93,6 +94,12 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     resolved = base.model_dump(exclude={"scale", "output", "tracking", "name"})
     spec = spec.model_copy(update={"run": resolved})
     return Sweep(spec, base)
+
+
+def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:
+    """What `gang` does not say of workers, CPUs and GPUs is as the preset of the run has it."""
+    unsaid = ScaleConfig.model_fields.keys() - gang.model_fields_set
+    return gang.model_copy(update={name: getattr(scale, name) for name in unsaid})
 
 
 def _apply(document: Document, text: str) -> None:

@@ -21,6 +21,16 @@ budget: {{concurrent: {gangs}}}
 gang: {{{gang}}}
 tracking: {{uri: none}}
 """
+POPULATION = """\
+kind: search
+search:
+  optim.lr: {loguniform: [0.01, 0.1]}
+  method.temperature: {loguniform: [0.05, 0.5]}
+scheduler: {name: pbt, every_epochs: 2}
+budget: {trials: 3, concurrent: 1}
+gang: {workers: 2, max_failures: 1}
+tracking: {uri: none}
+"""
 
 
 @pytest.fixture
@@ -134,6 +144,23 @@ def test_a_gang_of_two_workers_survives_the_loss_of_either(cluster, faulty, tmp_
     for name in levels:
         rows = sorted(trials[f"fault={name}-s0"].rows)
         assert rows == ([1] if name == "slow" else [1, 2, 3, 4])
+
+
+@pytest.mark.slow
+def test_a_population_on_two_workers_goes_on_without_a_member_that_fails(cluster, faulty, tmp_path):
+    file = write_sweep(tmp_path / "population.yaml", POPULATION, epochs=4)
+    place_faults(tmp_path, **{"t001.1.0": "always raise", "t002.3.1": "kill"})
+    folder = sweep(str(file)).folder
+    members = load_ledger(folder / "journal.jsonl").all()
+    told = [(member.trial_id, member.state, member.epochs) for member in members]
+    assert told == [("t000", "completed", 4), ("t001", "failed", 0), ("t002", "completed", 4)]
+    events = read_journal(folder / "journal.jsonl")
+    (change,) = [event for event in events if event["event"] == "changed"]
+    assert {change["donor"], change["trial_id"]} == {"t000", "t002"}
+    assert change["epoch"] == 2
+    retries = [event for event in events if event["event"] == "retry"]
+    assert [event["trial_id"] for event in retries] == ["t001", "t002"]
+    assert retries[1]["reason"].startswith("the worker process of rank 1 died")
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint
 from raymoco.study.journal import load_ledger
+from raymoco.study.place import find
+from raymoco.study.status import read_status
 
 CPUS = 3  # of the head
 SWEEP = """\
@@ -42,15 +44,18 @@ def file(tmp_path, request):
 IGNORED = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 
+def two_report(ledger):
+    epochs = [trial.epochs for trial in ledger.in_state("running")]
+    return len(epochs) == 2 and min(epochs) >= 1 and max(epochs) >= 2
+
+
 @pytest.fixture
 def running(head, file):
     """A sweep in a process of its own, returned once two trials have reported."""
     process = begin(head, file)
     folder = file.with_suffix("")
     journal = folder / "journal.jsonl"
-    wait_until(
-        lambda: journal.exists() and journal.read_text().count('"report"') >= 4, process=process
-    )
+    wait_until(lambda: journal.exists() and two_report(load_ledger(journal)), process=process)
     yield process, folder, file
     if process.poll() is None:
         end(process)
@@ -64,6 +69,12 @@ def states(folder):
 @IGNORED
 def test_ctrl_c_ends_the_trials_as_stopped_and_a_resume_meets_the_budget(running, raymoco):
     process, folder, file = running
+    seen = read_status(find(str(folder)))
+    assert (seen.state, seen.driver.pid, seen.trials) == ("running", process.pid, 4)
+    assert {one.trial_id for one in seen.running} == {"t000", "t001"}
+    assert max(one.epoch for one in seen.running) >= 2
+    assert {gang.name for gang in seen.gangs} == {"gang-0", "gang-1"}
+    assert 0 < seen.left_seconds < 600
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
@@ -71,6 +82,7 @@ def test_ctrl_c_ends_the_trials_as_stopped_and_a_resume_meets_the_budget(running
     assert "Traceback" not in out + err
     before = states(folder)
     assert before.count("stopped") == 2
+    assert read_status(find(str(folder))).state == "stopped"
     assert set(mlflow_states(folder)) <= {"KILLED", "FINISHED"}
     done = raymoco("sweep", str(file), "--resume")
     assert done.returncode == 0, done.stderr

@@ -104,6 +104,18 @@ def test_what_belongs_to_the_whole_sweep_is_refused_inside_the_run(tmp_path):
         load_sweep(path, ["run.scale.workers=2"])
 
 
+def test_what_the_gang_does_not_say_is_as_the_preset_has_it(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "kind: search\nname: s\nrun: {preset: imagenet_moco_v2, data: {root: /x}}\n"
+        "search: {method.temperature: {uniform: [0.1, 0.2]}}\ngang: {workers: 4}\n"
+    )
+    sweep = load_sweep(path)
+    assert sweep.spec.gang.scale == sweep.base.scale
+    held = (sweep.base.scale.workers, sweep.base.scale.cpus_per_worker)
+    assert (*held, sweep.base.scale.gpus_per_worker) == (4, 2, 1)
+
+
 def test_overrides_address_the_file_and_an_axis_is_one_key():
     loaded = load_sweep(
         DEMO, ["budget.trials=3", "run.epochs=17", "search.optim.lr={choice: [0.1, 0.3]}"]
