@@ -30,14 +30,15 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.tables import Table
-from raymoco.study.journal import TrialRecord, load_ledger
-from raymoco.study.samplers import Sampler, build_sampler
-from raymoco.study.search.mutation import position
-from raymoco.study.search.schedulers import Past, build_scheduler
-from raymoco.study.searchspace import SearchSpace
-from raymoco.study.spec import Objective, Scheduler
-from raymoco.study.statistics import cell_mean, paired_difference
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.journal.ledger import TrialRecord, load_ledger
+from raymoco.study.proposals.mutation import position
+from raymoco.study.proposals.samplers import build_sampler
+from raymoco.study.statistics.paired import cell_mean, paired_difference
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.sampler_options import Sampler
+from raymoco.study.sweepfile.search_space import SearchSpace
+from raymoco.study.sweepfile.sections import Objective, Scheduler
+from raymoco.study.tune.schedulers import Past, build_scheduler
 from raymoco.yamlfile import write_atomically
 
 HERE = Path(__file__).parent / "curves"

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _warm(file: Path, trials: int, folder: Path, early: bool) -> dict[str, Any]:
-    from raymoco.study.journal import load_ledger
+    from raymoco.study.journal.ledger import load_ledger
     from raymoco.study.launch import sweep
 
     sweep(str(file))
@@ -81,7 +81,7 @@ def _documented(file: Path, trials: int, folder: Path, early: bool) -> dict[str,
     from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
     from raymoco.engine.run import prepare_run
-    from raymoco.study.sweepfile import load_sweep
+    from raymoco.study.sweepfile.load import load_sweep
 
     config, handle = prepare_run(load_sweep(file).base, folder, lambda line: None)
     boxed = ray.put(handle)

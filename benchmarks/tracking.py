@@ -21,8 +21,8 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks.tables import Table
 from benchmarks.timing import Timing, interleaved
-from raymoco.journal import Event, Journal, begun, read_journal
-from raymoco.study.place import find
+from raymoco.event_log import Event, Journal, begun, read_journal
+from raymoco.study.journal.find import find
 from raymoco.tracking import Mirror, place_of
 from raymoco.tracking.server import LocalServer
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from raymoco.engine.run import train
     from raymoco.study.launch import sweep
     from raymoco.study.report import report
-    from raymoco.study.spec import SweepSpec
+    from raymoco.study.sweepfile.sweep import SweepSpec
 
 __version__ = "0.1.0"
 __all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "report", "sweep", "train"]
 
 _HOMES = {
     "RunConfig": "raymoco.config",
-    "SweepSpec": "raymoco.study.spec",
+    "SweepSpec": "raymoco.study.sweepfile.sweep",
     "evaluate": "raymoco.engine.encoder",
     "load_encoder": "raymoco.engine.encoder",
     "report": "raymoco.study.report",

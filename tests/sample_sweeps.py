@@ -4,10 +4,10 @@ import json
 import random
 from pathlib import Path
 
-from raymoco.study.agenda import open_tuning
-from raymoco.study.journal import Ledger
-from raymoco.study.sweepfile import load_sweep
-from raymoco.study.tables import write_trials
+from raymoco.study.journal.ledger import Ledger
+from raymoco.study.journal.trials_csv import write_trials
+from raymoco.study.proposals.remaining import open_tuning
+from raymoco.study.sweepfile.load import load_sweep
 
 HOSTILE = '<script>alert("1")</script> & 50 % of $x_1$ | {a} \\ ~ ^ #'
 

@@ -10,7 +10,7 @@ from raymoco.data.stream import load_images
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session
-from raymoco.study.journal import TrialRecord
+from raymoco.study.journal.ledger import TrialRecord
 
 
 def alone(trial: TrialRecord, folder: Path, place: Path) -> list[dict[str, Any]]:

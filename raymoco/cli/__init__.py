@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from raymoco.cli.parts import Overrides, Resume, err, out
+from raymoco.cli.arguments import Overrides, Resume, err, out
 from raymoco.cli.shards import shards_app
 from raymoco.errors import InputError, RaymocoError
 
@@ -74,17 +74,17 @@ def sweep(
     ] = False,
 ) -> None:
     """Run many trainings, by the file."""
-    from raymoco.study.sweepfile import load_sweep
+    from raymoco.study.sweepfile.load import load_sweep
 
     loaded = load_sweep(yaml, overrides or [])
     if dry_run:
-        from raymoco.study.plan import plan_sweep
+        from raymoco.study.terminal.dry_run import plan_sweep
 
         out.print(plan_sweep(loaded))
         return
     with out.status("loading"):  # torch and Ray take seconds
+        from raymoco.cli.summary import print_summary
         from raymoco.study.launch import sweep as run
-        from raymoco.study.summary import print_summary
 
     result = run(loaded, resume=resume, console=out)
     print_summary(out, loaded, result)
@@ -103,8 +103,8 @@ def status(
     """Say how far a sweep or a run is, from any machine that sees its folder."""
     import json
 
-    from raymoco.study.place import find
-    from raymoco.study.status import read_status
+    from raymoco.study.journal.find import find
+    from raymoco.study.terminal.status import read_status
 
     found = read_status(find(place))
     if as_json:
@@ -125,8 +125,8 @@ def sync(
     ] = False,
 ) -> None:
     """Deliver to MLflow what it has not got yet."""
-    from raymoco.study.place import find
-    from raymoco.study.sync import sync as run
+    from raymoco.study.journal.find import find
+    from raymoco.study.mlflow.sync import sync as run
 
     for line in run(find(place), uri, again=again).lines():
         out.print(line, markup=False)
@@ -179,7 +179,7 @@ def schema(
     if which == "run":
         found: dict[str, Any] = RunConfig.model_json_schema()
     elif which == "sweep":
-        from raymoco.study.spec import sweep_schema
+        from raymoco.study.sweepfile.sweep import sweep_schema
 
         found = sweep_schema()
     else:
@@ -193,7 +193,7 @@ def ui(
     port: Annotated[int, typer.Option(help="of the MLflow server, on loopback")] = 5000,
 ) -> None:
     """Open MLflow on the right store and print where to compare."""
-    from raymoco.study.summary import serve_ui
+    from raymoco.study.mlflow.ui import serve_ui
 
     serve_ui(out, place, port)
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from raymoco.cli.parts import Overrides, err, out
+from raymoco.cli.arguments import Overrides, err, out
+from raymoco.data.inspection import ShardReport
 
 shards_app = typer.Typer(
     help="Parquet shards of images.", no_args_is_help=True, rich_markup_mode=None
@@ -53,9 +56,9 @@ def shards_inspect(
     sheet: Annotated[Path | None, typer.Option(help="where to write the contact sheet")] = None,
 ) -> None:
     """Print what is in a folder of shards, and draw images beside their two views."""
+    from raymoco.cli.shards import shards_table
     from raymoco.data.inspection import contact_sheet, describe_shards
     from raymoco.data.shards import load_shards
-    from raymoco.study.summary import shards_table
 
     shards = load_shards(folder)
     out.print(shards_table(describe_shards(shards)))
@@ -74,3 +77,11 @@ def shards_verify(folder: Path) -> None:
     if problems:
         raise DataError("\n".join(problems))
     out.print(f"{folder}: every shard is as it was built", markup=False)
+
+
+def shards_table(report: ShardReport) -> Table:
+    """What `raymoco shards inspect` prints."""
+    table = Table(show_header=False)
+    for name, value in report.lines():
+        table.add_row(name, Text(value))  # names of classes may hold brackets
+    return table

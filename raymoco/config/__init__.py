@@ -1,6 +1,19 @@
 """Configuration of one training: its sections, the whole, and where it is read from."""
 
-from raymoco.config.parts import (
+from raymoco.config.presets import (
+    build_run_config,
+    load_run_config,
+    preset_names,
+    preset_values,
+)
+from raymoco.config.run import (
+    CHANGEABLE,
+    FIXED_KEYS,
+    INDECISIVE,
+    RunConfig,
+    axis_keys,
+)
+from raymoco.config.sections import (
     BatchNormName,
     CheckpointConfig,
     ColumnsConfig,
@@ -25,19 +38,6 @@ from raymoco.config.parts import (
     Seed,
     TrackingConfig,
     UniformityForm,
-)
-from raymoco.config.presets import (
-    build_run_config,
-    load_run_config,
-    preset_names,
-    preset_values,
-)
-from raymoco.config.run import (
-    CHANGEABLE,
-    FIXED_KEYS,
-    INDECISIVE,
-    RunConfig,
-    axis_keys,
 )
 
 __all__ = [

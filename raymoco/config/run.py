@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from raymoco.config.parts import (
+from raymoco.config.sections import (
     CheckpointConfig,
     Count,
     DataConfig,

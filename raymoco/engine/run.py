@@ -28,7 +28,7 @@ from raymoco.engine.run_story import RunStory
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.engine.trainer import FitThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
-from raymoco.journal import JOURNAL, Journal, begun, read_journal
+from raymoco.event_log import JOURNAL, Journal, begun, read_journal
 from raymoco.yamlfile import flatten, write_atomically
 
 Print = Callable[[str], None]

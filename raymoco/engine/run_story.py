@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.config import RunConfig
-from raymoco.journal import Event
+from raymoco.event_log import Event
 from raymoco.tracking import PARENT, RUNNING, Change, points_of
 from raymoco.yamlfile import flatten
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from raymoco.study.agenda import search_trials
-from raymoco.study.journal import Ledger
-from raymoco.study.search.ranking import ranked
-from raymoco.study.spec import Budget, Objective, Pace
+from raymoco.study.journal.ledger import Ledger, search_trials
+from raymoco.study.journal.ranking import ranked
+from raymoco.study.sweepfile.sections import Budget, Objective, Pace
 
 
 def budget_check(

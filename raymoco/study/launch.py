@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,56 +18,39 @@ from raymoco.engine.output import resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
-from raymoco.journal import Event, begun
-from raymoco.study.agenda import (
+from raymoco.event_log import Event, Journal, begun
+from raymoco.study.budget import budget_check
+from raymoco.study.gangs.broker import ORDERLY
+from raymoco.study.journal.folder import CLOSED, journal_bytes, lease, open_folder
+from raymoco.study.journal.ledger import Ledger, ended_event, search_trials
+from raymoco.study.journal.recorder import Recorder
+from raymoco.study.mlflow.translate import SweepStory
+from raymoco.study.phases import Stage
+from raymoco.study.proposals.optuna_study import OptunaProposals, open_proposals
+from raymoco.study.proposals.population import open_population
+from raymoco.study.proposals.proposal import ListProposals
+from raymoco.study.proposals.remaining import (
     beyond_budget,
     gangs_needed,
     open_cells,
     open_confirmations,
     open_trials,
     open_tuning,
-    search_trials,
     trials_left,
 )
-from raymoco.study.budget import budget_check
-from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
-from raymoco.study.gangs.broker import ORDERLY
-from raymoco.study.impossible import refuse_impossible
-from raymoco.study.journal import Journal, Ledger, TrialRecord, ended_event
-from raymoco.study.progress import SweepProgress
-from raymoco.study.recorder import Recorder
+from raymoco.study.proposals.warm_start import LOG, load_warm_start
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
-from raymoco.study.search.population import open_population
-from raymoco.study.search.proposal import ListProposals
-from raymoco.study.search.proposals import OptunaProposals, open_proposals
-from raymoco.study.search.ranking import ranked
-from raymoco.study.search.schedulers import build_scheduler, fifo
-from raymoco.study.search.warmstart import LOG, load_warm_start
-from raymoco.study.spec import AblationSpec, SearchSpec
-from raymoco.study.stage import Stage
+from raymoco.study.results import SweepResult, _result, best_first
 from raymoco.study.statistics.comparisons import (
-    Comparisons,
-    Judged,
     compare_cells,
-    judge_confirmation,
 )
-from raymoco.study.statistics.pareto import pareto_front
-from raymoco.study.story import SweepStory
-from raymoco.study.sweepfile import Sweep, load_sweep
+from raymoco.study.sweepfile.image_checks import refuse_impossible
+from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
+from raymoco.study.terminal.progress import SweepProgress
+from raymoco.study.tune.schedulers import build_scheduler, fifo
 from raymoco.yamlfile import write_atomically
-
-
-@dataclass
-class SweepResult:
-    """What a sweep left behind; `confirmation` of a search, `comparisons` of an ablation."""
-
-    folder: Path
-    trials: list[TrialRecord] = field(repr=False)
-    best: list[TrialRecord]
-    confirmation: list[Judged]
-    comparisons: Comparisons | None
-    interrupted: bool
 
 
 def sweep(
@@ -257,24 +240,3 @@ class _Launch:
         self.journal.close()
         if state == "completed" and self.recorder.error is None:
             (self.folder / CLOSED).touch()
-
-
-def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
-    """The completed trials by the objective; with several, their Pareto front by the first."""
-    trials = search_trials(ledger)
-    if len(sweep.objectives) > 1:
-        return pareto_front(trials, sweep.objectives)
-    return ranked(trials, sweep.spec.objective)
-
-
-def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
-    spec = sweep.spec
-    confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
-    return SweepResult(
-        folder,
-        ledger.all(),
-        best_first(sweep, ledger),
-        judge_confirmation(ledger) if confirmed else [],
-        compare_cells(sweep, ledger),
-        interrupted,
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from raymoco.journal import Event
+from raymoco.event_log import Event
 
 RUNNING = "running"
 PARENT = ""

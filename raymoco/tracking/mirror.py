@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from raymoco.errors import ConfigError, DataError
-from raymoco.journal import is_alive, read_journal, read_on
+from raymoco.event_log import is_alive, read_journal, read_on
 from raymoco.tracking.changes import Change, Story
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from raymoco.errors import InputError
-from raymoco.journal import JOURNAL, read_on
+from raymoco.event_log import JOURNAL, read_on
 from raymoco.yamlfile import write_atomically
 
 NOWHERE = "none"

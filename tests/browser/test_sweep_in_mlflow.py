@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from ports import free_port
 from scipy import stats
 
-from raymoco.study.journal import load_ledger
+from raymoco.study.journal.ledger import load_ledger
 
 SWEEP = """\
 kind: ablation

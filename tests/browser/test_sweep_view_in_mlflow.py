@@ -7,11 +7,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 from ports import free_port
 
-from raymoco.journal import begun
-from raymoco.study.place import find
-from raymoco.study.sync import sync
-from raymoco.study.views import view_path
+from raymoco.event_log import begun
+from raymoco.study.journal.find import find
+from raymoco.study.mlflow.sync import sync
 from raymoco.tracking.server import LocalServer
+from raymoco.tracking.shared_view import view_path
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 

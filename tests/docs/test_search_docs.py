@@ -8,8 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from raymoco.config import load_run_config
-from raymoco.study.spec import sweep_schema
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.sweep import sweep_schema
 
 TEXT = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -39,8 +39,8 @@ def test_every_snippet_is_valid(tmp_path, block):
 def test_the_samplers_and_schedulers_of_the_page_are_those_there_are():
     from typing import get_args
 
-    from raymoco.study.samplers import OPTIONS
-    from raymoco.study.spec import Scheduler
+    from raymoco.study.sweepfile.sampler_options import OPTIONS
+    from raymoco.study.sweepfile.sections import Scheduler
 
     rows = {
         line.split("|")[1].split("`")[1]: line for line in TEXT.splitlines() if line[:3] == "| `"

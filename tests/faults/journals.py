@@ -8,9 +8,9 @@ from pathlib import Path
 
 from live_sweeps import write_sweep
 
-from raymoco.journal import Journal, begun
-from raymoco.study.place import find
-from raymoco.study.sync import sync
+from raymoco.event_log import Journal, begun
+from raymoco.study.journal.find import find
+from raymoco.study.mlflow.sync import sync
 from raymoco.tracking import Mirror, place_of
 
 SWEEP = """\

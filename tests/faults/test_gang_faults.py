@@ -8,8 +8,9 @@ from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.errors import GangError
+from raymoco.event_log import read_journal
 from raymoco.study.gangs import pool
-from raymoco.study.journal import load_ledger, read_journal
+from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.launch import sweep
 
 SWEEP = """\

@@ -19,9 +19,9 @@ from mlflow.tracking import MlflowClient
 from ports import free_port
 from postgresql import postgresql
 
-from raymoco.study.journal import load_ledger
-from raymoco.study.place import find
-from raymoco.study.sync import UndeliveredError, sync
+from raymoco.study.journal.find import find
+from raymoco.study.journal.ledger import load_ledger
+from raymoco.study.mlflow.sync import UndeliveredError, sync
 from raymoco.tracking import count_backlog, place_of
 from raymoco.tracking.server import LocalServer
 from raymoco.tracking.store import open_store

@@ -16,9 +16,9 @@ from mlflow.tracking import MlflowClient
 from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint
-from raymoco.study.journal import load_ledger
-from raymoco.study.place import find
-from raymoco.study.status import read_status
+from raymoco.study.journal.find import find
+from raymoco.study.journal.ledger import load_ledger
+from raymoco.study.terminal.status import read_status
 
 CPUS = 3  # of the head
 SWEEP = """\

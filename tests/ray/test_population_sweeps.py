@@ -12,7 +12,8 @@ from raymoco.data.stream import load_images
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session
-from raymoco.study.journal import load_ledger, read_journal
+from raymoco.event_log import read_journal
+from raymoco.study.journal.ledger import load_ledger
 
 POPULATION = """\
 kind: search

@@ -10,8 +10,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from raymoco.config import load_run_config
-from raymoco.study.journal import load_ledger
-from raymoco.study.search.warmstart import SOURCE
+from raymoco.study.journal.ledger import load_ledger
+from raymoco.study.proposals.warm_start import SOURCE
 
 PROBE_ONCE = {"eval": {"linear": {"epochs": 1}}}
 SEVERAL = """\

@@ -18,7 +18,7 @@ from undisturbed import alone, timeless
 
 from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
-from raymoco.study.journal import load_ledger
+from raymoco.study.journal.ledger import load_ledger
 
 SWEEP = """\
 kind: search

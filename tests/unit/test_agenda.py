@@ -2,9 +2,9 @@
 
 import pytest
 
-from raymoco.study.agenda import beyond_budget, open_trials, trials_left
-from raymoco.study.journal import Ledger, ended_event
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.journal.ledger import Ledger, ended_event
+from raymoco.study.proposals.remaining import beyond_budget, open_trials, trials_left
+from raymoco.study.sweepfile.load import load_sweep
 
 CONFIRMED = """\
 kind: search

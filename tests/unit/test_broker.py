@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from raymoco.study.gangs.broker import CLOSE, Broker
-from raymoco.study.gangs.tickets import Assignment
-from raymoco.study.spec import GangConfig
+from raymoco.study.gangs.trial_queue import Assignment
+from raymoco.study.sweepfile.sections import GangConfig
 
 
 def assignment(trial_id, attempt=1, epochs=3):

@@ -9,12 +9,12 @@ from scipy import stats
 
 from raymoco.errors import ConfigError
 from raymoco.ssl import info_nce, sup_con, unified_contrastive
-from raymoco.study.cells import expand_cells, name_levels
-from raymoco.study.journal import Ledger
-from raymoco.study.statistics import cell_mean, holm
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.statistics.comparisons import Comparisons
-from raymoco.study.sweepfile import load_sweep
-from raymoco.study.twins import CONTRASTIVE
+from raymoco.study.statistics.paired import cell_mean, holm
+from raymoco.study.sweepfile.cells import expand_cells, name_levels
+from raymoco.study.sweepfile.equivalent_cells import CONTRASTIVE
+from raymoco.study.sweepfile.load import load_sweep
 
 FACTORS = {
     "cross": {"off": {"c": 0}, "on": {"c": 1}},

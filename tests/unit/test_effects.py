@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from sample_sweeps import ABLATION, write_ablation
 from scipy import stats
 
-from raymoco.study.cells import expand_cells
-from raymoco.study.confirm import METRIC as CONFIRMED
-from raymoco.study.journal import Ledger
-from raymoco.study.report.answer import answer
+from raymoco.study.journal.ledger import Ledger
+from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
+from raymoco.study.report.conclusions import answer
 from raymoco.study.report.findings import read_findings
-from raymoco.study.statistics import ALPHA, seeds_needed
 from raymoco.study.statistics.comparisons import Comparisons, judge_confirmation
 from raymoco.study.statistics.effects import cell_contrasts, interactions, main_effects
+from raymoco.study.statistics.paired import ALPHA, seeds_needed
+from raymoco.study.sweepfile.cells import expand_cells
 
 TWO = {
     "a": {"off": {"x": 0}, "on": {"x": 1}},

@@ -3,7 +3,7 @@
 import pytest
 
 from raymoco.errors import ConfigError
-from raymoco.study.folder import lease, open_folder
+from raymoco.study.journal.folder import lease, open_folder
 
 FILE = """\
 kind: ablation

@@ -8,10 +8,10 @@ import optuna
 import pytest
 from sample_sweeps import write_search
 
-from raymoco.study.journal import TrialRecord
-from raymoco.study.space import Axis
-from raymoco.study.spec import Objective
+from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.statistics.importance import FEWEST, TOP_TRIALS, axis_importance
+from raymoco.study.sweepfile.axis import Axis
+from raymoco.study.sweepfile.sections import Objective
 
 AXES = {
     "method.temperature": Axis(loguniform=(0.05, 0.5)),

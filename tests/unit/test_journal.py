@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import DataError
-from raymoco.study.journal import Journal, Ledger, load_ledger, read_journal
+from raymoco.event_log import Journal, read_journal
+from raymoco.study.journal.ledger import Ledger, load_ledger
 
 EVENTS = [
     {"event": "gang_up", "gang": "gang-0", "workers": 1},

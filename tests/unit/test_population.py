@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal import Ledger, ended_event
-from raymoco.study.search.mutation import draw, mutate, position, value_at
-from raymoco.study.search.population import Population, hand_over, open_population
-from raymoco.study.space import Axis
-from raymoco.study.spec import Objective, Scheduler
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.journal.ledger import Ledger, ended_event
+from raymoco.study.proposals.mutation import draw, mutate, position, value_at
+from raymoco.study.proposals.population import Population, hand_over, open_population
+from raymoco.study.sweepfile.axis import Axis
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.sections import Objective, Scheduler
 
 AXES = {
     "optim.lr": Axis.model_validate({"loguniform": [0.01, 1]}),

@@ -9,8 +9,8 @@ from report_pages import Page, text_of
 from sample_sweeps import ABLATION, write_ablation
 
 from raymoco import report
-from raymoco.study.cells import Cell
-from raymoco.study.report.series import CROWD, Cast, figure_names
+from raymoco.study.report.series_styles import CROWD, Cast, figure_names
+from raymoco.study.sweepfile.cells import Cell
 
 THREE = ABLATION.replace(
     "seeds:",

@@ -10,14 +10,14 @@ from rich.console import Console
 from sample_sweeps import ABLATION, HOSTILE, write_ablation, write_search
 
 from raymoco import report
-from raymoco.study.journal import load_ledger
-from raymoco.study.plan import plan_sweep
+from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.report.document import Document
 from raymoco.study.report.latex import KNOWN, SIGNS, latex_text, to_latex
 from raymoco.study.report.render import markdown_text
 from raymoco.study.statistics.comparisons import compare_cells
-from raymoco.study.sweepfile import load_sweep
-from raymoco.study.tables import cells_table
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.terminal.dry_run import plan_sweep
+from raymoco.study.terminal.tables import cells_table
 
 PDFLATEX = shutil.which("pdflatex")
 WORLDLY = """\

@@ -10,16 +10,16 @@ from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 
 from raymoco.errors import ConfigError
-from raymoco.study.gangs.tickets import Assignment
-from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.samplers import Sampler
-from raymoco.study.search.proposals import OptunaProposals
-from raymoco.study.search.schedulers import build_scheduler
-from raymoco.study.search.warmstart import load_warm_start
-from raymoco.study.searchspace import SearchSpace
-from raymoco.study.space import Axis
-from raymoco.study.spec import Objective, Scheduler
-from raymoco.study.trial import ASSIGNMENT
+from raymoco.study.gangs.trial_queue import Assignment
+from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.proposals.optuna_study import OptunaProposals
+from raymoco.study.proposals.warm_start import load_warm_start
+from raymoco.study.sweepfile.axis import Axis
+from raymoco.study.sweepfile.sampler_options import Sampler
+from raymoco.study.sweepfile.search_space import SearchSpace
+from raymoco.study.sweepfile.sections import Objective, Scheduler
+from raymoco.study.tune.schedulers import build_scheduler
+from raymoco.study.tune.trainable import ASSIGNMENT
 
 AXES = {
     "lr": {"loguniform": [0.01, 1]},

@@ -6,9 +6,9 @@ import pytest
 
 from raymoco.config import preset_names
 from raymoco.errors import ConfigError
-from raymoco.study.impossible import refuse_impossible
-from raymoco.study.spec import AblationSpec
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.sweepfile.image_checks import refuse_impossible
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.sweep import AblationSpec
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 ABLATIONS = {

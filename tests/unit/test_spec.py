@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
 from raymoco.study.budget import budget_check
-from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.search.ranking import ranked
-from raymoco.study.space import Axis, short_name
-from raymoco.study.spec import Budget, Objective
-from raymoco.study.statistics.pareto import pareto_front
-from raymoco.study.sweepfile import load_sweep
+from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.journal.ranking import pareto_front, ranked
+from raymoco.study.sweepfile.axis import Axis, short_name
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.sections import Budget, Objective
 
 DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
 MINIMAL = "kind: search\nname: s\nrun: {preset: digits, epochs: 9}\nsearch:\n"
@@ -148,7 +147,7 @@ def test_the_schema_accepts_the_demo_and_refuses_a_typo():
     import jsonschema
     from ruamel.yaml import YAML
 
-    from raymoco.study.spec import sweep_schema
+    from raymoco.study.sweepfile.sweep import sweep_schema
 
     schema = sweep_schema()
     values = json.loads(json.dumps(YAML(typ="safe").load(DEMO.read_text())))
@@ -231,7 +230,7 @@ def test_a_trial_without_a_finite_score_is_neither_best_nor_on_the_front():
 def test_the_schema_knows_what_a_search_may_say(more, good):
     import jsonschema
 
-    from raymoco.study.spec import sweep_schema
+    from raymoco.study.sweepfile.sweep import sweep_schema
 
     values = {"kind": "search", "name": "s", "search": {"optim.lr": {"choice": [1, 2]}}, **more}
     errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
@@ -244,7 +243,7 @@ def test_the_schema_knows_what_a_search_may_say(more, good):
 def test_the_schema_knows_that_a_baseline_may_look_like_a_number(level, good):
     import jsonschema
 
-    from raymoco.study.spec import sweep_schema
+    from raymoco.study.sweepfile.sweep import sweep_schema
 
     factors = {"f": {"a": {"optim.lr": 0.1}, "64": {"optim.lr": 0.2}}}
     values = {"kind": "ablation", "name": "a", "factors": factors, "baseline": {"f": level}}

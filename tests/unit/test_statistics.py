@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from raymoco.study.statistics import (
+from raymoco.study.journal.ranking import undominated
+from raymoco.study.statistics.paired import (
     PairedDifference,
     best_so_far,
     binomial_reach,
@@ -14,7 +15,6 @@ from raymoco.study.statistics import (
     mean_difference,
     paired_difference,
     paired_power,
-    pareto_front,
     seeds_needed,
     verdict,
 )
@@ -169,12 +169,12 @@ def test_best_so_far_never_falls_back():
 def test_a_pareto_front_of_a_worked_example():
     # accuracy up, seconds down: the third is beaten by the first, twins stay together
     points = [(0.9, 10), (0.8, 5), (0.85, 12), (0.95, 20), (0.8, 5)]
-    assert pareto_front(points, [True, False]) == [0, 1, 3, 4]
+    assert undominated(points, [True, False]) == [0, 1, 3, 4]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
 def test_every_point_off_the_front_is_beaten_by_one_on_it(points):
-    front = pareto_front(points, [True, True])
+    front = undominated(points, [True, True])
 
     def beats(a, b):
         return a != b and a[0] >= b[0] and a[1] >= b[1]

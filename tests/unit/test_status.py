@@ -7,10 +7,10 @@ import pytest
 
 from raymoco.config import load_run_config
 from raymoco.errors import DataError
-from raymoco.journal import begun
-from raymoco.study.pace import span
-from raymoco.study.place import find
-from raymoco.study.status import read_status
+from raymoco.event_log import begun
+from raymoco.study.journal.find import find
+from raymoco.study.terminal.status import read_status
+from raymoco.study.terminal.time_left import span
 
 SWEEP = """\
 kind: search

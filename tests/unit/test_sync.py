@@ -5,10 +5,10 @@ from mlflow.tracking import MlflowClient
 
 from raymoco.config import load_run_config
 from raymoco.errors import ConfigError
-from raymoco.journal import Journal, begun
-from raymoco.study.folder import lease
-from raymoco.study.place import find
-from raymoco.study.sync import sync
+from raymoco.event_log import Journal, begun
+from raymoco.study.journal.find import find
+from raymoco.study.journal.folder import lease
+from raymoco.study.mlflow.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 

@@ -9,9 +9,9 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from raymoco.errors import ConfigError, InputError
-from raymoco.journal import Journal, begun
-from raymoco.study.story import SweepStory
-from raymoco.study.sweepfile import load_sweep
+from raymoco.event_log import Journal, begun
+from raymoco.study.mlflow.translate import SweepStory
+from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import Mirror, count_backlog, missing_lines, place_of, tracking_uri
 
 # MLflow 3.17's own use of SQLAlchemy

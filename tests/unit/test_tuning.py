@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from raymoco.errors import ConfigError
-from raymoco.study.agenda import open_trials, trial_count
-from raymoco.study.journal import Ledger
-from raymoco.study.space import Axis
-from raymoco.study.spec import Tune
-from raymoco.study.sweepfile import load_sweep
-from raymoco.study.tuning import setting_count, tuned_values, tuning_points, value_at
+from raymoco.study.journal.ledger import Ledger
+from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points, value_at
+from raymoco.study.proposals.remaining import open_trials, trial_count
+from raymoco.study.sweepfile.axis import Axis, setting_count
+from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.sections import Tune
 
 FILE = """\
 kind: ablation

@@ -11,12 +11,12 @@ import time
 from typing import Any
 
 from raymoco.engine.metrics_file import Row
-from raymoco.study.gangs.gate import Gate
-from raymoco.study.gangs.roster import Gang, Roster, Work
-from raymoco.study.gangs.tickets import ABANDONED, Assignment, Tickets
-from raymoco.study.gangs.watch import Watch
-from raymoco.study.journal import Event
-from raymoco.study.spec import GangConfig
+from raymoco.event_log import Event
+from raymoco.study.gangs.gang_state import Gang, Roster, Work
+from raymoco.study.gangs.health import Watch
+from raymoco.study.gangs.phase_gate import Gate
+from raymoco.study.gangs.trial_queue import ABANDONED, Assignment, Tickets
+from raymoco.study.sweepfile.sections import GangConfig
 
 CLOSE = "close"
 NONE_LEFT = "no trial is left for it"

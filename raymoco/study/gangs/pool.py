@@ -18,8 +18,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raymoco.engine.trainer import FitThread, build_trainer, root_cause
 from raymoco.errors import GangError
 from raymoco.study.gangs.broker import Broker
-from raymoco.study.gangs.entry import MARKER, gang_loop
-from raymoco.study.spec import GangConfig
+from raymoco.study.gangs.train_fn import gang_loop
+from raymoco.study.journal.folder import MARKER
+from raymoco.study.sweepfile.sections import GangConfig
 from raymoco.yamlfile import write_atomically
 
 BROKER_DIED = (

@@ -23,8 +23,8 @@ from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
 from raymoco.engine.trainer import worker_session
 from raymoco.errors import RaymocoError
 from raymoco.study.gangs.broker import CLOSE
-from raymoco.study.gangs.entry import MARKER
-from raymoco.study.gangs.tickets import Assignment
+from raymoco.study.gangs.trial_queue import Assignment
+from raymoco.study.journal.folder import MARKER
 
 POLL_S = 2.0
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from raymoco.study.proposals.cell_tuning import tuned_values, tuning_trials
+from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
-from raymoco.study.report.forest import forest
+from raymoco.study.report.forest_plot import forest
 from raymoco.study.report.interaction_charts import interaction_plots
-from raymoco.study.report.parts import drawn, judged_grid, numeric
-from raymoco.study.report.series import figure_names
-from raymoco.study.report.wording import (
+from raymoco.study.report.labels import (
     axis_label,
     interval,
     is_accuracy,
@@ -17,9 +17,9 @@ from raymoco.study.report.wording import (
     number,
     settings,
 )
-from raymoco.study.space import format_value
-from raymoco.study.statistics import binomial_reach
-from raymoco.study.tuning import tuned_values, tuning_trials
+from raymoco.study.report.series_styles import figure_names
+from raymoco.study.statistics.paired import binomial_reach
+from raymoco.study.sweepfile.axis import format_value
 
 
 def ablation_sections(findings: Findings) -> list[Section]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import DataError
-from raymoco.study.journal import Ledger, TrialRecord, load_ledger
-from raymoco.study.search.ranking import ranked
-from raymoco.study.spec import AblationSpec, Objective, SearchSpec
+from raymoco.study.journal.ledger import Ledger, TrialRecord, load_ledger
+from raymoco.study.journal.ranking import ranked
 from raymoco.study.statistics.comparisons import (
     Comparisons,
     Judged,
@@ -18,7 +17,9 @@ from raymoco.study.statistics.comparisons import (
     judge_confirmation,
 )
 from raymoco.study.statistics.importance import Importance, axis_importance
-from raymoco.study.sweepfile import Sweep, load_sweep
+from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.sections import Objective
+from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 
 @dataclass(frozen=True)

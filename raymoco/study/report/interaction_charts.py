@@ -9,9 +9,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from raymoco.study.cells import Cell
 from raymoco.study.report.document import Drawing
-from raymoco.study.report.drawing import (
+from raymoco.study.report.figure_style import (
     finish,
     legend_below,
     legend_inches,
@@ -19,9 +18,10 @@ from raymoco.study.report.drawing import (
     new_figure,
     style,
 )
-from raymoco.study.report.wording import clip, metric_name, upright_label
-from raymoco.study.statistics import CellMean, cell_mean
+from raymoco.study.report.labels import clip, metric_name, upright_label
 from raymoco.study.statistics.comparisons import Comparisons
+from raymoco.study.statistics.paired import CellMean, cell_mean
+from raymoco.study.sweepfile.cells import Cell
 
 NAME_ROOM = 44  # letters
 TURNED_ROOM = 28  # letters of a level that stands aslant

@@ -9,9 +9,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from raymoco.study.journal import TrialRecord
+from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.journal.ranking import undominated
 from raymoco.study.report.document import Drawing
-from raymoco.study.report.drawing import (
+from raymoco.study.report.figure_style import (
     BLUE,
     GRID,
     MUTED,
@@ -24,9 +25,9 @@ from raymoco.study.report.drawing import (
     style,
 )
 from raymoco.study.report.findings import curve
-from raymoco.study.report.series import Cast, Look
-from raymoco.study.report.wording import clip, metric_name, score_word, upright_label
-from raymoco.study.statistics import cell_mean, pareto_front
+from raymoco.study.report.labels import clip, metric_name, score_word, upright_label
+from raymoco.study.report.series_styles import Cast, Look
+from raymoco.study.statistics.paired import cell_mean
 
 SPEED = "perf/images_per_second"
 NAME_ROOM = 48  # letters in a legend
@@ -145,7 +146,7 @@ def score_against_speed(
         return None
     looks = cast.looks({name: fmean(score for _, score in mine) for name, mine in points.items()})
     labels = [label for look in looks.values() if (label := _label(look))] if len(looks) > 1 else []
-    front = sorted(together[i] for i in pareto_front(together, [True, cast.higher]))
+    front = sorted(together[i] for i in undominated(together, [True, cast.higher]))
     with style():
         figure, axes = new_figure(2.9 + legend_inches(labels))
         axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle=":", zorder=1)

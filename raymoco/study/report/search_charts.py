@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from raymoco.study.journal import TrialRecord
+from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.report.document import Drawing
-from raymoco.study.report.drawing import (
+from raymoco.study.report.figure_style import (
     BLUE,
     BROAD,
     INK,
@@ -25,11 +25,11 @@ from raymoco.study.report.drawing import (
     style,
 )
 from raymoco.study.report.findings import curve
-from raymoco.study.report.wording import axis_label, metric_label, metric_name, upright_label
-from raymoco.study.space import Axis, format_value
-from raymoco.study.spec import Objective
-from raymoco.study.statistics import best_so_far
+from raymoco.study.report.labels import axis_label, metric_label, metric_name, upright_label
 from raymoco.study.statistics.importance import Importance
+from raymoco.study.statistics.paired import best_so_far
+from raymoco.study.sweepfile.axis import Axis, format_value
+from raymoco.study.sweepfile.sections import Objective
 
 UNSET = -0.08  # where a trial stands on an axis that it does not have
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from raymoco.study.confirm import METRIC as CONFIRMED
+from raymoco.study.journal.ranking import pareto_front
+from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
+from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
-from raymoco.study.report.forest import forest
-from raymoco.study.report.parts import drawn, judged_grid, numeric
+from raymoco.study.report.forest_plot import forest
+from raymoco.study.report.labels import axis_label, counted, interval, metric_name, number, settings
 from raymoco.study.report.search_charts import (
     best_curve,
     front_chart,
@@ -14,18 +16,9 @@ from raymoco.study.report.search_charts import (
     parallel_coordinates,
     slices,
 )
-from raymoco.study.report.wording import (
-    axis_label,
-    counted,
-    interval,
-    metric_name,
-    number,
-    settings,
-)
-from raymoco.study.space import format_value
 from raymoco.study.statistics.comparisons import compared_trials
 from raymoco.study.statistics.importance import FEWEST
-from raymoco.study.statistics.pareto import pareto_front
+from raymoco.study.sweepfile.axis import format_value
 
 BEST_SHOWN = 10
 TESTED = ("test/knn_top1", "test/linear_top1")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from raymoco.study.journal import ENDED, TrialRecord
+from raymoco.study.journal.ledger import ENDED, TrialRecord
 from raymoco.study.report.ablation_sections import ablation_sections, tuning_section
-from raymoco.study.report.answer import answer
+from raymoco.study.report.comparison_table import drawn
+from raymoco.study.report.conclusions import answer
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
-from raymoco.study.report.parts import drawn
+from raymoco.study.report.labels import score_word
 from raymoco.study.report.run_charts import learning_curves, score_against_speed, search_curves
 from raymoco.study.report.search_sections import search_sections
-from raymoco.study.report.series import Cast, figure_names
-from raymoco.study.report.wording import score_word
+from raymoco.study.report.series_styles import Cast, figure_names
 
 
 def build_document(findings: Findings) -> Document:

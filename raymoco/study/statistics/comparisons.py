@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.study.cells import Cell, Design
-from raymoco.study.confirm import DEFAULT
-from raymoco.study.confirm import METRIC as CONFIRMED
-from raymoco.study.journal import Ledger, TrialRecord
-from raymoco.study.spec import AblationSpec
+from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.proposals.confirmation import DEFAULT
+from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import (
     ALPHA,
@@ -28,7 +26,9 @@ from raymoco.study.statistics.paired import (
     seeds_needed,
     verdict,
 )
-from raymoco.study.sweepfile import Sweep
+from raymoco.study.sweepfile.cells import Cell, Design
+from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sweep import AblationSpec
 from raymoco.yamlfile import write_atomically
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from raymoco.study.cells import Cell, Design
+from raymoco.study.sweepfile.cells import Cell, Design
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FixedTrial, FrozenTrial, create_trial
 
-from raymoco.study.journal import TrialRecord
-from raymoco.study.space import Axis
-from raymoco.study.spec import Objective
+from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.sweepfile.axis import Axis
+from raymoco.study.sweepfile.sections import Objective
 
 FEWEST = 20  # completed trials; below this the ranking is noise
 TOP = 0.1  # what counts as good: the best tenth,

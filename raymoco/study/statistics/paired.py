@@ -230,28 +230,5 @@ def best_so_far(scores: Sequence[float], *, higher: bool = True) -> list[float]:
     return best
 
 
-def pareto_front(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> list[int]:
-    """The points that no other one beats, as indices in the order given.
-
-    Args:
-        points: a row of objectives each.
-        higher: for each objective whether more is better.
-    Returns:
-        Those that no point equals or betters everywhere and betters somewhere; twins all stay.
-    """
-    signed = [
-        [value if up else -value for value, up in zip(point, higher, strict=True)]
-        for point in points
-    ]
-    return [
-        index
-        for index, point in enumerate(signed)
-        if not any(
-            other != point and all(o >= p for o, p in zip(other, point, strict=True))
-            for other in signed
-        )
-    ]
-
-
 def _t_reach(std: float, n: int) -> float:
     return float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)

@@ -1,0 +1,55 @@
+"""What a sweep prints at its end, and the page that it points to."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from raymoco.study.proposals.confirmation import NOTHING_ELSE
+from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
+from raymoco.study.terminal.tables import best_table, cells_table
+
+if TYPE_CHECKING:
+    from raymoco.study.results import SweepResult
+
+SHOWN = 5
+
+
+def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
+    """The best trials, the best against the default, the counts, and where to look further."""
+    states = [trial.state for trial in result.trials]
+    counts = {state: states.count(state) for state in dict.fromkeys(sorted(states))}
+    console.print()
+    objectives = sweep.objectives
+    if len(objectives) > 1 and result.best:
+        title = f"Pareto front of {', '.join(objective.metric for objective in objectives)}"
+        console.print(best_table(result.best, objectives, sweep.axes, title))
+    elif result.best:
+        console.print(best_table(result.best[:SHOWN], objectives, sweep.axes))
+    if result.comparisons is not None:
+        if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
+            console.print(sweep.spec.question, markup=False)
+        console.print(cells_table(result.comparisons))
+        for cell in result.comparisons.rows:
+            console.print(result.comparisons.sentence(cell), markup=False)
+    for trial in result.trials:
+        if trial.state == "failed":
+            console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
+    console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
+    for row in result.confirmation:
+        said = f"{row.name} against default, test/knn_top1, new seeds: {row.words}"
+        console.print(said, markup=False)
+    spec = sweep.spec
+    confirms = isinstance(spec, SearchSpec) and spec.confirm is not None
+    if confirms and result.best and not result.confirmation and not result.interrupted:
+        console.print(NOTHING_ELSE, markup=False)
+    # by its full name: after `make demo` nobody has activated .venv
+    command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
+    console.print(f"\ncompare  {command}", markup=False)
+    if (result.folder / "report.html").exists():
+        console.print(f"report   {result.folder / 'report.html'}", markup=False)
+    console.print(f"files    ls {shlex.quote(str(result.folder))}", markup=False)

@@ -1,0 +1,78 @@
+"""Trials in the order of what they scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.sweepfile.sections import Objective
+
+
+def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    """The completed trials, best last evaluation first; without one that is not a finite number.
+
+    A NaN compares with nothing: sorted among the others it would leave them in any order.
+    """
+    done = [
+        trial
+        for trial in trials
+        if trial.state == "completed" and math.isfinite(trial.final.get(objective.metric, math.nan))
+    ]
+    sign = -1 if objective.mode == "max" else 1
+    return sorted(done, key=lambda trial: sign * trial.final[objective.metric])
+
+
+def pareto_front(
+    trials: Iterable[TrialRecord], objectives: Sequence[Objective]
+) -> list[TrialRecord]:
+    """The completed trials that no other one dominates, the best in the first objective first.
+
+    A trial dominates another if it is at least as good in every objective and better in one. One
+    with an objective that is not a finite number is passed over: nothing would ever dominate it.
+    """
+    done = [
+        trial
+        for trial in trials
+        if trial.state == "completed"
+        and all(math.isfinite(trial.final.get(o.metric, math.nan)) for o in objectives)
+    ]
+    scores = [[trial.final[objective.metric] for objective in objectives] for trial in done]
+    higher = [objective.mode == "max" for objective in objectives]
+    front = [done[index] for index in undominated(scores, higher)]
+    signs = [-1 if objective.mode == "max" else 1 for objective in objectives]
+    return sorted(
+        front,
+        key=lambda trial: [
+            sign * trial.final[o.metric] for sign, o in zip(signs, objectives, strict=True)
+        ],
+    )
+
+
+def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> list[int]:
+    """The points that no other one beats, as indices in the order given.
+
+    Args:
+        points: a row of objectives each.
+        higher: for each objective whether more is better.
+    Returns:
+        Those that no point equals or betters everywhere and betters somewhere; twins all stay.
+    """
+    signed = [
+        [value if up else -value for value, up in zip(point, higher, strict=True)]
+        for point in points
+    ]
+    return [
+        index
+        for index, point in enumerate(signed)
+        if not any(
+            other != point and all(o >= p for o, p in zip(other, point, strict=True))
+            for other in signed
+        )
+    ]
+
+
+def best_of(trials: Iterable[TrialRecord], objective: Objective) -> TrialRecord | None:
+    """The best completed trial of a search; confirmations and cells are no part of it."""
+    best = ranked((trial for trial in trials if not trial.cell), objective)
+    return best[0] if best else None

@@ -1,0 +1,66 @@
+"""trials.csv: a row per trial, whole at any moment."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.journal.ranking import pareto_front
+from raymoco.study.sweepfile.sections import Objective
+from raymoco.yamlfile import write_atomically
+
+FIRST = (
+    "trial_id",
+    "cell",
+    "phase",
+    "seed",
+    "state",
+    "reason",
+    "epochs",
+    "train_seconds",
+    "wall_seconds",
+)
+
+
+def write_trials(
+    path: Path,
+    trials: Iterable[TrialRecord],
+    axes: Iterable[str],
+    objectives: Sequence[Objective] = (),
+) -> None:
+    """Rewrite trials.csv, whole at any moment: a row per trial, every axis, every final metric.
+
+    With several objectives a column `pareto` is 1 for the trials of the front and 0 for others.
+    """
+    trials, axes = list(trials), list(axes)
+    several = len(objectives) > 1
+    front = pareto_front((t for t in trials if not t.cell), objectives) if several else []
+    on_front = {trial.trial_id for trial in front}
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.final if "/" in name))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*FIRST, *["pareto"] * several, *axes, *metrics, "mlflow_run_id"])
+    for trial in trials:
+        final = trial.final
+        wall = trial.ended - trial.began if trial.ended and trial.began else ""
+        writer.writerow(
+            [
+                trial.trial_id,
+                trial.cell,
+                trial.phase,
+                trial.seed,
+                trial.state,
+                trial.reason,
+                trial.epochs,
+                final.get("train_seconds", ""),
+                wall,
+                *[int(trial.trial_id in on_front)] * several,
+                *(trial.values.get(axis, "") for axis in axes),
+                *(final.get(metric, "") for metric in metrics),
+                trial.mlflow_run_id,
+            ]
+        )
+    write_atomically(path, stream.getvalue())

@@ -1,0 +1,86 @@
+"""`raymoco sync`: deliver to MLflow what a server that was away, or a kill, has left behind."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from raymoco.errors import ConfigError, RaymocoError
+from raymoco.event_log import Journal
+from raymoco.study.journal.find import Found
+from raymoco.study.journal.folder import lease
+from raymoco.study.journal.ledger import Ledger, load_ledger
+from raymoco.study.journal.trials_csv import write_trials
+from raymoco.tracking import NOWHERE, Mirror, Outcome, Place, place_of
+
+
+class UndeliveredError(RaymocoError):
+    """The store did not answer, or did not take everything."""
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What `sync` did, and where."""
+
+    place: Place
+    outcome: Outcome
+
+    def lines(self) -> list[str]:
+        """What it did, in words."""
+        done = self.outcome
+        if not done.events and not done.refused:
+            return [f"{self.place.uri} has everything of {self.place.folder}"]
+        lines = [f"delivered {done.points} points ({done.events} events) to {self.place.uri}"]
+        lines += [f"refused {line}" for line in done.refused]
+        return lines
+
+
+def sync(found: Found, uri: str | None = None, *, again: bool = False) -> Synced:
+    """Deliver what a store has not got; a second time changes nothing.
+
+    Args:
+        found: a sweep or a run.
+        uri: another store than the one in its file.
+        again: everything from the beginning, whatever the store is believed to have.
+    Raises:
+        ConfigError: it logs nowhere, or its own process runs and delivers.
+        UndeliveredError: the store does not answer; what it took is not sent again.
+    """
+    at = found.tracking
+    place = place_of(found.folder, uri or at.uri, at.experiment)
+    if place.uri == NOWHERE:
+        raise ConfigError(
+            f"tracking.uri of {found.folder} is {NOWHERE}: say where to deliver with --uri."
+        )
+    own = place == place_of(found.folder, at.uri, at.experiment)
+    # the ids of another store's runs are nothing that a resume, or `raymoco ui`, should follow
+    ids: dict[str, str] = {}
+    mirror = Mirror(place, found.story(), ids.__setitem__)
+    with lease(found.folder) if own and found.sweep is not None else nullcontext():
+        outcome = mirror.deliver(again=again)
+        if own and found.sweep is not None:
+            _note_ids(found, ids)
+    if outcome.left.events:
+        raise UndeliveredError(
+            f"MLflow at {place.uri} did not take everything ({outcome.error}): delivered "
+            f"{outcome.points} points, {outcome.left.points} wait in the journal. Try again with: "
+            f"raymoco sync {shlex.quote(str(found.folder))}"
+            + (f" --uri {shlex.quote(uri)}" if uri else "")
+        )
+    return Synced(place, outcome)
+
+
+def _note_ids(found: Found, ids: dict[str, str]) -> None:
+    """In the journal and in trials.csv, where a live driver would have put them."""
+    assert found.sweep is not None
+    ledger: Ledger = load_ledger(found.folder / "journal.jsonl")
+    journal = Journal(found.folder / "journal.jsonl")
+    for key, run_id in ids.items():
+        trial = ledger.trials.get(key)
+        if trial is not None and trial.mlflow_run_id != run_id:
+            event = {"event": "tracked", "trial_id": key, "run_id": run_id}
+            ledger.apply(journal.append(event))
+    journal.close()
+    objectives = found.sweep.objectives
+    write_trials(found.folder / "trials.csv", ledger.all(), found.sweep.axes, objectives)

@@ -1,0 +1,80 @@
+"""Serve MLflow's pages on a sweep's store, and say where to compare."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from urllib.parse import quote
+
+from rich.console import Console
+
+from raymoco.errors import DataError
+from raymoco.study.journal.ledger import load_ledger
+from raymoco.study.statistics.comparisons import compared_trials
+from raymoco.tracking.shared_view import view_path
+from raymoco.yamlfile import read_yaml
+
+
+def comparison_path(experiment_id: str, run_ids: list[str]) -> str:
+    """MLflow's comparison page of some runs, relative to the server's root."""
+    runs = quote(json.dumps(run_ids), safe="")
+    experiments = quote(json.dumps([experiment_id]), safe="")
+    return f"/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def serve_ui(console: Console, place: Path, port: int) -> None:
+    """Start `mlflow server` on a sweep's store, print the comparison's address, stay until Ctrl-C.
+
+    Raises:
+        DataError: nothing has been logged there.
+    """
+    from raymoco import tracking
+    from raymoco.tracking.server import LocalServer
+    from raymoco.tracking.store import open_store
+
+    if not place.exists() and (Path("runs") / place).exists():
+        place = Path("runs") / place  # a sweep's name will do
+    name, identity, ids = "raymoco", "", list[str]()
+    uri: str | None = None
+    output = place
+    if (place / "sweep.yaml").exists():
+        output = place.absolute().parent
+        logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
+        uri, name = logged.get("uri"), logged.get("experiment") or name
+        ledger = load_ledger(place / "journal.jsonl")
+        identity = ledger.identity
+        trials = [trial for trial in ledger.all() if trial.mlflow_run_id]
+        searched = [trial for trial in trials if not trial.cell]
+        ids = [trial.mlflow_run_id for trial in searched or compared_trials(trials)]
+    resolved = tracking.tracking_uri(uri, output.absolute())
+    if resolved == tracking.NOWHERE:
+        raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")
+    if resolved.startswith("sqlite:///") and not Path(resolved.removeprefix("sqlite:///")).exists():
+        raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
+    root = f"http://127.0.0.1:{port}"
+    if resolved.startswith("http"):
+        root = resolved.rstrip("/")
+    _, experiment_id = open_store(resolved, name, None)
+    runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+    if identity:
+        runs = root + view_path(experiment_id, identity)
+    console.print(f"runs     {runs}", markup=False)
+    if ids:
+        console.print(f"compare  {root}{comparison_path(experiment_id, ids)}", markup=False)
+    if resolved.startswith("http"):
+        return
+    server = LocalServer(resolved, port)
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # the server is a process group of its own: nobody else would end it
+    signal.signal(signal.SIGTERM, end)
+    try:
+        status = server.start().wait()
+        raise DataError(f"the MLflow server on port {port} ended with status {status}.")
+    except KeyboardInterrupt:
+        return
+    finally:
+        server.kill()

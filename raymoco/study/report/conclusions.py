@@ -1,0 +1,165 @@
+"""The answer to a sweep's question, in sentences that claim no more than was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
+from raymoco.study.proposals.confirmation import NOTHING_ELSE, beside_default
+from raymoco.study.report.findings import Findings
+from raymoco.study.report.labels import (
+    counted,
+    interval,
+    is_accuracy,
+    judged_in,
+    metric_name,
+    number,
+)
+from raymoco.study.statistics.comparisons import Judged
+from raymoco.study.statistics.paired import (
+    ALPHA,
+    MOST_SEEDS,
+    ROUNDING,
+    PairedDifference,
+    binomial_reach,
+)
+from raymoco.study.sweepfile.axis import short_name
+from raymoco.yamlfile import flatten
+
+SETTINGS_OF_OTHERS = {
+    "full": ", each factor averaged over the settings of the others",
+    "one_at_a_time": ", each factor with the others at the baseline",
+    "leave_one_out": ", each factor with all the others on",
+}
+
+
+def answer(findings: Findings) -> list[str]:
+    """A sentence per level, or what a search found and whether it held; then what is left out."""
+    if findings.comparisons is not None:
+        said = _of_an_ablation(findings)
+        judged, metric = [*findings.comparisons.effects], findings.metric
+        levels = [mean.mean for mean in findings.comparisons.means.values() if mean]
+    else:
+        said = _of_a_search(findings)
+        judged, metric = findings.confirmation, CONFIRMED
+        levels = [
+            t.final[CONFIRMED]
+            for t in findings.ledger.all()
+            if t.cell and t.state == "completed" and CONFIRMED in t.final
+        ]
+    return [*said, *covered(judged, metric, findings.judged_images(metric), levels)]
+
+
+def covered(
+    judged: Sequence[Judged], metric: str, images: int | None, levels: Iterable[float]
+) -> list[str]:
+    """What the intervals leave out: the sample of images, if the metric is an accuracy.
+
+    Args:
+        judged: the comparisons; of none nothing is said.
+        images: how many the metric's split has; None: unknown.
+        levels: accuracies of which the mean is what is judged.
+    """
+    if not any(row.difference for row in judged) or not is_accuracy(metric):
+        return []
+    covers = "The intervals cover the seeds of training, not the sample of images"
+    level = _typical(levels)
+    if images is not None and level is not None:
+        reach = number(binomial_reach(level, images))
+        covers += (
+            f": on {images:,} {metric.partition('/')[0]} images an accuracy of "
+            f"{number(level, 3)} is known to +-{reach} (95 %, binomial), and every trial was "
+            "judged by the same ones"
+        )
+    return [f"{covers}."]
+
+
+def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
+    """One comparison as a sentence: what, whether it is resolved, by how much, and what is left."""
+    found = row.difference
+    lost = f" {_pairs_lost(row.failed)}" if row.failed else ""
+    if found is None:
+        return f"{subject}: not resolved. Fewer than two seeds finished in both.{lost}"
+    if row.verdict in ("helps", "hurts"):
+        return f"{subject} {row.verdict}: {found.interval}.{lost}"
+    if row.verdict == "identical":
+        return f"{subject} changes nothing: {counted(found.n, 'seed')}, all equal.{lost}"
+    if row.verdict == "negligible":
+        return f"{subject}: negligible, within +-{margin}: {found.interval}.{lost}"
+    if math.isnan(found.p):
+        return f"{subject}: not resolved. {found.interval}.{lost}"
+    spread = f"{number(found.difference, sign=True)}, 95 % interval {_interval(found)}"
+    left = f"{counted(found.n, 'seed')} leave +-{number(found.reach)}"
+    if row.p_holm < ALPHA:
+        left = f"{counted(found.n, 'seed')}, but with lost pairs nothing is said to help"
+    elif row.seeds is not None:
+        left += f"; about {row.seeds} would resolve a difference of this size"
+    elif abs(found.difference) > ROUNDING:
+        left += f"; a difference of this size would need more than {MOST_SEEDS:,}"
+    return f"{subject}: not resolved. {spread}; {left}.{lost}"
+
+
+def _of_an_ablation(findings: Findings) -> list[str]:
+    comparisons = findings.comparisons
+    assert comparisons is not None
+    margin = comparisons.margin
+    said = []
+    for effect in comparisons.effects:
+        levels, against = effect.contrast.levels, effect.contrast.against
+        if len(levels) == 1:
+            ((factor, level),) = levels.items()
+            subject = f"{factor} {level} instead of {against[factor]}"
+        else:
+            subject = f"{' with '.join(f'{f} {v}' for f, v in levels.items())}, beyond their sum"
+        said.append(in_words(subject, effect, margin))
+    if not said:  # nothing has been run that a factor could be judged by
+        said = [in_words(f"{r.name} against {comparisons.baseline}", r, margin)
+                for r in comparisons.rows.values()]  # fmt: skip
+    what = f"Differences are in {judged_in(findings.metric, findings.higher)}, paired by seed"
+    several = len({" x ".join(effect.contrast.levels) for effect in comparisons.effects}) > 1
+    design = findings.ablation.design if findings.ablation is not None and several else ""
+    what += SETTINGS_OF_OTHERS.get(design, "")
+    return [*said, f"{what}."]
+
+
+def _of_a_search(findings: Findings) -> list[str]:
+    best, metric = findings.best, findings.metric
+    if not best:
+        return ["No trial was completed."]
+    name = short_name(best[0].values)
+    said = [
+        f"Of {counted(len(best), 'completed trial')} the best reached "
+        f"{number(best[0].final[metric])} in {judged_in(metric, findings.higher)}: "
+        f"{best[0].trial_id}, {name}. "
+        "The best of many draws is optimistic."
+    ]
+    if findings.confirmation:
+        said += [
+            in_words(
+                f"{row.name} against the default on fresh seeds, {metric_name(CONFIRMED)}", row
+            )
+            for row in findings.confirmation
+        ]
+    elif findings.search is not None and findings.search.confirm is not None:
+        own = flatten(findings.sweep.base.model_dump())
+        waits = "It was not confirmed yet: no pair with the default has finished."
+        said.append(waits if beside_default(best, own) else NOTHING_ELSE)
+    else:
+        said.append("It was not confirmed with fresh seeds: `confirm` in the sweep file does that.")
+    return said
+
+
+def _interval(found: PairedDifference) -> str:
+    return interval(found.low, found.high, sign=True)
+
+
+def _typical(values: Iterable[float]) -> float | None:
+    found = list(values)
+    mean = math.fsum(found) / len(found) if found else math.nan
+    return mean if 0 <= mean <= 1 else None
+
+
+def _pairs_lost(failed: int) -> str:
+    lost = counted(failed, "pair was", "pairs were")
+    return f"{lost} lost to failed trials."

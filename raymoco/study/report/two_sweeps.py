@@ -1,0 +1,192 @@
+"""Two sweeps against each other: what differs in their files, and what that did."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from raymoco.study.proposals.confirmation import DEFAULT
+from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
+from raymoco.study.report.comparison_table import drawn, judged_grid
+from raymoco.study.report.conclusions import covered, in_words
+from raymoco.study.report.document import Document, Grid, Section
+from raymoco.study.report.findings import Findings, cell_groups
+from raymoco.study.report.forest_plot import forest
+from raymoco.study.report.labels import judged_in, metric_name, number
+from raymoco.study.report.run_charts import learning_curves
+from raymoco.study.report.series_styles import Cast
+from raymoco.study.statistics.comparisons import (
+    Judged,
+    compared_trials,
+    failed_seeds,
+    judge,
+    scores_by_cell,
+)
+from raymoco.study.statistics.effects import Contrast
+from raymoco.study.statistics.paired import cell_mean
+
+
+def build_comparison(first: Findings, second: Findings) -> Document:
+    """The report of two sweeps: their common cells paired by seed, and their bests."""
+    metric = _metric(first)
+    one, two = told_apart(first, second)
+    common = _judged(first, second, metric) if metric == _metric(second) else []
+    sections = [
+        _pairs(first, second, common),
+        _means(first, second),
+        _curves(first, second),
+        _files(first, second),
+    ]
+    said = _answer(first, second, common)
+    return Document(f"{two} against {one}", "", said, [s for s in sections if not s.empty], "")
+
+
+def told_apart(first: Findings, second: Findings) -> tuple[str, str]:
+    """What to call two sweeps: by name, or by as much of their folders as differs."""
+    one, two = first.name, second.name
+    paths = [findings.folder.absolute().parts for findings in (first, second)]
+    for count in range(1, max(map(len, paths)) + 1):
+        if one != two:
+            break
+        one, two = ("/".join(parts[-count:]) for parts in paths)
+    return one, two
+
+
+def _metric(findings: Findings) -> str:
+    return findings.metric if findings.comparisons is not None else CONFIRMED
+
+
+def _higher(findings: Findings) -> bool:
+    return findings.higher if findings.comparisons is not None else True
+
+
+def _cells(findings: Findings) -> dict[str, dict[str, Any]]:
+    """What the cells set that have trials and mean something beyond their sweep.
+
+    Of a search only the default: `t000` is another trial in every search.
+    """
+    known = {DEFAULT: dict[str, Any]()}
+    if findings.ablation is not None:
+        known = {cell.name: cell.values for cell in findings.ablation.cells}
+    tried = dict.fromkeys(trial.cell for trial in compared_trials(findings.ledger.all()))
+    return {cell: known[cell] for cell in tried if cell in known}
+
+
+def _judged(first: Findings, second: Findings, metric: str) -> list[Judged]:
+    """The cells that both sweeps have, by name and by what they set, the second minus the first."""
+    before, after = _cells(first), _cells(second)
+    scores: dict[str, dict[int, float]] = {}
+    failed: dict[str, set[int]] = {}
+    contrasts = []
+    for cell in after:
+        if before.get(cell) != after[cell]:
+            continue
+        contrasts.append(Contrast(cell, {}, {}, {f"2/{cell}": 1.0, f"1/{cell}": -1.0}))
+        paired = _seeds(first, cell) & _seeds(second, cell)
+        for book, findings in (("1", first), ("2", second)):
+            scores[f"{book}/{cell}"] = scores_by_cell(findings.ledger, metric).get(cell, {})
+            lost = failed_seeds(findings.ledger, metric).get(cell, set())
+            failed[f"{book}/{cell}"] = lost & paired
+    return judge(contrasts, scores, failed, higher=_higher(first))
+
+
+def _seeds(findings: Findings, cell: str) -> set[int]:
+    return {trial.seed for trial in compared_trials(findings.ledger.all()) if trial.cell == cell}
+
+
+def _answer(first: Findings, second: Findings, common: list[Judged]) -> list[str]:
+    one, two = told_apart(first, second)
+    metric = _metric(first)
+    if metric != _metric(second):
+        return [
+            f"{one} was judged by {metric_name(metric)} and {two} by "
+            f"{metric_name(_metric(second))}: nothing can be compared."
+        ]
+    said = [in_words(f"{two} instead of {one}, in {row.name}", row) for row in common]
+    before, after = _cells(first), _cells(second)
+    changed = [cell for cell in after if cell in before and before[cell] != after[cell]]
+    if changed:
+        said.append(f"Left out, for they set other values in each: {', '.join(changed)}.")
+    if not common:
+        return [
+            *said,
+            "They have no cell in common, so nothing is paired; the tables stand side by side.",
+        ]
+    said.append(
+        f"Differences are in {judged_in(metric, _higher(first))}, {two} minus {one}, paired by "
+        "cell and seed. What else differs between the two files is listed below: a difference may "
+        "come from any of it."
+    )
+    images = first.judged_images(metric)
+    levels = [
+        score
+        for findings in (first, second)
+        for cell, by_seed in scores_by_cell(findings.ledger, metric).items()
+        for score in by_seed.values()
+        if cell in {row.name for row in common}
+    ]
+    same = images if images == second.judged_images(metric) else None
+    return [*said, *covered(common, metric, same, levels)]
+
+
+def _pairs(first: Findings, second: Findings, common: list[Judged]) -> Section:
+    if not common:
+        return Section("Common cells")
+    one, two = told_apart(first, second)
+    figure = forest(
+        common,
+        "differences",
+        f"{two} against {one}",
+        "The same cell and seed in both sweeps, with unadjusted 95 % t-intervals.",
+        _metric(first),
+        higher=_higher(first),
+    )
+    return Section(
+        "Common cells", [], [judged_grid("cell", common, "One Holm family.")], drawn(figure)
+    )
+
+
+def _curves(first: Findings, second: Findings) -> Section:
+    metric = _metric(first)
+    measured = "eval/knn_top1" if metric.startswith("test/") else metric
+    groups = {
+        f"{name}: {cell}": trials
+        for name, findings in zip(told_apart(first, second), (first, second), strict=True)
+        for cell, trials in cell_groups(findings).items()
+    }
+    figure = learning_curves(groups, measured, Cast(higher=_higher(first)))
+    return Section("Learning curves", drawings=drawn(figure))
+
+
+def _means(first: Findings, second: Findings) -> Section:
+    rows = []
+    for name, findings in zip(told_apart(first, second), (first, second), strict=True):
+        metric = _metric(findings)
+        for cell, by_seed in scores_by_cell(findings.ledger, metric).items():
+            mean = cell_mean(list(by_seed.values()))
+            assert mean is not None
+            rows.append(
+                [name, cell, metric_name(metric), str(mean.n), number(mean.mean), number(mean.std)]
+            )
+        if findings.search is not None and findings.best:
+            best = findings.best[0]
+            score = number(best.final[findings.metric])
+            rows.append(
+                [name, f"best trial {best.trial_id}", metric_name(findings.metric), "1", score, ""]
+            )
+    columns = ["sweep", "cell", "metric", "seeds", "mean", "std"]
+    numeric = frozenset({"seeds", "mean", "std"})
+    return Section("Both sweeps", grids=[Grid(columns, rows, "", numeric)] if rows else [])
+
+
+def _files(first: Findings, second: Findings) -> Section:
+    before, after = (
+        (findings.folder / "sweep.yaml").read_text(encoding="utf-8").splitlines()
+        for findings in (first, second)
+    )
+    one, two = told_apart(first, second)
+    changed = [line for line in difflib.ndiff(before, after) if line.startswith(("- ", "+ "))]
+    rows = [[one if line[0] == "-" else two, line[2:].strip()] for line in changed]
+    if not rows:
+        return Section("What differs in the files", ["Nothing."])
+    return Section("What differs in the files", grids=[Grid(["sweep", "line"], rows)])

@@ -1,0 +1,232 @@
+"""Search axes: what a sweep file says of one key, and what Optuna makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import ConfigDict, Field, model_validator
+
+from raymoco.config import Part
+
+KINDS = ("loguniform", "uniform", "int", "choice")
+ON = ":on"  # the switch of an axis with `or`, as Optuna names it
+SHORT = {
+    "method.temperature": "T",
+    "method.queue_size": "K",
+    "method.key_momentum": "m",
+    "method.loss": "loss",
+    "method.cross_consistency.weight": "wc",
+    "method.negative_uniformity.weight": "wu",
+    "data.labelled_fraction": "labels",
+    "optim.batch_size": "B",
+}
+
+
+class Axis(Part):
+    """One axis: exactly one of a range or a list, and perhaps a value that stands beside it.
+
+    `{loguniform: [0.01, 10], or: 0}` is 0 half of the time and log-uniform otherwise: what a weight
+    needs whose absence is a value of its own. `when: {method.loss: unicon}` leaves the axis out of
+    every trial whose loss is another; a list means any of them, `{not: 0}` anything else.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    loguniform: tuple[float, float] | None = None
+    uniform: tuple[float, float] | None = None
+    int_: tuple[int, int] | None = Field(None, alias="int")
+    choice: list[Any] | None = None
+    step: float | None = Field(None, gt=0)
+    or_: Any = Field(None, alias="or")
+    when: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Axis:
+        given = [
+            kind for kind, value in zip(KINDS, self._values(), strict=True) if value is not None
+        ]
+        if len(given) != 1:
+            said = " and ".join(given) or "none of them"
+            raise ValueError(f"an axis needs exactly one of {', '.join(KINDS)}, but has {said}")
+        for other, wanted in self.conditions.items():
+            _check_condition(other, wanted)
+        if self.choice is not None:
+            if len(self.choice) < 1 or len(set(map(repr, self.choice))) != len(self.choice):
+                raise ValueError(f"choice is {self.choice}, but must be a list of different values")
+            if self.or_ is not None:
+                raise ValueError("`or` beside choice is one more choice: put it into the list")
+            if self.step is not None:
+                raise ValueError("`step` belongs to int and uniform; a choice names its values")
+            return self
+        low, high = self._range()
+        if not low < high:
+            raise ValueError(
+                f"{given[0]} is [{low:g}, {high:g}], but the first must be the smaller"
+            )
+        if self.loguniform and low <= 0:
+            raise ValueError(f"loguniform is [{low:g}, {high:g}], but both must be above 0")
+        if self.step is not None:
+            self._check_step(self.step, low, high)
+        return self
+
+    def _check_step(self, step: float, low: float, high: float) -> None:
+        if self.loguniform:
+            raise ValueError("`step` belongs to int and uniform; a log-uniform axis has none")
+        if self.int_ and step != int(step):
+            raise ValueError(f"step is {step:g}, but must be a whole number on an int axis")
+        steps = (high - low) / step
+        if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
+            raise ValueError(
+                f"step is {step:g}, but must lead from {low:g} to {high:g} in whole steps"
+            )
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.loguniform, self.uniform, self.int_, self.choice
+
+    def _range(self) -> tuple[float, float]:
+        found = self.loguniform or self.uniform or self.int_
+        assert found is not None
+        return found
+
+    @property
+    def kind(self) -> str:
+        """The one of `KINDS` that it is."""
+        return next(k for k, value in zip(KINDS, self._values(), strict=True) if value is not None)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What `when` asks for; nothing if the axis is always there."""
+        return self.when or {}
+
+    @property
+    def extremes(self) -> list[Any]:
+        """Values that a config must accept if the axis is to make sense."""
+        ends = list(self.choice) if self.choice is not None else list(self._range())
+        return ends if self.or_ is None else [*ends, self.or_]
+
+    @property
+    def points(self) -> list[Any] | None:
+        """Every value of a finite axis, the one of `or` last; None if there is no end of them."""
+        if self.choice is not None:
+            return list(self.choice)
+        if self.int_ is not None:
+            low, high = self.int_
+            values: list[Any] = list(range(low, high + 1, int(self.step or 1)))
+        elif self.uniform is not None and self.step is not None:
+            low_, high_ = self.uniform
+            count = round((high_ - low_) / self.step)
+            # to nine digits: 0.1 + 2 * 0.1 is not what anybody writes
+            values = [round(low_ + index * self.step, 9) for index in range(count + 1)]
+        else:
+            return None
+        return values if self.or_ is None else [*values, self.or_]
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """Optuna's word for the axis, its `or` left out."""
+        if self.choice is not None:
+            return CategoricalDistribution(self.choice)
+        if self.int_ is not None:
+            return IntDistribution(*self.int_, step=int(self.step or 1))
+        low, high = self._range()
+        return FloatDistribution(low, high, log=self.loguniform is not None, step=self.step)
+
+    def suggest(self, trial: optuna.trial.BaseTrial, key: str) -> Any:
+        """Ask an Optuna trial for a value; `or` becomes a switch of its own, `KEY:on`."""
+        if self.or_ is not None and not trial.suggest_categorical(f"{key}{ON}", [True, False]):
+            return self.or_
+        if self.choice is not None:
+            return trial.suggest_categorical(key, self.choice)
+        if self.int_ is not None:
+            return trial.suggest_int(key, *self.int_, step=int(self.step or 1))
+        low, high = self._range()
+        log = self.loguniform is not None
+        value = trial.suggest_float(key, low, high, log=log, step=self.step)
+        return value if self.step is None else round(value, 9)
+
+    def point(self, key: str, value: Any) -> dict[str, Any] | None:
+        """The Optuna parameters that stand for a value; None if it lies off the axis."""
+        if self.or_ is not None and value == self.or_:
+            return {f"{key}{ON}": False}
+        points = self.points
+        if points is not None:
+            if value not in points:
+                return None
+            value = points[points.index(value)]  # 1 for 1.0: as the axis writes it
+        else:
+            low, high = self._range()
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                return None
+        return {key: value} | ({f"{key}{ON}": True} if self.or_ is not None else {})
+
+    def describe(self) -> str:
+        """The axis in a few words, for `--dry-run`."""
+        if self.choice is not None:
+            text = f"one of {', '.join(map(str, self.choice))}"
+        else:
+            low, high = self._range()
+            kind = "log-uniform" if self.loguniform else "uniform" if self.uniform else "integer"
+            text = f"{kind} {low:g} to {high:g}"
+            text += f" by {self.step:g}" if self.step is not None else ""
+            text += f", or {self.or_}" if self.or_ is not None else ""
+        conditions = [f"{other} is {say(wanted)}" for other, wanted in self.conditions.items()]
+        return text + (f"; when {' and '.join(conditions)}" if conditions else "")
+
+
+def matches(wanted: Any, value: Any) -> bool:
+    """Whether a value is what `when` asks for: a value, any of a list, or `{not: ...}`."""
+    if isinstance(wanted, dict):
+        return not matches(wanted["not"], value)
+    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+
+
+def say(wanted: Any) -> str:
+    """A condition in words."""
+    if isinstance(wanted, dict):
+        return f"not {say(wanted['not'])}"
+    return " or ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
+
+
+def _check_condition(other: str, wanted: Any) -> None:
+    if isinstance(wanted, dict) and list(wanted) != ["not"]:
+        raise ValueError(f"when.{other} is {wanted}, but must be a value, a list, or {{not: ...}}")
+    inner = wanted["not"] if isinstance(wanted, dict) else wanted
+    if isinstance(inner, dict) or inner is None or inner == []:
+        raise ValueError(f"when.{other} is {wanted}, but must be a value, a list, or {{not: ...}}")
+
+
+def short_name(values: dict[str, Any]) -> str:
+    """`T=0.10 K=256 m=0.99`: what varies, as short as a paper says it."""
+    return " ".join(
+        f"{SHORT.get(key, key.rpartition('.')[2])}={format_value(value)}"
+        for key, value in values.items()
+        if not isinstance(value, dict)  # what a population changes on the way
+    )
+
+
+def format_value(value: Any) -> str:
+    """A value as a table or a name shows it: three significant digits."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}"
+
+
+def setting_count(axes: Mapping[str, Axis]) -> int | None:
+    """How many different settings finite axes have; None if there is no end of them."""
+    counts = []
+    for axis in axes.values():
+        points = axis.points
+        if points is None:
+            return None
+        counts.append(len(set(points)))  # the value of `or` may be one of the range
+    return math.prod(counts)

@@ -1,0 +1,170 @@
+"""The axes of a search together: which depends on which, its points, its grid."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.axis import ON, Axis, matches, say
+from raymoco.yamlfile import nearest
+
+
+class SearchSpace:
+    """The axes of a search and the run that stands behind them.
+
+    A condition asks for the value that a trial has: of another axis where that is sampled, else of
+    the base run.
+
+    Args:
+        axes: by config key.
+        base: every value of the base run by dotted key.
+    Raises:
+        ConfigError: a condition names no key of a run, waits for itself, or never comes true.
+    """
+
+    def __init__(self, axes: Mapping[str, Axis], base: Mapping[str, Any]) -> None:
+        self.axes, self._base = dict(axes), dict(base)
+        for key, axis in self.axes.items():
+            for other, wanted in axis.conditions.items():
+                self._check(key, other, wanted)
+        self._order = self._sorted()
+
+    def holds(self, key: str, values: Mapping[str, Any]) -> bool:
+        """Whether the conditions of an axis are met by a trial with these values."""
+        return all(
+            matches(wanted, values.get(other, self._base.get(other)))
+            for other, wanted in self.axes[key].conditions.items()
+        )
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+        """Ask an Optuna trial for the value of every axis whose conditions hold."""
+        values: dict[str, Any] = {}
+        for key in self._order:
+            if self.holds(key, values):
+                values[key] = self.axes[key].suggest(trial, key)
+        return {key: values[key] for key in self.axes if key in values}
+
+    def params(self, point: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The Optuna parameters of a point, a partial one too; None if it lies off an axis."""
+        params: dict[str, Any] = {}
+        for key in self._order:
+            if key in point and self._may_hold(key, point):
+                found = self.axes[key].point(key, point[key])
+                if found is None:
+                    return None
+                params |= found
+        return params
+
+    def _may_hold(self, key: str, point: Mapping[str, Any]) -> bool:
+        """As `holds`, but an axis that a partial point leaves open may take any value."""
+        return all(
+            matches(wanted, point.get(other, self._base.get(other)))
+            for other, wanted in self.axes[key].conditions.items()
+            if other in point or other not in self.axes
+        )
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Every parameter that Optuna may be asked for, conditions or not."""
+        found: dict[str, BaseDistribution] = {}
+        for key in self._order:
+            if self.axes[key].or_ is not None:
+                found[f"{key}{ON}"] = CategoricalDistribution([True, False])
+            found[key] = self.axes[key].distribution
+        return found
+
+    def always(self) -> dict[str, BaseDistribution]:
+        """The parameters that every trial has."""
+        free = [key for key, axis in self.axes.items() if not axis.when]
+        return {
+            name: distribution
+            for name, distribution in self.distributions().items()
+            if name.removesuffix(ON) in free and (name.endswith(ON) or self.axes[name].or_ is None)
+        }
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every point of a finite space once, the last axis fastest.
+
+        Raises:
+            ConfigError: an axis is continuous.
+        """
+        endless = [key for key, axis in self.axes.items() if axis.points is None]
+        if endless:
+            raise ConfigError(
+                f"search.{endless[0]} is continuous, but sampler grid needs axes with a choice, "
+                "an int range, or a uniform range with a step."
+            )
+        columns = [self.axes[key].points or [] for key in self._order]
+        found: dict[str, dict[str, Any]] = {}
+        for values in itertools.product(*columns):
+            point: dict[str, Any] = {}
+            for key, value in zip(self._order, values, strict=True):
+                if self.holds(key, point):
+                    point[key] = value
+            # points that differ in an axis that is left out are one
+            found.setdefault(repr(point), {key: point[key] for key in self.axes if key in point})
+        return list(found.values())
+
+    def witness(self, key: str) -> dict[str, Any]:
+        """Values under which an axis is sampled: what its extremes are checked with."""
+        values: dict[str, Any] = {}
+        for other, wanted in self.axes[key].conditions.items():
+            if other in self.axes and not (
+                self.axes[other].when and matches(wanted, self._base.get(other))
+            ):
+                values |= self.witness(other)
+                values[other] = self._example(self.axes[other], wanted)
+        return values
+
+    @staticmethod
+    def _example(axis: Axis, wanted: Any) -> Any:
+        tried = [*axis.extremes, *(axis.points or [])]
+        return next(value for value in tried if matches(wanted, value))
+
+    def _check(self, key: str, other: str, wanted: Any) -> None:
+        here = f"search.{key}.when"
+        if other not in self._base:
+            raise ConfigError(f"{here}: '{other}' is no key of a run{nearest(other, self._base)}")
+        taken: list[Any] = []
+        axis = self.axes.get(other)
+        if axis is None or axis.when:
+            taken.append(self._base[other])
+        if axis is not None and axis.points is not None:
+            taken += axis.points
+        elif axis is not None and isinstance(wanted, dict):
+            taken += axis.extremes
+        elif axis is not None and axis.or_ is not None:
+            # a continuous axis hits a given number with probability zero: only `or` counts
+            taken.append(axis.or_)
+        if not any(matches(wanted, value) for value in taken):
+            values = ", ".join(map(str, dict.fromkeys(map(str, taken)))) or "no single value"
+            raise ConfigError(f"{here}: {other} is never {say(wanted)}; it takes {values}.")
+
+    def _sorted(self) -> list[str]:
+        order: list[str] = []
+
+        def visit(key: str, path: tuple[str, ...]) -> None:
+            if key in path:
+                circle = " needs ".join([*path[path.index(key) :], key])
+                raise ConfigError(f"search.{key}.when goes in a circle: {circle}.")
+            for other in self.axes[key].conditions:
+                if other in self.axes:
+                    visit(other, (*path, key))
+            if key not in order:
+                order.append(key)
+
+        for key in self.axes:
+            visit(key, ())
+        return order
+
+
+def different(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points without those that came before."""
+    found: dict[str, dict[str, Any]] = {}
+    for point in points:
+        found.setdefault(repr(sorted(point.items())), point)
+    return list(found.values())

@@ -1,0 +1,122 @@
+"""The sections of a sweep file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
+
+from raymoco.config import Count, Fraction, Part, Positive, ScaleConfig, Seed
+from raymoco.study.sweepfile.axis import Axis
+from raymoco.yamlfile import nearest
+
+METRICS = (
+    "eval/knn_top1",
+    "eval/alignment",
+    "eval/uniformity",
+    "eval/effective_rank",
+    "train/loss",
+    "train/contrast",
+    "perf/images_per_second",
+)
+LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
+
+
+def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """A seed that is given twice would be one trial under two names."""
+    if len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds are {list(seeds)}, but each must be there once")
+    return seeds
+
+
+class Objective(Part):
+    """What a search optimises; test metrics are refused, they are for the end."""
+
+    metric: str = "eval/knn_top1"
+    mode: Literal["max", "min"] = "max"
+
+    @model_validator(mode="after")
+    def _is_reported(self) -> Objective:
+        if self.metric.startswith("test/"):
+            raise ValueError(f"{self.metric} must not be searched on: use an eval/ metric")
+        if self.metric not in METRICS:
+            raise ValueError(
+                f"no trial reports '{self.metric}'{nearest(self.metric, METRICS)} "
+                f"There are: {', '.join(METRICS)}"
+            )
+        return self
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether a is better than b."""
+        return a > b if self.mode == "max" else a < b
+
+
+class Scheduler(Part):
+    """Who stops early; epochs are the run's own.
+
+    `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
+    pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes
+    on from checkpoints and values of the best; a value is moved, or with probability `resample`
+    drawn anew.
+    """
+
+    name: Literal["asha", "median", "pbt", "none"] = "none"
+    grace_epochs: Count = 5
+    reduction_factor: Annotated[float, Field(gt=1)] = 3
+    min_trials: Count = 3
+    every_epochs: Count = 5
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    resample: Fraction = 0.25
+
+
+class Pace(Part):
+    """How many gangs at once, and for how many hours at most."""
+
+    concurrent: Count = 2
+    hours: Positive | None = None
+
+
+class Budget(Pace):
+    """When a search ends: trials, hours, or a target that the objective reaches."""
+
+    trials: Count = 16
+    target: float | None = None
+
+
+class GangConfig(ScaleConfig):
+    """What each gang holds, how long it may be silent, and how often a trial is tried again.
+
+    A trial that fails is tried again from its last checkpoint, at most `max_failures` times.
+    Nothing heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial.
+    Besides its reports a gang gives a sign of life, and asks whether it shall stop, each
+    `check_every` steps.
+    """
+
+    isolation: Literal["warm_gang", "fresh_gang"] = "warm_gang"
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    stall_timeout_s: Positive = 1800
+    trial_timeout_s: Positive | None = None
+    check_every: Count = 50
+
+    @property
+    def scale(self) -> ScaleConfig:
+        """Workers and what they hold: what a run's config knows of its gang."""
+        return ScaleConfig(**{name: getattr(self, name) for name in ScaleConfig.model_fields})
+
+
+class Confirm(Part):
+    """After a search: the best and the default again, with seeds that chose nothing."""
+
+    top: Count = 3
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (100, 101, 102)
+
+    _once = field_validator("seeds")(each_once)
+
+
+class Tune(Part):
+    """Inside each cell of an ablation: the best of the same settings of nuisance axes."""
+
+    axes: Annotated[dict[str, Axis], Field(min_length=1)]
+    trials: Annotated[int, Field(ge=2)] = 8
+    seed: Seed = 1000

@@ -1,0 +1,211 @@
+"""The sweep file: what to run, what varies, and when to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from raymoco.config import Part, Positive, Seed, TrackingConfig
+from raymoco.study.sweepfile.axis import Axis
+from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
+from raymoco.study.sweepfile.sampler_options import LEARNING, Sampler
+from raymoco.study.sweepfile.sections import (
+    METRICS,
+    TEST_METRICS,
+    Budget,
+    Confirm,
+    GangConfig,
+    LevelName,
+    Objective,
+    Pace,
+    Scheduler,
+    Tune,
+    each_once,
+)
+from raymoco.yamlfile import dump_yaml, nearest
+
+
+class SweepSpec(Part):
+    """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema."""
+
+    kind: Literal["search", "ablation"]
+    name: Annotated[str, Field(pattern=r"^\w[\w.+=-]*$")]
+    run: dict[str, Any] = Field(default_factory=dict)
+    budget: Pace = Pace()
+    gang: GangConfig = GangConfig()
+    output: str = "runs"
+    tracking: TrackingConfig = TrackingConfig()
+
+    def to_yaml(self) -> str:
+        """The resolved file: running it again repeats the sweep."""
+        values = self.model_dump(by_alias=True, exclude_none=True, mode="json")
+        return dump_yaml({key: value for key, value in values.items() if value != []})
+
+
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _as_written(objectives: tuple[Objective, ...]) -> Any:
+    written = [objective.model_dump() for objective in objectives]
+    return written if len(written) > 1 else written[0]
+
+
+def _describe_objective(schema: dict[str, Any]) -> None:
+    item = schema.pop("items")
+    schema["anyOf"] = [item, {"type": schema.pop("type"), "items": item, "minItems": 1}]
+
+
+class SearchSpec(SweepSpec):
+    """Optuna chooses the trials.
+
+    `enqueue` are points to try first, whole or partial; `warm_start` is an earlier sweep whose
+    trials the sampler learns from.
+    """
+
+    kind: Literal["search"]
+    budget: Budget = Budget()
+    search: Annotated[dict[str, Axis], Field(min_length=1)]
+    objectives: Annotated[
+        tuple[Objective, ...],
+        Field(alias="objective", json_schema_extra=_describe_objective),
+        BeforeValidator(_several),
+        PlainSerializer(_as_written),
+    ] = (Objective(),)
+    sampler: Sampler = Sampler()
+    scheduler: Scheduler = Scheduler()
+    enqueue: tuple[Annotated[dict[str, Any], Field(min_length=1)], ...] = ()
+    warm_start: Annotated[str, Field(min_length=1)] | None = None
+    confirm: Confirm | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SearchSpec:
+        metrics = [objective.metric for objective in self.objectives]
+        if not metrics:
+            raise ValueError("objective is an empty list, but a search needs one")
+        if len(set(metrics)) != len(metrics):
+            raise ValueError(f"objective is {metrics}, but each metric must be there once")
+        if len(metrics) > 1:
+            if self.scheduler.name != "none":
+                raise ValueError(
+                    f"scheduler is {self.scheduler.name}, but with several objectives it must be "
+                    "none: no single one says which trial is worse"
+                )
+            if self.budget.target is not None:
+                raise ValueError("budget.target needs one objective, but there are several")
+        if self.warm_start and self.sampler.name not in LEARNING:
+            raise ValueError(
+                f"warm_start is '{self.warm_start}', but sampler {self.sampler.name} learns from "
+                f"no trial: use {', '.join(LEARNING)}"
+            )
+        if self.warm_start and self.sampler.options.get("use_separable_cma"):
+            raise ValueError(
+                "sampler.options.use_separable_cma is true, but with warm_start it must be false: "
+                "CMA-ES would start at the spread of the earlier trials, which is not separable"
+            )
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective: what tables rank by, and what best.yaml is best in."""
+        return self.objectives[0]
+
+
+class AblationSpec(SweepSpec):
+    """The file says all cells; each runs with every seed."""
+
+    kind: Literal["ablation"]
+    question: str = ""
+    factors: Annotated[dict[str, dict[str, dict[str, Any]]], Field(min_length=1)]
+    design: Design = "full"
+    baseline: dict[str, LevelName] = Field(default_factory=dict)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    metric: str = "eval/knn_top1"
+    margin: Positive | None = None
+    tune: Tune | None = None
+
+    _once = field_validator("seeds")(each_once)
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _has_no_count(cls, budget: Any) -> Any:
+        for key in ("trials", "target"):
+            if isinstance(budget, dict) and key in budget:
+                raise ValueError(
+                    f"{key} is for searches: an ablation runs all its cells with all its seeds"
+                )
+        return budget
+
+    @field_validator("baseline", mode="before")
+    @classmethod
+    def _names_levels(cls, baseline: Any, info: ValidationInfo) -> Any:
+        return name_levels(baseline, info.data.get("factors", {}))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> AblationSpec:
+        known = (*METRICS, *TEST_METRICS)
+        if self.metric not in known:
+            raise ValueError(
+                f"no trial reports '{self.metric}'{nearest(self.metric, known)} "
+                f"There are: {', '.join(known)}"
+            )
+        for factor, levels in self.factors.items():
+            if len(levels) < 2:
+                raise ValueError(f"factors.{factor} has one level, but a factor needs two")
+        if self.tune is not None:
+            if self.tune.seed in self.seeds:
+                raise ValueError(
+                    f"tune.seed is {self.tune.seed}, but must not be one of the seeds: what was "
+                    "chosen by a seed cannot be judged by it"
+                )
+            for key in self.tune.axes:
+                if key in _factor_keys(self.factors):
+                    raise ValueError(f"tune.axes has {key}, but a factor sets it already")
+                if self.tune.axes[key].when is not None:
+                    raise ValueError(f"tune.axes.{key} has `when`, which is for searches")
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """What tables rank by; higher is better for all but distances and losses."""
+        return _objective(self.metric)
+
+    @property
+    def tuned_on(self) -> Objective:
+        """What `tune` goes by: the ablation's metric, but never one of the test set."""
+        tested = self.metric.startswith("test/")
+        return _objective("eval/knn_top1" if tested else self.metric)
+
+    @property
+    def keys(self) -> list[str]:
+        """Every config key that some level sets, and those that are tuned."""
+        return [*_factor_keys(self.factors), *(self.tune.axes if self.tune else [])]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the design, the baseline's first."""
+        return expand_cells(self.factors, self.design, self.baseline)
+
+
+def _objective(metric: str) -> Objective:
+    falls = metric in ("eval/alignment", "eval/uniformity", "train/loss", "train/contrast")
+    return Objective.model_construct(metric=metric, mode="min" if falls else "max")
+
+
+def _factor_keys(factors: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    levels = (values for levels in factors.values() for values in levels.values())
+    return list(dict.fromkeys(key for values in levels for key in values))
+
+
+def sweep_schema() -> dict[str, Any]:
+    """The JSON Schema of a sweep file."""
+    return TypeAdapter(SearchSpec | AblationSpec).json_schema()

@@ -1,0 +1,170 @@
+"""`--dry-run`: what a sweep would do, on what, and for how long."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from raymoco.config import RunConfig
+from raymoco.data.manifest import ShardSet
+from raymoco.data.shards import ensure_shards
+from raymoco.data.views import TwoViews
+from raymoco.engine.cluster import threads_per_worker
+from raymoco.engine.output import resolve_output
+from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.step import Step, build_optimizer
+from raymoco.ssl import build_method
+from raymoco.study.proposals.warm_start import load_warm_start
+from raymoco.study.sweepfile.axis import format_value
+from raymoco.study.sweepfile.image_checks import refuse_impossible
+from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_pruned
+from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
+from raymoco.yamlfile import flatten
+
+STEPS = 3
+STOPPING = ("asha", "median")
+START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
+
+
+def plan_sweep(sweep: Sweep) -> Group:
+    """The axes, the number of trials, the resources and an estimate of time, for the terminal.
+
+    Shards are built if they are not there (they are needed anyway); nothing else is written.
+
+    Raises:
+        InputError: whatever would also stop the sweep before its first trial.
+    """
+    spec, base = sweep.spec, sweep.base
+    shards = ensure_shards(base.data, resolve_output(spec.output))
+    images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
+    config = resolve(base, channels=shards.channels, train_images=images)
+    refuse_impossible(
+        sweep, channels=shards.channels, train_images=images, classes=len(shards.classes)
+    )
+    budget, gang, epochs = spec.budget, spec.gang, config.epochs
+    if isinstance(spec, SearchSpec):
+        confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
+        trials = spec.budget.trials + confirm
+        said = f"{spec.budget.trials} of {epochs} epochs, and {confirm} to confirm"
+        chosen = _chosen_by(sweep, spec, resolve_output(spec.output))
+        shorter = "; early stops make it shorter" if spec.scheduler.name in STOPPING else ""
+        what = _axes_table(spec, config)
+    else:
+        tuning = spec.tune.trials if spec.tune else 0
+        trials = len(spec.cells) * (len(spec.seeds) + tuning)
+        said = f"{len(spec.cells)} cells x {len(spec.seeds)} seeds, "
+        said += "epochs vary" if "epochs" in sweep.axes else f"{epochs} epochs each"
+        if tuning:
+            said += f", and {tuning} to tune each cell"
+        chosen = f"{spec.design} design, seeds {', '.join(map(str, spec.seeds))}"
+        shorter = ""
+        what = _cells_table(spec)
+    groups = min(budget.concurrent, trials)
+    cpus = groups * gang.workers * gang.cpus_per_worker
+    gpus = groups * gang.workers * gang.gpus_per_worker
+    seconds = _step_seconds(config, shards, threads_per_worker(gang))
+    steps = images // config.optim.batch_size * epochs  # an exact data.mix has more
+    total = START_S + trials * steps * seconds / groups
+    tested = f"{shards.rows('eval')} eval, {shards.rows('test')} test"
+    facts = Table(title="what it takes", title_justify="left", show_header=False)
+    facts.add_row("images", f"{images} to train on, {tested}")
+    facts.add_row("trials", said)
+    facts.add_row("chosen by", Text(chosen))  # it may name a folder
+    facts.add_row(
+        "resources",
+        f"{groups} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, and 1 CPU for "
+        "Ray Data",
+    )
+    facts.add_row(
+        "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
+    )
+    facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
+    warning = queue_warning(config, images)
+    return Group(what, facts, *([f"warning: {warning}"] if warning else []))
+
+
+def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in spec.sampler.options.items())
+    said = [f"sampler {spec.sampler.name}" + (f" ({options})" if options else "")]
+    alone = independent_axes(spec.sampler, sweep.space)
+    if alone:
+        said.append(f"at random: {', '.join(alone)}")
+    if spec.warm_start:
+        warm = load_warm_start(spec.warm_start, output, sweep.space, spec.objectives)
+        said.append(f"{len(warm)} trials of {spec.warm_start} to learn from")
+    if spec.enqueue:
+        said.append(f"{len(spec.enqueue)} points first")
+    if spec.scheduler.name == "pbt":
+        said = [f"a population, its worst replaced each {spec.scheduler.every_epochs} epochs"]
+    else:
+        said.append(f"scheduler {spec.scheduler.name}")
+        if spec.scheduler.name in STOPPING and not learns_from_pruned(spec.sampler):
+            said.append(f"{spec.sampler.name} learns nothing from the trials that it stops")
+    goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
+    return f"{'; '.join(said)}; for {goals}"
+
+
+def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:
+    defaults = flatten(config.model_dump())
+    table = Table(title=f"{spec.name}: what varies", title_justify="left")
+    for column in ("axis", "values", "default"):
+        table.add_column(column)
+    for key, axis in spec.search.items():
+        table.add_row(*map(Text, (key, axis.describe(), format_value(defaults[key]))))
+    return table
+
+
+def _cells_table(spec: AblationSpec) -> Table:
+    # names and the question are the user's words: brackets in them are no markup
+    title = Text(f"{spec.name}: {spec.question.strip()}", style="table.title")
+    table = Table(title=title, title_justify="left")
+    for column in ("cell", "sets"):
+        table.add_column(column)
+    for cell in spec.cells:
+        sets = ", ".join(f"{key}={format_value(value)}" for key, value in cell.values.items())
+        table.add_row(Text(cell.name), Text(sets or "nothing"))
+    return table
+
+
+def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
+    """The median of a few real steps on random pixels, on this machine's CPU."""
+    size = config.data.image_size or shards.image_size or 32
+    torch.set_num_threads(threads)
+    module = build_method(
+        config.model,
+        config.method,
+        channels=shards.channels,
+        image_size=size,
+        classes=len(shards.classes),
+        seed=0,
+    ).to(memory_format=torch.channels_last)
+    step = Step(
+        module,
+        build_optimizer(config.optim, module.parameters()),
+        device=torch.device("cpu"),
+        bf16=config.precision == "bf16",
+        workers=1,
+    )
+    views = TwoViews(
+        config.data.views, shards.channels, size, shards.manifest.mean, shards.manifest.std
+    )
+    batch = config.optim.batch_size // config.scale.workers
+    images = torch.randint(0, 256, (batch, shards.channels, size, size), dtype=torch.uint8)
+    labels = torch.full((batch,), -1)
+    times = []
+    for _ in range(STEPS + 1):  # the first warms up
+        started = time.perf_counter()
+        view_a, view_b = views(images)
+        step(view_a, view_b, labels, config.optim.lr)
+        times.append(time.perf_counter() - started)
+    return sorted(times[1:])[STEPS // 2]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

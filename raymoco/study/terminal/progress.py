@@ -1,0 +1,104 @@
+"""The line that moves while a sweep runs; plain lines where nobody looks at a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from raymoco.event_log import Event
+from raymoco.study.journal.ledger import ENDED, Ledger
+from raymoco.study.journal.ranking import ranked
+from raymoco.study.sweepfile.sections import Objective
+
+QUIET_S = 10.0
+
+
+class SweepProgress:
+    """A bar of epochs done, the running trials, the best so far.
+
+    On a terminal one live line; elsewhere a line per ended trial, and one each `QUIET_S` seconds
+    in between.
+    """
+
+    def __init__(self, console: Console, ledger: Ledger, objective: Objective, epochs: int) -> None:
+        self._console, self._ledger, self._objective = console, ledger, objective
+        self._epochs = epochs
+        self._printed = time.monotonic()
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[news]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: Any = None
+        self._first = 0
+
+    def __enter__(self) -> SweepProgress:
+        self._bar.start()
+        self._task = self._bar.add_task(
+            "prepare", total=None, news="Ray starts, images are decoded"
+        )
+        if not self._console.is_terminal:
+            self.say("prepare: Ray starts, images are decoded")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, what: str, trials: int) -> None:
+        """A phase of so many trials begins."""
+        self._bar.remove_task(self._task)
+        self._first = self._epochs_done()
+        self._task = self._bar.add_task(what, total=trials * self._epochs, news="gangs start")
+        self.say(f"{what}: {trials} trials")
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._printed = time.monotonic()
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def take(self, event: Event) -> None:
+        """Show what an event changed."""
+        ledger = self._ledger
+        done = self._epochs_done() - self._first
+        self._bar.update(self._task, completed=done, news=self._news())
+        if event["event"] == "ended":
+            trial = ledger.trials[event["trial_id"]]
+            score = trial.final.get(self._objective.metric)
+            text = "" if score is None else f"{self._objective.metric} {score:.4f}"
+            reason = f"({trial.reason})" if trial.reason else ""
+            self.say(f"{trial.trial_id} {trial.state:<9} {trial.epochs:>3} epochs  {text} {reason}")
+        elif time.monotonic() - self._printed > QUIET_S and not self._console.is_terminal:
+            self.say(self._news())
+
+    def tick(self) -> None:
+        """Say that the sweep is alive when nothing has happened for a while."""
+        if not self._console.is_terminal and time.monotonic() - self._printed > QUIET_S:
+            self.say(self._news())
+
+    def _epochs_done(self) -> int:
+        # what an early stop saves counts as done
+        trials = self._ledger.all()
+        return sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
+
+    def _news(self) -> str:
+        ledger = self._ledger
+        running = ledger.in_state("running")
+        parts = [f"{t.trial_id} {t.epochs}/{self._epochs}" for t in running[:4]]
+        if len(running) > 4:
+            parts.append(f"and {len(running) - 4} more")
+        best = ranked(ledger.all(), self._objective)
+        if best:
+            score = best[0].final[self._objective.metric]
+            parts.append(f"best {score:.4f} ({best[0].trial_id})")
+        if not parts:
+            up = sum(state == "up" for state in ledger.gangs.values())
+            parts.append(f"{up} gangs up, waiting for the first trial")
+        return "  ".join(parts)

@@ -1,0 +1,270 @@
+"""`raymoco status`: what a journal says of a sweep or a run, from any machine that sees it.
+
+Nothing is written, no Ray is needed, and the process that runs the sweep is not asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from raymoco.errors import DataError
+from raymoco.event_log import JOURNAL, Event, is_alive, read_journal
+from raymoco.study.journal.find import Found
+from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
+from raymoco.study.journal.ranking import best_of
+from raymoco.study.sweepfile.axis import short_name
+from raymoco.study.terminal.time_left import active_seconds, planned_trials, seconds_left, span
+from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
+
+SHOWN = 12
+RUN_METRIC = "eval/knn_top1"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The last process that ran it; `alive` is None where that cannot be known from here."""
+
+    host: str
+    pid: int
+    alive: bool | None
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that a gang works on."""
+
+    trial_id: str
+    name: str
+    epoch: int
+    metric: float | None
+    gang: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial that was completed."""
+
+    trial_id: str
+    name: str
+    metric: float
+
+
+@dataclass(frozen=True)
+class GangStatus:
+    """One gang: what was last heard of it, how long ago it came up, how often it did."""
+
+    name: str
+    state: str
+    seconds: float
+    starts: int
+
+
+@dataclass(frozen=True)
+class MlflowStatus:
+    """What MLflow has not got yet, and why."""
+
+    uri: str
+    points_waiting: int
+    error: str
+
+
+@dataclass
+class Status:
+    """A sweep or a run as its journal tells it.
+
+    `state` is `waiting`, `running`, `completed`, `stopped`, `failed`, or `interrupted`: its process
+    is gone and did not say why. Times are in seconds; of `left_seconds` nothing may be known.
+    """
+
+    kind: str
+    name: str
+    folder: str
+    state: str
+    metric: str
+    epochs: int
+    trials: int
+    counts: dict[str, int] = field(default_factory=dict)
+    running: list[RunningTrial] = field(default_factory=list)
+    best: Best | None = None
+    gangs: list[GangStatus] = field(default_factory=list)
+    driver: Driver | None = None
+    elapsed_seconds: float = 0.0
+    left_seconds: float | None = None
+    mlflow: MlflowStatus | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [f"{self.kind} {self.name}: {self._state_line()}", f"folder   {self.folder}"]
+        if self.kind == "run":
+            lines += [_trial_line(one, self.epochs, self.metric) for one in self.running]
+        else:
+            ended = sum(self.counts.get(state, 0) for state in ENDED)
+            counts = ", ".join(f"{n} {state}" for state, n in self.counts.items() if n)
+            said = f": {counts}" if counts else ""
+            lines.append(f"trials   {ended} of {self.trials} ended{said}")
+            shown = self.running[:SHOWN]
+            lines += [f"  {_trial_line(one, self.epochs, self.metric)}" for one in shown]
+            if len(self.running) > SHOWN:
+                lines.append(f"  and {len(self.running) - SHOWN} more")
+        if self.best is not None:
+            best = self.best
+            lines.append(f"best     {best.trial_id}  {self.metric} {best.metric:.4f}  {best.name}")
+        if self.gangs:
+            lines.append("gangs    " + ", ".join(map(_gang_words, self.gangs)))
+        left = "" if self.left_seconds is None else f", about {span(self.left_seconds)} left"
+        lines.append(f"time     {span(self.elapsed_seconds)}{left}")
+        if self.mlflow is not None:
+            lines.append(f"mlflow   {_mlflow_words(self.mlflow)}")
+        return lines
+
+    def _state_line(self) -> str:
+        if self.driver is None:
+            return "nothing has happened yet"
+        one = self.driver
+        heard = f"last event {span(one.silent_seconds)} ago"
+        if self.state == "interrupted":
+            return f"interrupted, its process is gone ({heard}); go on with --resume"
+        if self.state == "running":
+            known = "" if one.alive else ", seen from another machine"
+            return f"running on {one.host}, process {one.pid}{known}, {heard}"
+        return f"{self.state} {span(one.silent_seconds)} ago"
+
+
+def read_status(found: Found, now: float | None = None) -> Status:
+    """Read the journal in a folder.
+
+    Args:
+        found: a sweep or a run.
+        now: seconds since the epoch; default the clock.
+    Raises:
+        DataError: the journal was changed.
+    """
+    now = time.time() if now is None else now
+    path = found.folder / JOURNAL
+    if found.run is not None and not path.exists():
+        raise DataError(f"{found.folder}: a run that has not begun (no {JOURNAL}).")
+    events = read_journal(path)
+    status = _sweep_status(found, events, now) if found.sweep else _run_status(found, events, now)
+    drivers = [event for event in events if event["event"] == "begun"]
+    if drivers:
+        last = drivers[-1]
+        alive = is_alive(last)
+        silent = max(0.0, now - events[-1]["time"])
+        status.driver = Driver(last["host"], last["pid"], alive, silent)
+        closed = [e for e in events[events.index(last) :] if e["event"] == "closed"]
+        status.state = "interrupted" if alive is False else "running"
+        if closed:
+            status.state = closed[-1]["state"]
+    if status.state != "running":
+        status.left_seconds = None
+        status.gangs.clear()  # they went with it
+    status.elapsed_seconds = active_seconds(events, now if status.state == "running" else None)
+    at = found.tracking
+    place = place_of(found.folder, at.uri, at.experiment)
+    if place.uri != NOWHERE and events:
+        waiting = count_backlog(place).points
+        status.mlflow = MlflowStatus(place.uri, waiting, load_delivered(place).error)
+    return status
+
+
+def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
+    sweep = found.sweep
+    assert sweep is not None
+    spec, ledger = sweep.spec, Ledger()
+    gangs: dict[str, list[Event]] = {}
+    works: dict[str, str] = {}
+    for event in events:
+        ledger.apply(event)
+        if event["event"] == "assigned":
+            works[event["trial_id"]] = event["gang"]
+        elif event["event"].startswith("gang_"):
+            gangs.setdefault(event["gang"], []).append(event)
+    metric = spec.objective.metric
+    states = [trial.state for trial in ledger.all()]
+    best = best_of(ledger.all(), spec.objective)
+    return Status(
+        kind=spec.kind,
+        name=spec.name,
+        folder=str(found.folder),
+        state="waiting",
+        metric=metric,
+        epochs=sweep.base.epochs,
+        trials=planned_trials(sweep),
+        counts=dict.fromkeys((*ENDED, "running", "waiting"), 0) | Counter(states),
+        running=[
+            RunningTrial(
+                trial.trial_id,
+                _trial_name(trial),
+                trial.epochs,
+                trial.final.get(metric),
+                works.get(trial.trial_id, ""),
+                trial.attempt,
+            )
+            for trial in ledger.in_state("running")
+        ],
+        best=Best(best.trial_id, _trial_name(best), best.final[metric]) if best else None,
+        gangs=[_gang(name, heard, now) for name, heard in sorted(gangs.items())],
+        left_seconds=seconds_left(sweep, ledger, events, now),
+    )
+
+
+def _run_status(found: Found, events: list[Event], now: float) -> Status:
+    config = found.run
+    assert config is not None
+    rows = [(event["time"], event["row"]) for event in events if event["event"] == "report"]
+    epoch = max((int(row["epoch"]) for _, row in rows), default=0)
+    scores = [row[RUN_METRIC] for _, row in rows if RUN_METRIC in row]
+    status = Status(
+        kind="run",
+        name=config.run_name,
+        folder=str(found.folder),
+        state="waiting",
+        metric=RUN_METRIC,
+        epochs=config.epochs,
+        trials=1,
+        running=[RunningTrial(config.run_name, "", epoch, scores[-1] if scores else None, "", 0)],
+    )
+    if len(rows) > 1:
+        pace = (rows[-1][0] - rows[0][0]) / (len(rows) - 1)
+        status.left_seconds = max(0.0, (config.epochs - epoch) * pace - (now - rows[-1][0]))
+    return status
+
+
+def _trial_name(trial: TrialRecord) -> str:
+    return f"{trial.cell} seed={trial.seed}" if trial.cell else short_name(trial.values)
+
+
+def _gang(name: str, heard: list[Event], now: float) -> GangStatus:
+    ups = [event["time"] for event in heard if event["event"] == "gang_up"]
+    since = ups[-1] if ups else heard[0]["time"]
+    state = str(heard[-1]["event"]).removeprefix("gang_")
+    return GangStatus(name, state, max(0.0, now - since), len(ups))
+
+
+def _gang_words(gang: GangStatus) -> str:
+    again = f", started {gang.starts} times" if gang.starts > 1 else ""
+    return f"{gang.name} {gang.state} ({span(gang.seconds)}{again})"
+
+
+def _mlflow_words(status: MlflowStatus) -> str:
+    if not status.points_waiting:
+        return f"{status.uri} has every point"
+    why = f": {status.error}" if status.error else ""
+    return f"{status.points_waiting} points wait for {status.uri}{why}"
+
+
+def _trial_line(trial: RunningTrial, epochs: int, metric: str) -> str:
+    score = "" if trial.metric is None else f"  {metric} {trial.metric:.4f}"
+    attempt = f"  attempt {trial.attempt}" if trial.attempt else ""
+    gang = f"  on {trial.gang}" if trial.gang else ""
+    at = f"{trial.trial_id}  epoch {trial.epoch}/{epochs}{score}{gang}{attempt}"
+    return f"{at}  {trial.name}".rstrip()

@@ -1,0 +1,81 @@
+"""trials.csv and the tables that a sweep prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.statistics.comparisons import Comparisons
+from raymoco.study.sweepfile.axis import SHORT, format_value
+from raymoco.study.sweepfile.sections import Objective
+
+SHOWN_AS = {
+    "eval/knn_top1": "eval kNN",
+    "test/knn_top1": "test kNN",
+    "test/linear_top1": "test linear",
+}
+
+
+def best_table(
+    trials: list[TrialRecord],
+    objectives: Sequence[Objective],
+    axes: Iterable[str],
+    title: str = "best trials",
+) -> Table:
+    """The best trials as a table: what they set, what they reached."""
+    axes = list(axes)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("trial", no_wrap=True)
+    for axis in axes:
+        table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
+    columns = [*(objective.metric for objective in objectives), "test/knn_top1", "test/linear_top1"]
+    for column in dict.fromkeys(columns):
+        table.add_column(SHOWN_AS.get(column, column), justify="right")
+    for trial in trials:
+        cells = [format_value(trial.values.get(axis, "")) for axis in axes]
+        scores = [trial.final.get(column) for column in dict.fromkeys(columns)]
+        shown = ["" if score is None else _score(score) for score in scores]
+        table.add_row(trial.trial_id, *map(Text, cells), *shown)
+    return table
+
+
+def _score(score: float) -> str:
+    return f"{score:.4f}" if abs(score) < 100 else f"{score:.0f}"
+
+
+def cells_table(found: Comparisons) -> Table:
+    """An ablation's cells: mean and difference to the baseline, each with its 95 % interval."""
+    sense = "" if found.higher else " (less is better)"
+    table = Table(
+        title=f"{SHOWN_AS.get(found.metric, found.metric)}{sense}, +- half the 95 % interval",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("cell", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("mean", no_wrap=True)
+    table.add_column("to baseline", no_wrap=True)
+    table.add_column("verdict", no_wrap=True, min_width=12)
+    for name, mean in found.means.items():
+        called = Text(name)  # the user's words: brackets in them are no markup
+        n = str(mean.n) if mean else "0"
+        shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
+        if name == found.baseline:
+            table.add_row(called, n, shown, "", "baseline")
+            continue
+        row = found.rows[name]
+        moved = ""
+        if row.difference is not None:
+            reach = _reach(row.difference.low, row.difference.high)
+            moved = f"{row.difference.difference:+z.3f}{reach}"
+        table.add_row(called, n, shown, moved, row.verdict)
+    return table
+
+
+def _reach(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" +- {(high - low) / 2:.3f}"

@@ -1,0 +1,61 @@
+"""How long a sweep has run and what is left of it, from its journal alone. Pure."""
+
+from __future__ import annotations
+
+from raymoco.event_log import Event
+from raymoco.study.journal.ledger import ENDED, Ledger
+from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sweep import SearchSpec
+
+
+def planned_trials(sweep: Sweep) -> int:
+    """All trials of the file, confirmations too."""
+    spec = sweep.spec
+    planned = sweep.trials
+    if isinstance(spec, SearchSpec) and spec.confirm is not None:
+        planned += (spec.confirm.top + 1) * len(spec.confirm.seeds)  # the default is one more
+    return planned
+
+
+def seconds_left(sweep: Sweep, ledger: Ledger, events: list[Event], now: float) -> float | None:
+    """By the epochs a second since the last driver's first assignment, and what a trial takes."""
+    spec, epochs = sweep.spec, sweep.base.epochs
+    since = max((n for n, event in enumerate(events) if event["event"] == "begun"), default=0)
+    recent = events[since:]
+    first = next((event["time"] for event in recent if event["event"] == "assigned"), None)
+    reported = sum(event["event"] == "report" for event in recent)
+    if first is None or not reported or now <= first:
+        return None
+    ended = ledger.in_state(*ENDED)
+    usual = sum(trial.epochs for trial in ended) / len(ended) if ended else epochs
+    running = ledger.in_state("running")
+    to_come = max(0, planned_trials(sweep) - len(ended) - len(running)) * usual
+    to_come += sum(max(0.0, max(usual, trial.epochs) - trial.epochs) for trial in running)
+    left = float(to_come * (now - first) / reported)
+    if isinstance(spec, SearchSpec) and spec.budget.hours is not None:
+        left = min(left, max(0.0, recent[0]["time"] + spec.budget.hours * 3600 - now))
+    return left
+
+
+def active_seconds(events: list[Event], now: float | None) -> float:
+    """The time that processes have run it, pauses left out; the last one runs until `now`."""
+    total = previous = 0.0
+    begin: float | None = None
+    for event in events:
+        if event["event"] == "begun":
+            total += previous - begin if begin is not None else 0.0
+            begin = event["time"]
+        previous = float(event["time"])
+    if begin is None:
+        return 0.0
+    return total + max(0.0, (previous if now is None else now) - begin)
+
+
+def span(seconds: float) -> str:
+    """A duration in the two units that matter."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

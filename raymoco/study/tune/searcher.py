@@ -1,0 +1,108 @@
+"""Tune's Searcher, behind which our own proposals stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+from ray.tune.search import Searcher
+
+from raymoco.engine.metrics_file import Row
+from raymoco.errors import InputError
+from raymoco.study.gangs.trial_queue import ABANDONED, Assignment
+from raymoco.study.proposals.proposal import Proposal, Proposals
+from raymoco.study.tune.trainable import ASSIGNMENT
+
+
+class TuneSearcher(Searcher):
+    """Tune's words for ours: hands proposals to Tune and carries ends back.
+
+    Args:
+        proposals: where trials come from.
+        broker: knows how each trial ended; where it does not, a scheduler stopped the trial.
+        assign: builds the assignment of a proposal; raises InputError if its config is impossible.
+        concurrent: how many trials Tune may hold at once.
+    """
+
+    def __init__(
+        self,
+        proposals: Proposals,
+        broker: Any,
+        assign: Callable[[Proposal], Assignment],
+        concurrent: int,
+        on_refused: Callable[[Proposal, str], None],
+    ) -> None:
+        super().__init__(metric=None, mode=None)
+        self._proposals, self._broker, self._assign = proposals, broker, assign
+        self._concurrent, self._on_refused = concurrent, on_refused
+        self._live: dict[str, Proposal] = {}
+        self._rows: dict[str, dict[int, Row]] = {}
+        self._handed = 0
+        self.stopping = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its Tuner for Tuner.restore, which raymoco does not use: the journal is the
+        # truth, and the proposals hold files and locks
+        return {}
+
+    def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
+        """Tune offers its metric; ours is the objective's."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The config of the next Tune trial, None to wait, or FINISHED."""
+        if self.stopping:
+            return None if self._live else Searcher.FINISHED
+        if len(self._live) >= self._concurrent:
+            return None
+        while (proposal := self._proposals.ask()) is not None:
+            try:
+                assignment = self._assign(proposal)
+            except InputError as error:
+                self._on_refused(proposal, str(error))
+                self._proposals.tell(proposal, "failed", {})
+                continue
+            self._live[trial_id], self._rows[trial_id] = proposal, dict(assignment.rows)
+            self._handed += 1
+            return {ASSIGNMENT: assignment}
+        self._broker.lift_gate.remote(self._handed)
+        return Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A report on its way through Tune."""
+        self._rows[trial_id][int(result["epoch"])] = result
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial is over for Tune; the broker says in which state, and hears it if it did not."""
+        proposal = self._live.pop(trial_id, None)
+        if proposal is None:
+            return
+        rows = self._rows.pop(trial_id)
+        if result and "epoch" in result:
+            rows[int(result["epoch"])] = result
+        state = "pruned"
+        if error:
+            state = "failed"
+        reason = "a scheduler stopped it" if state == "pruned" else "its Tune client was lost"
+        # the gang may be ahead of Tune: an end and a score that it has reported already stand
+        try:
+            true_state, unread = ray.get(
+                self._broker.cancel.remote(proposal.trial_id, state, reason)
+            )
+        except RayActorError:
+            self.stopping = True  # nobody is left to hand trials to
+            return
+        if true_state == ABANDONED:
+            return  # a resume goes on with it
+        rows |= {int(row["epoch"]): row for row in unread}
+        self._proposals.tell(proposal, true_state, rows)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is what a resume reads."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see save."""

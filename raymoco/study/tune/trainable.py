@@ -1,0 +1,59 @@
+"""The Tune trainable: a thin client of the broker. The training itself happens in a gang."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayActorError
+
+from raymoco.study.gangs.trial_queue import Assignment
+
+WAIT_S = 1.0
+ASSIGNMENT = "assignment"
+OVER = {"__duplicate__": True, "done": True}  # Tune's word for: as before, and done
+
+
+class TrialClient(tune.Trainable):
+    """Submits its trial in the first step and hands over one report a step."""
+
+    _broker: Any
+    _assignment: Assignment
+    _submitted: bool
+
+    def setup(self, config: dict[str, Any], broker: Any = None) -> None:
+        """Tune's call at the start of the actor."""
+        self._broker = broker
+        self._begin(config)
+
+    def step(self) -> dict[str, Any]:
+        """The next report of the trial; `OVER` at its end."""
+        try:
+            if not self._submitted:
+                self._submitted = True
+                ray.get(self._broker.submit.remote(self._assignment))
+            while True:
+                news = ray.get(self._broker.next_row.remote(self._assignment.trial_id, WAIT_S))
+                if isinstance(news, dict):
+                    return news
+                if isinstance(news, str):
+                    return dict(OVER)
+        except RayActorError:
+            return dict(OVER)  # the broker has died: the driver says so
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Tune gives this actor another trial."""
+        self._begin(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """A pointer: the checkpoint itself was written by the gang."""
+        return {"trial_id": self._assignment.trial_id}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing to load: a resumed trial carries its checkpoint in its assignment."""
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._assignment = config[ASSIGNMENT]
+        self._submitted = False
