@@ -12,9 +12,10 @@ import torch
 
 from benchmarks.tables import Table
 from raymoco.config import load_run_config
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images, open_images
-from raymoco.data.views import Normalise
+from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
+from raymoco.data.views.two_views import Normalise
 from raymoco.engine.evaluate import extract_features, knn_top1, linear_probe
 from raymoco.engine.resolve import resolve
 from raymoco.ssl import build_method

@@ -13,7 +13,7 @@ from benchmarks.step import THREADS, bare
 from benchmarks.tables import Table
 from benchmarks.timing import interleaved
 from raymoco.config import load_run_config
-from raymoco.data.views import TwoViews
+from raymoco.data.views.two_views import TwoViews
 from raymoco.engine.metrics_file import read_metrics
 from raymoco.engine.run import train
 from raymoco.ssl import MoCo, build_method

@@ -20,9 +20,9 @@ from torch import Tensor
 from benchmarks.tables import Table
 from benchmarks.timing import Timing, interleaved
 from raymoco.config import RunConfig, load_run_config
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import ImageData, load_images
-from raymoco.data.views import TwoViews
+from raymoco.data.loading.prepare import ImageData, load_images
+from raymoco.data.shards.ensure import ensure_shards
+from raymoco.data.views.two_views import TwoViews
 from raymoco.engine.cluster import connect
 from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import resolve

@@ -18,8 +18,10 @@ from benchmarks.photographs import write_folder
 from benchmarks.tables import Table
 from benchmarks.timing import Timing
 from raymoco.config import DataConfig, ScaleConfig
-from raymoco.data.shards import ShardSet, ensure_shards
-from raymoco.data.stream import open_images, prepare_images
+from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.prepare import prepare_images
+from raymoco.data.shards.ensure import ensure_shards
+from raymoco.data.shards.manifest import ShardSet
 from raymoco.engine.cluster import connect
 
 BATCH = 128

@@ -13,8 +13,8 @@ from torchvision import transforms
 from benchmarks.photographs import crops
 from benchmarks.tables import Table
 from benchmarks.timing import interleaved
-from raymoco.data.colour import BLUR_RADIUS
-from raymoco.data.views import BLUR_ABOVE, TwoViews
+from raymoco.data.views.color import BLUR_RADIUS
+from raymoco.data.views.two_views import BLUR_ABOVE, TwoViews
 
 THREADS = 2
 SIZES = ((28, "grey", 256), (32, "colour", 256), (96, "colour", 64), (224, "colour", 16))

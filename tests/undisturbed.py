@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raymoco.cli.arguments import Overrides, err, out
-from raymoco.data.inspection import ShardReport
+from raymoco.data.shards.inspection import ShardReport
 
 shards_app = typer.Typer(
     help="Parquet shards of images.", no_args_is_help=True, rich_markup_mode=None
@@ -32,7 +32,7 @@ def shards_build(
     from raymoco.config import ScaleConfig, load_run_config
 
     config = load_run_config(preset_or_yaml, overrides or [])
-    from raymoco.data.shards import ensure_shards
+    from raymoco.data.shards.ensure import ensure_shards
     from raymoco.engine.cluster import connect
     from raymoco.engine.output import resolve_output
 
@@ -57,8 +57,8 @@ def shards_inspect(
 ) -> None:
     """Print what is in a folder of shards, and draw images beside their two views."""
     from raymoco.cli.shards import shards_table
-    from raymoco.data.inspection import contact_sheet, describe_shards
-    from raymoco.data.shards import load_shards
+    from raymoco.data.shards.inspection import contact_sheet, describe_shards
+    from raymoco.data.shards.manifest import load_shards
 
     shards = load_shards(folder)
     out.print(shards_table(describe_shards(shards)))
@@ -70,7 +70,7 @@ def shards_inspect(
 @shards_app.command("verify")
 def shards_verify(folder: Path) -> None:
     """Compare every shard with its sha256."""
-    from raymoco.data.inspection import verify_shards
+    from raymoco.data.shards.inspection import verify_shards
     from raymoco.errors import DataError
 
     problems = verify_shards(folder)

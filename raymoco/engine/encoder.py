@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from raymoco.config import RunConfig
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images, open_images
-from raymoco.data.views import Normalise
+from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
+from raymoco.data.views.two_views import Normalise
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from raymoco.engine.evaluate import extract_features, judge_on_test
 from raymoco.engine.metrics_file import Row

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from raymoco.config import RunConfig
-from raymoco.data.stream import Batch, ImageData, Images, open_images
-from raymoco.data.views import Normalise, TwoViews
+from raymoco.data.loading.loader import Batch, Images, open_images
+from raymoco.data.loading.prepare import ImageData
+from raymoco.data.views.two_views import Normalise, TwoViews
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.evaluate import (
     Features,

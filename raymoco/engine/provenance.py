@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from raymoco.config import ScaleConfig
-from raymoco.data.stream import ImageData
+from raymoco.data.loading.prepare import ImageData
 
 PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from raymoco.config import RunConfig
-from raymoco.data.views import resolve_recipe
+from raymoco.data.views.two_views import resolve_recipe
 from raymoco.errors import ConfigError
 from raymoco.ssl.gradient import bf16_is_fast
 

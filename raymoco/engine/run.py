@@ -15,8 +15,8 @@ from ray.util.queue import Queue
 
 from raymoco import tracking
 from raymoco.config import INDECISIVE, RunConfig
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import ImageData, prepare_images
+from raymoco.data.loading.prepare import ImageData, prepare_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop

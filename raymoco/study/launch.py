@@ -12,7 +12,7 @@ from rich.console import Console
 
 from raymoco import tracking
 from raymoco.config import RunConfig
-from raymoco.data.stream import ImageData
+from raymoco.data.loading.prepare import ImageData
 from raymoco.engine.cluster import connect, interrupts
 from raymoco.engine.output import resolve_output
 from raymoco.engine.provenance import provenance

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 from ray.tune.schedulers import TrialScheduler
 
 from raymoco.config import RunConfig
-from raymoco.data.stream import ImageData
+from raymoco.data.loading.prepare import ImageData
 from raymoco.engine.resolve import resolve
 from raymoco.engine.trainer import FitThread
 from raymoco.errors import GangError, RaymocoError

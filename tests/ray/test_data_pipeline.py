@@ -12,10 +12,12 @@ from PIL import Image
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
-from raymoco.data.pipeline import require_free_cpu
-from raymoco.data.shards import build_shards, load_shards
-from raymoco.data.sources import open_source
-from raymoco.data.stream import load_images, open_images, prepare_images
+from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.prepare import load_images, prepare_images
+from raymoco.data.ray_tasks import require_free_cpu
+from raymoco.data.shards.ensure import build_shards
+from raymoco.data.shards.manifest import load_shards
+from raymoco.data.sources.open import open_source
 from raymoco.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -41,7 +43,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def in_memory(cluster, shards):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raymoco.data.prepare.HERE_ROWS", 0)  # Ray Data, however few they are
+        patch.setattr("raymoco.data.loading.prepare.HERE_ROWS", 0)  # Ray Data, however few they are
         return prepare_images(DataConfig(), shards)
 
 
@@ -267,7 +269,7 @@ def test_a_damaged_shard_is_named_in_memory_and_streamed(tmp_path, spoil):
 
 
 def test_more_images_than_the_store_holds_cannot_be_cached(shards, monkeypatch):
-    monkeypatch.setattr("raymoco.data.prepare._object_store_bytes", lambda: 100)
+    monkeypatch.setattr("raymoco.data.loading.prepare._object_store_bytes", lambda: 100)
     with pytest.raises(ConfigError, match=r"data.cache is memory, but .* use auto or stream"):
         prepare_images(DataConfig(cache="memory"), shards)
 

@@ -7,8 +7,8 @@ import torch
 from live_sweeps import begin, end, wait_until, write_sweep
 
 from raymoco.config import load_run_config
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session

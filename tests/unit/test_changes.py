@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from raymoco.config import CHANGEABLE, RunConfig
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import list_checkpoints, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import resolve

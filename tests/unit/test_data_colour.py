@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as tv
 
-from raymoco.data.colour import ColourJitter, blur, blur_some, jitter_colour, twist_colour
+from raymoco.data.views.color import ColourJitter, blur, blur_some, jitter_colour, twist_colour
 
 ONE, NONE = torch.ones(4), torch.zeros(4)
 

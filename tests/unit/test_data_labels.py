@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raymoco.config import DataConfig
-from raymoco.data.labels import visible_labels
+from raymoco.data.loading.visible_labels import visible_labels
 from raymoco.errors import DataError
 
 IDS = [f"train/{i:04d}.png" for i in range(300)]

@@ -11,19 +11,14 @@ import pytest
 from PIL import Image
 
 from raymoco.config import DataConfig
-from raymoco.data import building
-from raymoco.data import shards as shards_module
 from raymoco.data.codec import decode, encode_png
-from raymoco.data.pieces import read_piece, shard_pieces
-from raymoco.data.shards import (
-    build_shards,
-    contact_sheet,
-    describe_shards,
-    ensure_shards,
-    load_shards,
-    verify_shards,
-)
-from raymoco.data.sources import open_source
+from raymoco.data.shards import build as building
+from raymoco.data.shards import ensure as shards_module
+from raymoco.data.shards.ensure import build_shards, ensure_shards
+from raymoco.data.shards.inspection import contact_sheet, describe_shards, verify_shards
+from raymoco.data.shards.manifest import load_shards
+from raymoco.data.shards.row_groups import read_piece, shard_pieces
+from raymoco.data.sources.open import open_source
 from raymoco.errors import DataError
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import decode, decode_to, encode_png
-from raymoco.data.shards import build_shards
-from raymoco.data.sources import FASHION_MNIST_ROOT, open_source
-from raymoco.data.stream import load_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import build_shards
+from raymoco.data.sources.fashion_mnist import FASHION_MNIST_ROOT
+from raymoco.data.sources.open import open_source
 from raymoco.errors import ConfigError, DataError
 
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
-from raymoco.data.order import Window, ahead, rebatched
-from raymoco.data.pieces import Chunk, Piece, cut_pieces
-from raymoco.data.shards import build_shards, load_shards
-from raymoco.data.sources import open_source
-from raymoco.data.stream import load_images, open_images
+from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.shuffle_buffer import Window, ahead, rebatched
+from raymoco.data.shards.ensure import build_shards
+from raymoco.data.shards.manifest import load_shards
+from raymoco.data.shards.row_groups import Chunk, Piece, cut_pieces
+from raymoco.data.sources.open import open_source
 from raymoco.errors import ConfigError, DataError
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
 
-from raymoco.data.views import RECIPES, Normalise, TwoViews, _crop_sizes, resolve_recipe
+from raymoco.data.views.two_views import RECIPES, Normalise, TwoViews, _crop_sizes, resolve_recipe
 from raymoco.errors import ConfigError
 
 CASES = [("glyph", 1, 8), ("grey", 1, 28), ("grey", 3, 16), ("colour", 3, 32), ("colour", 3, 72)]

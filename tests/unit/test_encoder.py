@@ -4,8 +4,8 @@ import pytest
 
 from raymoco import evaluate
 from raymoco.config import load_run_config
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from raymoco.config import RunConfig
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 from raymoco.engine.encoder import export_backbone, load_encoder
 from raymoco.engine.loop import run_loop

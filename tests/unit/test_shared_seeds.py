@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from raymoco.config import RunConfig
-from raymoco.data.shards import ensure_shards
-from raymoco.data.stream import load_images, open_images
+from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.ssl import build_method
 
 BASE = RunConfig().with_values(

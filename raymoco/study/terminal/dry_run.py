@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from raymoco.config import RunConfig
-from raymoco.data.manifest import ShardSet
-from raymoco.data.shards import ensure_shards
-from raymoco.data.views import TwoViews
+from raymoco.data.shards.ensure import ensure_shards
+from raymoco.data.shards.manifest import ShardSet
+from raymoco.data.views.two_views import TwoViews
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.output import resolve_output
 from raymoco.engine.resolve import queue_warning, resolve

@@ -1,22 +1,15 @@
-"""Where images come from: each source yields the same entries, whatever its files look like."""
+"""scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from raymoco.config import DataConfig
-from raymoco.data.cifar import CifarSource
-from raymoco.data.folder import FolderSource
-from raymoco.data.idx import FASHION_MNIST_ROOT, FashionMnistSource
-from raymoco.data.parquet import ParquetSource
-from raymoco.data.records import Entry, Found, Source
+from raymoco.data.sources.source import Entry, Found
 from raymoco.data.splits import in_test_split
-from raymoco.data.stl10 import Stl10Source
-
-__all__ = ["FASHION_MNIST_ROOT", "SOURCES", "Entry", "Found", "Source", "open_source"]
 
 
 class DigitsSource:
@@ -44,25 +37,3 @@ class DigitsSource:
 
     def fingerprint(self) -> str:
         return hashlib.sha256(self._pixels.tobytes() + self._labels.tobytes()).hexdigest()
-
-
-SOURCES: dict[str, Callable[[DataConfig], Source]] = {
-    "digits": DigitsSource,
-    "fashion_mnist": FashionMnistSource,
-    "cifar10": CifarSource,
-    "cifar100": CifarSource,
-    "stl10": Stl10Source,
-    "folder": FolderSource,
-    "shards": ParquetSource,
-}
-
-
-def open_source(data: DataConfig) -> Source:
-    """The source that `data` names, its files found but not read.
-
-    Raises:
-        ConfigError: `data.root` is missing.
-        DataError: files are missing or have not the layout that the source expects; the message
-            says where to put which.
-    """
-    return SOURCES[data.source](data)

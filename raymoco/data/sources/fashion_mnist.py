@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
-from raymoco.data.records import Entry, Found
+from raymoco.data.sources.source import Entry, Found
 from raymoco.errors import DataError
 
 FASHION_MNIST_ROOT = Path("/usr/share/datasets/fashion-mnist")

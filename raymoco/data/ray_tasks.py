@@ -22,7 +22,6 @@ import ray.data
 from ray.data import DataContext
 from ray.exceptions import RayTaskError
 
-from raymoco.data.pieces import Chunk, Piece, read_piece
 from raymoco.errors import DataError
 
 FREE_CPU_WAIT_S = 3.0
@@ -32,37 +31,6 @@ BUNDLE_ROWS = 4096
 BUNDLE_BYTES = 32 * 2**20  # decoded: keeps a task near a second, so that nobody waits long for one
 # its one record above DEBUG repeats, with 40 lines of trace, the exception that we raise anyway
 _TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
-
-
-def run_pieces(pieces: Sequence[Piece], channels: int, image_size: int) -> Iterator[Chunk]:
-    """Decode pieces, in their order: through Ray Data, or here where Ray is not initialised.
-
-    Ray Data decodes ahead of whoever takes the chunks, by as much as its share of the object store
-    holds.
-
-    Args:
-        channels: 1 or 3.
-        image_size: side of the decoded images in pixels.
-    Raises:
-        DataError: a shard is missing or damaged; names the file.
-    """
-    if not pieces:
-        return
-    if not ray.is_initialized():
-        for piece in pieces:
-            yield read_piece(piece, channels, image_size)
-        return
-    bundles = [{"bundle": pickle.dumps(b)} for b in _bundles(pieces, channels * image_size**2)]
-    with DataContext.current(_quiet_context(preserve_order=True)):
-        dataset = ray.data.from_items(bundles, override_num_blocks=len(bundles)).map_batches(
-            functools.partial(_decode_bundles, channels=channels, image_size=image_size),
-            batch_size=None,
-            batch_format="numpy",
-        )
-        batches = dataset.iter_batches(batch_size=None, batch_format="numpy")
-    with _our_errors():
-        for batch in batches:
-            yield Chunk(batch["image"], batch["label"], batch["index"])
 
 
 def run_jobs(
@@ -126,31 +94,6 @@ def _free_cpus() -> float:
 
 def _nothing() -> None:
     """A task that says: there was a CPU for me."""
-
-
-def _bundles(pieces: Sequence[Piece], image_bytes: int) -> list[list[Piece]]:
-    """Consecutive pieces, as many as one task should decode."""
-    most = max(1, min(BUNDLE_ROWS, BUNDLE_BYTES // image_bytes))
-    bundles: list[list[Piece]] = []
-    room = 0
-    for piece in pieces:
-        if room < len(piece.take):
-            bundles.append([])
-            room = most
-        bundles[-1].append(piece)
-        room -= len(piece.take)
-    return bundles
-
-
-def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict[str, Any]]:
-    for bundle in batch["bundle"]:
-        for piece in pickle.loads(bundle):  # our own, made a moment ago
-            chunk = read_piece(piece, channels, image_size)
-            yield {
-                "image": chunk.images,
-                "label": chunk.labels,
-                "index": np.asarray(chunk.index, np.int64),
-            }
 
 
 def _do_jobs(batch: Any, function: Callable[[Any], Any]) -> Iterator[dict[str, Any]]:

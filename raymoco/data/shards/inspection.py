@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels, decode_to
-from raymoco.data.manifest import SPLITS, Manifest, ShardSet, SplitCounts, load_shards
-from raymoco.data.pieces import read_columns, shard_pieces
+from raymoco.data.shards.manifest import SPLITS, Manifest, ShardSet, SplitCounts, load_shards
+from raymoco.data.shards.row_groups import read_columns, shard_pieces
 
 PER_CLASS = 3
 MOST_CLASSES = 12
@@ -120,7 +120,7 @@ def contact_sheet(shards: ShardSet, path: Path, views: str = "auto", seed: int =
     # torch takes seconds to import, and inspecting counts does without
     import torch
 
-    from raymoco.data.views import TwoViews, resolve_recipe
+    from raymoco.data.views.two_views import TwoViews, resolve_recipe
 
     manifest = shards.manifest
     size = shards.image_size or min(manifest.image.height, manifest.image.width, 224)

@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raymoco.data.codec import stored_form
-from raymoco.data.records import Entry, Source
+from raymoco.data.shards.stats import Progress
+from raymoco.data.sources.source import Entry, Source
 from raymoco.data.splits import in_eval_split, order_key
-from raymoco.data.tally import Progress
 from raymoco.errors import DataError
 from raymoco.yamlfile import write_atomically
 

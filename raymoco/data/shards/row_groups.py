@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raymoco.data.codec import Pixels, decode_to
-from raymoco.data.labels import HIDDEN
-from raymoco.data.manifest import CONTENT_KEY, ShardInfo
+from raymoco.data.loading.visible_labels import HIDDEN
+from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
 from raymoco.errors import DataError
 
 Rows = NDArray[np.int64]

@@ -17,9 +17,10 @@ import ray
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels
-from raymoco.data.manifest import SPLITS, Manifest, ShardSet
-from raymoco.data.pieces import Chunk, Piece, Rows, read_index, read_piece, shard_pieces
-from raymoco.data.pipeline import BUNDLE_BYTES, BUNDLE_ROWS, require_free_cpu, run_pieces
+from raymoco.data.loading.decode import run_pieces
+from raymoco.data.ray_tasks import BUNDLE_BYTES, BUNDLE_ROWS, require_free_cpu
+from raymoco.data.shards.manifest import SPLITS, Manifest, ShardSet
+from raymoco.data.shards.row_groups import Chunk, Piece, Rows, read_index, read_piece, shard_pieces
 from raymoco.data.splits import order_key
 from raymoco.errors import ConfigError
 

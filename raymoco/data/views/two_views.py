@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raymoco.data.colour import ColourJitter, blur_some, jitter_colour
+from raymoco.data.views.color import ColourJitter, blur_some, jitter_colour
 from raymoco.errors import ConfigError
 
 CROP_TRIES = 10  # torchvision's

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from raymoco.data.codec import stored_form
-from raymoco.data.listing import Job, Plan, load_plan, make_plan, read_listing
-from raymoco.data.manifest import CONTENT_KEY, SCHEMA_VERSION, ShardInfo
-from raymoco.data.pipeline import run_jobs
-from raymoco.data.records import Entry, Source
-from raymoco.data.tally import Advance, Built, Pixelwise, Progress
+from raymoco.data.ray_tasks import run_jobs
+from raymoco.data.shards.manifest import CONTENT_KEY, SCHEMA_VERSION, ShardInfo
+from raymoco.data.shards.plan import Job, Plan, load_plan, make_plan, read_listing
+from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress
+from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
 from raymoco.yamlfile import write_atomically
 

@@ -13,10 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raymoco.config import DataConfig
-from raymoco.data.building import build_all, publish, sole_builder
-from raymoco.data.inspection import ShardReport, contact_sheet, describe_shards, verify_shards
-from raymoco.data.listing import Plan
-from raymoco.data.manifest import (
+from raymoco.data.shards.build import build_all, publish, sole_builder
+from raymoco.data.shards.inspection import (
+    ShardReport,
+    contact_sheet,
+    describe_shards,
+    verify_shards,
+)
+from raymoco.data.shards.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     SPLITS,
@@ -24,9 +28,11 @@ from raymoco.data.manifest import (
     ShardSet,
     load_shards,
 )
-from raymoco.data.parquet import mapped_columns
-from raymoco.data.sources import Source, open_source
-from raymoco.data.tally import Advance, Built, Progress, count, image_info, mean_and_std
+from raymoco.data.shards.plan import Plan
+from raymoco.data.shards.stats import Advance, Built, Progress, count, image_info, mean_and_std
+from raymoco.data.sources.open import open_source
+from raymoco.data.sources.parquet import mapped_columns
+from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
 from raymoco.yamlfile import write_atomically
 

@@ -16,21 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raymoco.config import DataConfig
-from raymoco.data.labels import visible_labels
-from raymoco.data.order import (
+from raymoco.data.loading.decode import run_pieces
+from raymoco.data.loading.prepare import ImageData, fetch, load_images, prepare_images
+from raymoco.data.loading.sampling import (
     Side,
-    Window,
-    ahead,
     batch_rows,
     count_steps,
     epoch_generator,
     interleaved,
-    rebatched,
     split_sides,
 )
-from raymoco.data.pieces import Chunk, Piece, cut_pieces, read_index
-from raymoco.data.pipeline import require_free_cpu, run_pieces
-from raymoco.data.prepare import ImageData, fetch, load_images, prepare_images
+from raymoco.data.loading.shuffle_buffer import Window, ahead, rebatched
+from raymoco.data.loading.visible_labels import visible_labels
+from raymoco.data.ray_tasks import require_free_cpu
+from raymoco.data.shards.row_groups import Chunk, Piece, cut_pieces, read_index
 from raymoco.errors import ConfigError, DataError
 
 __all__ = ["Batch", "ImageData", "Images", "load_images", "open_images", "prepare_images"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
-from raymoco.data.records import Entry, Found, stat_fingerprint
+from raymoco.data.sources.source import Entry, Found, stat_fingerprint
 from raymoco.errors import ConfigError, DataError
 
 SIDE = 96

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raymoco.config import DataConfig
-from raymoco.data.records import Entry, Found, stat_fingerprint
+from raymoco.data.sources.source import Entry, Found, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 

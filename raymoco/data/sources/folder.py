@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from raymoco.config import DataConfig
-from raymoco.data.label_table import LabelTable
-from raymoco.data.records import Entry, Found, check_ids, stat_fingerprint
+from raymoco.data.sources.labels_csv import LabelTable
+from raymoco.data.sources.source import Entry, Found, check_ids, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from raymoco.data.codec import Pixels
-from raymoco.data.manifest import ImageInfo, ShardInfo, SplitCounts
+from raymoco.data.shards.manifest import ImageInfo, ShardInfo, SplitCounts
 
 Progress = Callable[[str], None]
 Advance = Callable[[int, int], None]

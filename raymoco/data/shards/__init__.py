@@ -1,0 +1,1 @@
+"""Parquet shards: plan, build, find again, look at."""

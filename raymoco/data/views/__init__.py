@@ -1,0 +1,1 @@
+"""Two random views of each image, on the device."""
