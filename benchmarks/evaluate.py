@@ -16,7 +16,7 @@ from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalise
-from raymoco.engine.evaluate import extract_features, knn_top1, linear_probe
+from raymoco.engine.probes import extract_features, knn_top1, linear_probe
 from raymoco.engine.resolve import resolve
 from raymoco.ssl import build_method
 

@@ -14,8 +14,8 @@ from benchmarks.tables import Table
 from benchmarks.timing import interleaved
 from raymoco.config import load_run_config
 from raymoco.data.views.two_views import TwoViews
-from raymoco.engine.metrics_file import read_metrics
-from raymoco.engine.run import train
+from raymoco.engine.metrics_csv import read_metrics
+from raymoco.engine.train import train
 from raymoco.ssl import MoCo, build_method
 
 BATCH = 64

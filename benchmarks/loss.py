@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.memory import peak_megabytes
 from benchmarks.tables import Table
 from benchmarks.timing import interleaved
-from raymoco.ssl import cross_consistency, gradient, info_nce, losses, regularizers, sup_con
+from raymoco.ssl import cross_consistency, info_nce, losses, query_gradient, regularizers, sup_con
 from raymoco.ssl import unified_contrastive as unicon
 
 B, D, K, CLASSES, LABELLED, T = 256, 128, 65536, 1000, 0.5, 0.2
@@ -86,7 +86,7 @@ def ours(
         with (
             mock.patch.object(losses, "pays", return_value=stream),
             mock.patch.object(regularizers, "pays", return_value=stream),
-            mock.patch.object(gradient, "bf16_is_fast", return_value=True),
+            mock.patch.object(query_gradient, "bf16_is_fast", return_value=True),
             torch.autocast("cpu", torch.bfloat16, enabled=half),
         ):
             return _gradient(value(kind, given, leaf, temperature), leaf)

@@ -25,11 +25,11 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import TwoViews
 from raymoco.engine.cluster import connect
 from raymoco.engine.loop import run_loop
+from raymoco.engine.ray_train import build_trainer
 from raymoco.engine.resolve import resolve
-from raymoco.engine.run import prepare_run
 from raymoco.engine.session import Session, Stopped
 from raymoco.engine.step import build_optimizer
-from raymoco.engine.trainer import build_trainer
+from raymoco.engine.train import prepare_run
 from raymoco.ssl import MoCo, build_method
 
 STEPS = 12  # a round

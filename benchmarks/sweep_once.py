@@ -80,7 +80,7 @@ def _documented(file: Path, trials: int, folder: Path, early: bool) -> dict[str,
     from ray.tune.integration.ray_train import TuneReportCallback
     from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
-    from raymoco.engine.run import prepare_run
+    from raymoco.engine.train import prepare_run
     from raymoco.study.sweepfile.load import load_sweep
 
     config, handle = prepare_run(load_sweep(file).base, folder, lambda line: None)
@@ -88,7 +88,7 @@ def _documented(file: Path, trials: int, folder: Path, early: bool) -> dict[str,
 
     def train_loop(loop_config: dict[str, Any]) -> None:
         from raymoco.engine.loop import run_loop
-        from raymoco.engine.trainer import worker_session
+        from raymoco.engine.ray_train import worker_session
 
         session = worker_session(folder / "checkpoints" / loop_config["trial"], 1)
 

@@ -23,6 +23,7 @@ from benchmarks.tables import Table
 from benchmarks.timing import Timing, interleaved
 from raymoco.event_log import Event, Journal, begun, read_journal
 from raymoco.study.journal.find import find
+from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import Mirror, place_of
 from raymoco.tracking.server import LocalServer
 
@@ -96,7 +97,7 @@ def _compare(table: Table, output: Path, store: str, uri: str, quick: bool) -> N
     def mirrored() -> None:
         folder = _journal(output / f"{store.split()[0]}-{next(fresh)}", uri, TRIALS, epochs)
         started = time.perf_counter()  # the journal is not written by who delivers it
-        outcome = Mirror(place_of(folder, uri, None), find(str(folder)).story()).deliver()
+        outcome = Mirror(place_of(folder, uri, None), open_story(find(str(folder)))).deliver()
         assert not outcome.left.events, outcome
         spent.append(time.perf_counter() - started)
 
@@ -120,7 +121,7 @@ def _producer(output: Path, stores: dict[str, str], quick: bool) -> Table:
         folder = _journal(output / f"producer-{store.split()[0]}", uri, 1, 1)
         journal = Journal(folder / "journal.jsonl")
         journal.append(begun("producer", {}))
-        mirror = Mirror(place_of(folder, uri, None), find(str(folder)).story())
+        mirror = Mirror(place_of(folder, uri, None), open_story(find(str(folder))))
         mirror.start()
         told = []
         for epoch in range(2, rows + 2):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raymoco.config import RunConfig
-    from raymoco.engine.encoder import evaluate, load_encoder
-    from raymoco.engine.run import train
+    from raymoco.engine.train import train
+    from raymoco.engine.trained_encoder import evaluate, load_encoder
     from raymoco.study.launch import sweep
     from raymoco.study.report import report
     from raymoco.study.sweepfile.sweep import SweepSpec
@@ -22,11 +22,11 @@ __all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "report", "swee
 _HOMES = {
     "RunConfig": "raymoco.config",
     "SweepSpec": "raymoco.study.sweepfile.sweep",
-    "evaluate": "raymoco.engine.encoder",
-    "load_encoder": "raymoco.engine.encoder",
+    "evaluate": "raymoco.engine.trained_encoder",
+    "load_encoder": "raymoco.engine.trained_encoder",
     "report": "raymoco.study.report",
     "sweep": "raymoco.study.launch",
-    "train": "raymoco.engine.run",
+    "train": "raymoco.engine.train",
 }
 
 

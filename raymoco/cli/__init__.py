@@ -44,7 +44,7 @@ def train(
 
     config = load_run_config(preset_or_yaml, overrides or [])
     # only now: a typo must not wait for torch and Ray
-    from raymoco.engine.run import train as run
+    from raymoco.engine.train import train as run
 
     result = run(
         config, resume=resume, profile=profile, say=lambda line: out.print(line, markup=False)
@@ -135,7 +135,7 @@ def sync(
 @app.command()
 def evaluate(place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")]) -> None:
     """Measure a trained encoder on its test split again."""
-    from raymoco.engine.encoder import evaluate as run
+    from raymoco.engine.trained_encoder import evaluate as run
 
     for name, value in run(place).items():
         out.print(f"{name}  {value:.4f}", markup=False)
@@ -147,7 +147,7 @@ def export(
     target: Annotated[Path, typer.Argument(help="the file to write, such as encoder.pt")],
 ) -> None:
     """Write the backbone's weights for somebody else's code."""
-    from raymoco.engine.encoder import export_backbone
+    from raymoco.engine.trained_encoder import export_backbone
 
     about = export_backbone(place, target)
     out.print(f"wrote {target}: {about['backbone']}, {about['image_size']} px", markup=False)

@@ -34,7 +34,7 @@ def shards_build(
     config = load_run_config(preset_or_yaml, overrides or [])
     from raymoco.data.shards.ensure import ensure_shards
     from raymoco.engine.cluster import connect
-    from raymoco.engine.output import resolve_output
+    from raymoco.engine.output_folder import resolve_output
 
     output = resolve_output(config.output)
     with connect(ScaleConfig(), groups=0), Progress(console=err, transient=True) as bar:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 import ray
 
 from raymoco.config import ScaleConfig
-from raymoco.engine.output import inside_job
+from raymoco.engine.output_folder import inside_job
 from raymoco.errors import ConfigError, InputError
 
 # what every process of ours on the cluster is started with
@@ -108,32 +106,6 @@ def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def interrupts() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt once; the second one ends the process at once.
-
-    Inside `connect`: Ray sets a handler of its own. Elsewhere than in the main thread nothing
-    changes, Python has no signals there.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard: list[int] = []
-
-    def hear(number: int, _: Any) -> None:
-        heard.append(number)
-        if len(heard) > 1:
-            os._exit(130)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def check_layout(scale: ScaleConfig, groups: int) -> None:

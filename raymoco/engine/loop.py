@@ -19,14 +19,14 @@ from raymoco.data.loading.loader import Batch, Images, open_images
 from raymoco.data.loading.prepare import ImageData
 from raymoco.data.views.two_views import Normalise, TwoViews
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
-from raymoco.engine.evaluate import (
+from raymoco.engine.metrics_csv import Row
+from raymoco.engine.probes import (
     Features,
     collapse_metrics,
     extract_features,
     judge_on_test,
     knn_top1,
 )
-from raymoco.engine.metrics_file import Row
 from raymoco.engine.profiler import StepProfiler
 from raymoco.engine.session import Session
 from raymoco.engine.step import Step, build_optimizer, to_device

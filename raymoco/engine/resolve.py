@@ -9,7 +9,7 @@ import torch
 from raymoco.config import RunConfig
 from raymoco.data.views.two_views import resolve_recipe
 from raymoco.errors import ConfigError
-from raymoco.ssl.gradient import bf16_is_fast
+from raymoco.ssl.query_gradient import bf16_is_fast
 
 
 def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from raymoco.engine.metrics_file import Row
+from raymoco.engine.metrics_csv import Row
 from raymoco.errors import ConfigError, NotFiniteError, RaymocoError
 
 # raised by all workers of a run at the same place, so they are still in step afterwards

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from raymoco.errors import ConfigError
-from raymoco.ssl.arguments import require_choice
+from raymoco.ssl.argument_checks import require_choice
 from raymoco.ssl.collectives import all_gather_with_grad, world_size
-from raymoco.ssl.gradient import widen
+from raymoco.ssl.query_gradient import widen
 
 BATCH_NORMS = ("plain", "shuffle", "split", "sync")
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raymoco.config import ModelConfig, ProjectorConfig
-from raymoco.ssl.gradient import widen
+from raymoco.ssl.query_gradient import widen
 from raymoco.ssl.resnet8 import build_resnet8
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raymoco.errors import ConfigError
-from raymoco.ssl.arguments import require_choice, require_labels
+from raymoco.ssl.argument_checks import require_choice, require_labels
 
 
 class KeyQueue(nn.Module):

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from raymoco.ssl.arguments import (
+from raymoco.ssl.argument_checks import (
     require_batch,
     require_choice,
     require_labels,
     require_queue,
     require_temperature,
 )
-from raymoco.ssl.gradient import loss_of_query, loss_with_gradient
-from raymoco.ssl.streamed import Kind, pays, stream_contrast
+from raymoco.ssl.blockwise import Kind, pays, stream_contrast
+from raymoco.ssl.query_gradient import loss_of_query, loss_with_gradient
 
 
 def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2) -> Tensor:

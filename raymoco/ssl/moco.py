@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from raymoco.errors import ConfigError
-from raymoco.ssl.arguments import require_choice, require_temperature
+from raymoco.ssl.argument_checks import require_choice, require_temperature
 from raymoco.ssl.batch_norm import BATCH_NORMS, convert_batch_norm
 from raymoco.ssl.collectives import (
     all_gather,

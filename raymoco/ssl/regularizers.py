@@ -16,15 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from raymoco.errors import ConfigError
-from raymoco.ssl.arguments import (
+from raymoco.ssl.argument_checks import (
     require_batch,
     require_choice,
     require_labels,
     require_queue,
     require_temperature,
 )
-from raymoco.ssl.gradient import loss_of_query, loss_with_gradient
-from raymoco.ssl.streamed import pays, stream_divergence
+from raymoco.ssl.blockwise import pays, stream_divergence
+from raymoco.ssl.query_gradient import loss_of_query, loss_with_gradient
 
 CONSISTENCY_FORMS = ("batch_transpose", "batch_pairs", "queue_kl", "batch_kl")
 UNIFORMITY_FORMS = ("kl", "entropy")

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from raymoco.errors import ConfigError
-from raymoco.ssl.arguments import require_choice
+from raymoco.ssl.argument_checks import require_choice
 
 
 def learning_rate(

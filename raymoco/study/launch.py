@@ -13,10 +13,11 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import ImageData
-from raymoco.engine.cluster import connect, interrupts
-from raymoco.engine.output import resolve_output
+from raymoco.engine.cluster import connect
+from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.provenance import provenance
-from raymoco.engine.run import prepare_run
+from raymoco.engine.signals import interrupts
+from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.event_log import Event, Journal, begun
 from raymoco.study.budget import budget_check

@@ -16,8 +16,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import ImageData
+from raymoco.engine.ray_train import FitThread
 from raymoco.engine.resolve import resolve
-from raymoco.engine.trainer import FitThread
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.gangs.pool import Gangs, start_broker
 from raymoco.study.gangs.trial_queue import Assignment

@@ -11,6 +11,7 @@ from live_sweeps import write_sweep
 from raymoco.event_log import Journal, begun
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
+from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import Mirror, place_of
 
 SWEEP = """\
@@ -59,7 +60,7 @@ def drive(folder: Path, first: int, up):
     """A driver that writes trials down, numbered from `first`, until it is killed."""
     journal = Journal(folder / "journal.jsonl")
     journal.append(begun("an-id", {}))
-    mirror = Mirror(place_of(folder, None, None), find(str(folder)).story())
+    mirror = Mirror(place_of(folder, None, None), open_story(find(str(folder))))
     mirror.start()
     up.set()
     for number in range(first, first + 1000):

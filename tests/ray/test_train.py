@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from raymoco.engine.checkpoint import load_checkpoint
-from raymoco.engine.metrics_file import read_metrics
+from raymoco.engine.metrics_csv import read_metrics
 
 SMALL = ("data.limit=300", "optim.batch_size=64", "method.queue_size=32", "model.width=4")
 RUN = ("train", "digits", *SMALL, "tracking.uri=none")

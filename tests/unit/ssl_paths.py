@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raymoco.ssl import losses, regularizers, streamed
+from raymoco.ssl import blockwise, losses, regularizers
 
 # of the streamed ways: the share of positives up to which they are picked, and may it be asked for
 WAYS = {
@@ -23,7 +23,7 @@ def way(request, monkeypatch):
         monkeypatch.setattr(module, "pays", lambda query, queue: setting is not None)
     if setting is not None:
         share, asks = setting
-        monkeypatch.setattr(streamed, "BLOCK", 4)
-        monkeypatch.setattr(streamed, "PICKED_SHARE", share)
-        monkeypatch.setattr(streamed, "_must_not_ask", lambda labels: not asks)
+        monkeypatch.setattr(blockwise, "BLOCK", 4)
+        monkeypatch.setattr(blockwise, "PICKED_SHARE", share)
+        monkeypatch.setattr(blockwise, "_must_not_ask", lambda labels: not asks)
     return request.param

@@ -10,13 +10,13 @@ from sample_sweeps import ABLATION, write_ablation
 from scipy import stats
 
 from raymoco.study.journal.ledger import Ledger
-from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
 from raymoco.study.report.conclusions import answer
 from raymoco.study.report.findings import read_findings
 from raymoco.study.statistics.comparisons import Comparisons, judge_confirmation
 from raymoco.study.statistics.effects import cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import ALPHA, seeds_needed
 from raymoco.study.sweepfile.cells import expand_cells
+from raymoco.study.sweepfile.sections import CONFIRMED
 
 TWO = {
     "a": {"off": {"x": 0}, "on": {"x": 1}},

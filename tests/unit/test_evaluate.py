@@ -4,8 +4,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from raymoco.engine import evaluate
-from raymoco.engine.evaluate import (
+from raymoco.engine import probes
+from raymoco.engine.probes import (
     Features,
     alignment,
     effective_rank,
@@ -47,7 +47,7 @@ def test_a_bank_in_blocks_votes_as_a_whole_one(monkeypatch):
     bank = Features(torch.randn(101, 8), torch.randint(5, (101,)))
     queries = Features(torch.randn(40, 8), torch.randint(5, (40,)))
     whole = knn_top1(bank, queries, k=7, temperature=0.1)
-    monkeypatch.setattr(evaluate, "BANK_BLOCK", 4)  # fewer rows than neighbours
+    monkeypatch.setattr(probes, "BANK_BLOCK", 4)  # fewer rows than neighbours
     assert knn_top1(bank, queries, k=7, temperature=0.1) == whole
 
 

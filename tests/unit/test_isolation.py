@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raymoco.engine.isolation import ProcessState
+from raymoco.engine.process_state import ProcessState
 
 FOREIGN = {
     "the default dtype": (lambda: torch.set_default_dtype(torch.float64), torch.get_default_dtype),

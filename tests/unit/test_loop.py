@@ -13,12 +13,12 @@ from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
-from raymoco.engine.encoder import export_backbone, load_encoder
 from raymoco.engine.loop import run_loop
-from raymoco.engine.metrics_file import MetricsFile, read_metrics
+from raymoco.engine.metrics_csv import MetricsFile, read_metrics
 from raymoco.engine.profiler import REGIONS, WHOLE, table
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import Session, Stopped
+from raymoco.engine.trained_encoder import export_backbone, load_encoder
 from raymoco.errors import ConfigError, DataError, NotFiniteError
 
 TIMED = ("perf/", "train_seconds")

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses import FakeTensorMode
 
-from raymoco.ssl import cross_consistency, gradient, info_nce, losses, regularizers, sup_con
+from raymoco.ssl import cross_consistency, info_nce, losses, query_gradient, regularizers, sup_con
 from raymoco.ssl import unified_contrastive as unicon
-from raymoco.ssl.streamed import PAYS_FROM, pays, stream_contrast, stream_divergence
+from raymoco.ssl.blockwise import PAYS_FROM, pays, stream_contrast, stream_divergence
 
 LOSSES = {
     "info_nce": lambda q, k, queue, _labels, _queue_labels, t: info_nce(q, k, queue, t),
@@ -78,7 +78,7 @@ def test_a_large_queue_is_streamed_to_the_same_value_and_gradient(
 @pytest.mark.parametrize("labelled", [0.5, 1.0])
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "queue_kl"])
 def test_products_in_bf16_keep_the_direction_of_the_gradient(name, labelled, monkeypatch):
-    monkeypatch.setattr(gradient, "bf16_is_fast", lambda device: True)
+    monkeypatch.setattr(query_gradient, "bf16_is_fast", lambda device: True)
     batch = large_batch(10, labelled)
     _, exact = value_and_gradient(LOSSES[name], *widened(batch), 0.1)
     _, full = value_and_gradient(LOSSES[name], *batch, 0.1)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
+from raymoco.data.shards.row_groups import HIDDEN
 from raymoco.data.splits import unit_hash
 from raymoco.errors import DataError
-
-HIDDEN = -1
 
 
 def visible_labels(

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raymoco.data.codec import Pixels, decode_to
-from raymoco.data.loading.visible_labels import HIDDEN
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
 from raymoco.errors import DataError
 
@@ -164,3 +163,6 @@ def _opened(path: Path, size: int, content: str) -> Iterator[pq.ParquetFile]:
 
 def _plain_labels(labels: list[int | None]) -> Rows:
     return np.array([HIDDEN if label is None else label for label in labels], dtype=np.int64)
+
+
+HIDDEN = -1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from raymoco.engine.metrics_file import Row
+from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import Event
 from raymoco.study.gangs.gang_state import Gang, Roster, Work
 from raymoco.study.gangs.health import Watch

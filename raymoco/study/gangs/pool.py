@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raymoco.engine.trainer import FitThread, build_trainer, root_cause
+from raymoco.engine.ray_train import FitThread, build_trainer, root_cause
 from raymoco.errors import GangError
 from raymoco.study.gangs.broker import Broker
 from raymoco.study.gangs.train_fn import gang_loop

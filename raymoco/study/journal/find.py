@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.config import RunConfig, TrackingConfig, load_run_config
-from raymoco.engine.output import resolve_output
-from raymoco.engine.run_story import RunStory
+from raymoco.engine.output_folder import resolve_output
 from raymoco.errors import DataError
-from raymoco.study.mlflow.translate import SweepStory
 from raymoco.study.sweepfile.load import Sweep, load_sweep
-from raymoco.tracking import Story
 
 OUTPUT = "runs"
 
@@ -31,14 +27,6 @@ class Found:
         found = self.sweep.spec if self.sweep is not None else self.run
         assert found is not None
         return found.tracking
-
-    def story(self) -> Callable[[], Story]:
-        """Builds the reader of its journal."""
-        sweep, run = self.sweep, self.run
-        if sweep is not None:
-            return lambda: SweepStory(self.folder, sweep)
-        assert run is not None
-        return lambda: RunStory(self.folder, run)
 
 
 def find_folder(name_or_folder: str) -> Path:

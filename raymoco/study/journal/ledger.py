@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raymoco.engine.metrics_file import Row
+from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import Event, read_journal
 
 INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ended

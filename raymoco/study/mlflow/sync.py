@@ -12,6 +12,7 @@ from raymoco.study.journal.find import Found
 from raymoco.study.journal.folder import lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
 from raymoco.study.journal.trials_csv import write_trials
+from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import NOWHERE, Mirror, Outcome, Place, place_of
 
 
@@ -56,7 +57,7 @@ def sync(found: Found, uri: str | None = None, *, again: bool = False) -> Synced
     own = place == place_of(found.folder, at.uri, at.experiment)
     # the ids of another store's runs are nothing that a resume, or `raymoco ui`, should follow
     ids: dict[str, str] = {}
-    mirror = Mirror(place, found.story(), ids.__setitem__)
+    mirror = Mirror(place, open_story(found), ids.__setitem__)
     with lease(found.folder) if own and found.sweep is not None else nullcontext():
         outcome = mirror.deliver(again=again)
         if own and found.sweep is not None:

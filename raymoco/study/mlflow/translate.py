@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from raymoco.engine.mlflow_run import RunStory
 from raymoco.event_log import Event
+from raymoco.study.journal.find import Found
 from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.tracking import PARENT, RUNNING, Change, points_of
+from raymoco.tracking import PARENT, RUNNING, Change, Story, points_of
 from raymoco.tracking.shared_view import comparison_view
 
 # what a sweep leaves behind, if it does; artifacts of the parent
@@ -192,3 +195,12 @@ class SweepStory:
             change.points += points_of(score, time, step=self._ended)
             change.tags["raymoco.best_trial"] = best.trial_id
         return change
+
+
+def open_story(found: Found) -> Callable[[], Story]:
+    """What builds the reader of a folder's journal, a sweep's or a run's."""
+    sweep, run = found.sweep, found.run
+    if sweep is not None:
+        return lambda: SweepStory(found.folder, sweep)
+    assert run is not None
+    return lambda: RunStory(found.folder, run)

@@ -7,10 +7,8 @@ from typing import Any
 
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.proposals.proposal import Proposal
-from raymoco.study.sweepfile.sections import Confirm
+from raymoco.study.sweepfile.sections import DEFAULT, Confirm
 
-DEFAULT = "default"
-METRIC = "test/knn_top1"
 NOTHING_ELSE = "No completed trial differs from the run as it stands: there was nothing to confirm."
 
 

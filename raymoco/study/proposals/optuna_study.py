@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from raymoco.config import RunConfig
-from raymoco.engine.metrics_file import Row
+from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import cut_torn_line
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.proposals.proposal import Proposal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
 from raymoco.study.proposals.confirmation import NOTHING_ELSE, beside_default
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.labels import (
@@ -25,6 +24,7 @@ from raymoco.study.statistics.paired import (
     binomial_reach,
 )
 from raymoco.study.sweepfile.axis import short_name
+from raymoco.study.sweepfile.sections import CONFIRMED
 from raymoco.yamlfile import flatten
 
 SETTINGS_OF_OTHERS = {

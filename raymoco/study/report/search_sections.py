@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from raymoco.study.journal.ranking import pareto_front
-from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
 from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
@@ -19,6 +18,7 @@ from raymoco.study.report.search_charts import (
 from raymoco.study.statistics.comparisons import compared_trials
 from raymoco.study.statistics.importance import FEWEST
 from raymoco.study.sweepfile.axis import format_value
+from raymoco.study.sweepfile.sections import CONFIRMED
 
 BEST_SHOWN = 10
 TESTED = ("test/knn_top1", "test/linear_top1")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from raymoco.study.proposals.confirmation import DEFAULT
-from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
 from raymoco.study.report.comparison_table import drawn, judged_grid
 from raymoco.study.report.conclusions import covered, in_words
 from raymoco.study.report.document import Document, Grid, Section
@@ -24,6 +22,7 @@ from raymoco.study.statistics.comparisons import (
 )
 from raymoco.study.statistics.effects import Contrast
 from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
 
 def build_comparison(first: Findings, second: Findings) -> Document:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.study.journal.ledger import Ledger, TrialRecord
-from raymoco.study.proposals.confirmation import DEFAULT
-from raymoco.study.proposals.confirmation import METRIC as CONFIRMED
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import (
     ALPHA,
@@ -28,6 +26,7 @@ from raymoco.study.statistics.paired import (
 )
 from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 from raymoco.study.sweepfile.sweep import AblationSpec
 from raymoco.yamlfile import write_atomically
 

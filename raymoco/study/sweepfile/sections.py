@@ -120,3 +120,8 @@ class Tune(Part):
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     trials: Annotated[int, Field(ge=2)] = 8
     seed: Seed = 1000
+
+
+DEFAULT = "default"  # the cell of a confirmation that is the run as it stands
+
+CONFIRMED = "test/knn_top1"  # what a confirmation is judged by

@@ -15,7 +15,7 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.two_views import TwoViews
 from raymoco.engine.cluster import threads_per_worker
-from raymoco.engine.output import resolve_output
+from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
-from raymoco.engine.metrics_file import Row
+from raymoco.engine.metrics_csv import Row
 from raymoco.errors import InputError
 from raymoco.study.gangs.trial_queue import ABANDONED, Assignment
 from raymoco.study.proposals.proposal import Proposal, Proposals

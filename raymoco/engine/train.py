@@ -20,13 +20,13 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
-from raymoco.engine.metrics_file import MetricsFile, Row
-from raymoco.engine.output import resolve_output
+from raymoco.engine.metrics_csv import MetricsFile, Row
+from raymoco.engine.mlflow_run import RunStory
+from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.provenance import provenance
+from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
 from raymoco.engine.resolve import queue_warning, resolve
-from raymoco.engine.run_story import RunStory
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
-from raymoco.engine.trainer import FitThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import JOURNAL, Journal, begun, read_journal
 from raymoco.yamlfile import flatten, write_atomically

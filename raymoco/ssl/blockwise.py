@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from raymoco.ssl.running_softmax import Pairs, Softmax, product
+from raymoco.ssl.online_softmax import Pairs, Softmax, product
 
 Kind = Literal["info_nce", "unicon_sum", "unicon_mean", "sup_con_in", "sup_con_out"]
 Found = tuple[Tensor, Tensor]  # a mean loss and its gradient to the queries

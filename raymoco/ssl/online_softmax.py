@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from raymoco.ssl.gradient import widen
+from raymoco.ssl.query_gradient import widen
 
 
 class Softmax:
