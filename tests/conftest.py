@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import settings
-from ports import free_port
+
+from tests.ports import free_port
 
 CPUS = 3
 # no timings in tests: what takes long on a busy machine is not wrong

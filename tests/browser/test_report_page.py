@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from sample_sweeps import ABLATION, HOSTILE, write_ablation, write_search
 
 from raymoco import report
+from tests.written_sweeps import ABLATION, HOSTILE, write_ablation, write_search
 
 # drawn lines, for a picture can be there and be empty
 SHAPES = "svg => svg.querySelectorAll('path, use, text').length"

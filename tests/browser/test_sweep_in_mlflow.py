@@ -8,12 +8,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from live_sweeps import write_sweep
 from mlflow.tracking import MlflowClient
-from ports import free_port
 from scipy import stats
 
 from raymoco.study.journal.ledger import load_ledger
+from tests.live_sweeps import write_sweep
+from tests.ports import free_port
 
 SWEEP = """\
 kind: ablation

@@ -5,13 +5,13 @@ import time
 
 import pytest
 from mlflow.tracking import MlflowClient
-from ports import free_port
 
 from raymoco.event_log import begun
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
 from raymoco.tracking.server import LocalServer
 from raymoco.tracking.shared_view import view_path
+from tests.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 

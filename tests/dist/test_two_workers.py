@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-import worker_steps
-from gloo_pool import WorkerFailedError
+from tests.dist import worker_steps
+from tests.dist.gloo_pool import WorkerFailedError
 
 from raymoco.ssl.collectives import batch_order
 
@@ -53,13 +53,13 @@ def assert_same_training(workers, alone, buffers=True):
 )
 def test_with_sync_two_workers_train_as_one_on_the_joint_batch(pool, options):
     options = options | {"batch_norm": "sync"}
-    workers = pool.run("worker_steps", "train", options)
+    workers = pool.run("tests.dist.worker_steps", "train", options)
     assert_same_training(workers, worker_steps.train(options))
 
 
 def test_with_plain_each_worker_normalises_its_own_images(pool):
     options = {"batch_norm": "plain", "negative_uniformity": {"weight": 0.7}}
-    workers = pool.run("worker_steps", "train", options)
+    workers = pool.run("tests.dist.worker_steps", "train", options)
     # one process, batch norm over two groups that nothing permutes
     assert_same_training(workers, worker_steps.train(options, split_in=2), buffers=False)
 
@@ -67,7 +67,7 @@ def test_with_plain_each_worker_normalises_its_own_images(pool):
 @pytest.mark.parametrize("batch_norm", ["shuffle", "split"])
 def test_the_keys_come_from_the_permuted_batch_and_return_to_their_places(pool, batch_norm):
     options = {"batch_norm": batch_norm, "bn_groups": 3}
-    workers = pool.run("worker_steps", "train", options, None, 1)
+    workers = pool.run("tests.dist.worker_steps", "train", options, None, 1)
     groups = 2 if batch_norm == "shuffle" else 6
     key_encoder = worker_steps.build({"batch_norm": "plain"}, split_in=groups).encoders.key
     _, view_b = worker_steps.some_images(0)
@@ -80,7 +80,7 @@ def test_the_keys_come_from_the_permuted_batch_and_return_to_their_places(pool, 
 
 
 def test_shuffle_then_unshuffle_is_the_identity_and_loses_no_image(pool):
-    workers = pool.run("worker_steps", "shuffle_and_back", 3, 5)
+    workers = pool.run("tests.dist.worker_steps", "shuffle_and_back", 3, 5)
     joint = torch.arange(worker_steps.B * 4.0).reshape(-1, 1, 2, 2)
     first, second = workers
     assert torch.equal(first[4], second[4])
@@ -92,14 +92,14 @@ def test_shuffle_then_unshuffle_is_the_identity_and_loses_no_image(pool):
 
 def test_cross_entropy_weighs_every_label_alike(pool):
     options = {"loss": "cross_entropy", "batch_norm": "sync"}
-    workers = pool.run("worker_steps", "train", options)
+    workers = pool.run("tests.dist.worker_steps", "train", options)
     assert_same_training(workers, worker_steps.train(options))
 
 
 def test_two_workers_repeat_a_training_bit_for_bit(pool):
     options = {"batch_norm": "shuffle", "symmetric": True}
-    first = pool.run("worker_steps", "train", options)
-    again = pool.run("worker_steps", "train", options)
+    first = pool.run("tests.dist.worker_steps", "train", options)
+    again = pool.run("tests.dist.worker_steps", "train", options)
     for one, other in zip(first, again, strict=True):
         assert one[0] == other[0]
         assert all(torch.equal(value, other[2][name]) for name, value in one[2].items())
@@ -107,5 +107,5 @@ def test_two_workers_repeat_a_training_bit_for_bit(pool):
 
 def test_a_failure_in_a_worker_arrives_with_its_traceback_and_the_pool_lives_on(pool):
     with pytest.raises(WorkerFailedError, match=r"(?s)rank 1.*raise ValueError.*on purpose"):
-        pool.run("worker_steps", "fail_in_the_second")
-    assert pool.run("worker_steps", "world_size") == [2, 2]
+        pool.run("tests.dist.worker_steps", "fail_in_the_second")
+    assert pool.run("tests.dist.worker_steps", "world_size") == [2, 2]

@@ -6,13 +6,12 @@ import random
 import time
 from pathlib import Path
 
-from live_sweeps import write_sweep
-
 from raymoco.event_log import Journal, begun
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
 from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import Mirror, place_of
+from tests.live_sweeps import write_sweep
 
 SWEEP = """\
 kind: search

@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-from injected import faulty_gang_loop, place_faults
-from live_sweeps import write_sweep
-from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.errors import GangError
@@ -12,6 +9,9 @@ from raymoco.event_log import read_journal
 from raymoco.study.gangs import pool
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.launch import sweep
+from tests.faults.injected import faulty_gang_loop, place_faults
+from tests.live_sweeps import write_sweep
+from tests.undisturbed import alone, timeless
 
 SWEEP = """\
 kind: ablation

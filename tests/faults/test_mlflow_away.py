@@ -13,11 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from journals import deliver, drive, tracked_sweep, write_journal
-from live_sweeps import begin, wait_until
 from mlflow.tracking import MlflowClient
-from ports import free_port
-from postgresql import postgresql
 
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
@@ -26,6 +22,10 @@ from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import count_backlog, place_of
 from raymoco.tracking.server import LocalServer
 from raymoco.tracking.store import open_store
+from tests.faults.journals import deliver, drive, tracked_sweep, write_journal
+from tests.faults.postgresql import postgresql
+from tests.live_sweeps import begin, wait_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 

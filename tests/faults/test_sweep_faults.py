@@ -10,15 +10,15 @@ from dataclasses import replace
 import psutil
 import pytest
 import ray
-from injected import processes
-from live_sweeps import begin, end, wait_until, write_sweep
 from mlflow.tracking import MlflowClient
-from undisturbed import alone, timeless
 
 from raymoco.engine.checkpoint import find_checkpoint
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.terminal.status import read_status
+from tests.faults.injected import processes
+from tests.live_sweeps import begin, end, wait_until, write_sweep
+from tests.undisturbed import alone, timeless
 
 CPUS = 3  # of the head
 SWEEP = """\

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import ray
 import torch
-from live_sweeps import wait_until
 from PIL import Image
 
 from raymoco.config import DataConfig
@@ -19,6 +18,7 @@ from raymoco.data.shards.ensure import build_shards
 from raymoco.data.shards.manifest import load_shards
 from raymoco.data.sources.open import open_source
 from raymoco.errors import ConfigError, DataError
+from tests.live_sweeps import wait_until
 
 pytestmark = pytest.mark.usefixtures("cluster")
 STREAM = DataConfig(cache="stream")

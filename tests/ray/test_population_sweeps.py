@@ -4,7 +4,6 @@ import signal
 
 import pytest
 import torch
-from live_sweeps import begin, end, wait_until, write_sweep
 
 from raymoco.config import load_run_config
 from raymoco.data.loading.prepare import load_images
@@ -14,6 +13,7 @@ from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session
 from raymoco.event_log import read_journal
 from raymoco.study.journal.ledger import load_ledger
+from tests.live_sweeps import begin, end, wait_until, write_sweep
 
 POPULATION = """\
 kind: search

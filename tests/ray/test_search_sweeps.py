@@ -5,13 +5,13 @@ import signal
 
 import optuna
 import pytest
-from live_sweeps import begin, wait_until, write_sweep
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from raymoco.config import load_run_config
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.proposals.warm_start import SOURCE
+from tests.live_sweeps import begin, wait_until, write_sweep
 
 PROBE_ONCE = {"eval": {"linear": {"epochs": 1}}}
 SEVERAL = """\

@@ -9,16 +9,16 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from live_sweeps import write_sweep
 from mlflow.tracking import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from undisturbed import alone, timeless
 
 from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.study.journal.ledger import load_ledger
+from tests.live_sweeps import write_sweep
+from tests.undisturbed import alone, timeless
 
 SWEEP = """\
 kind: search

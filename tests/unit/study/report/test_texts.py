@@ -5,9 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from report_pages import Page, text_of
 from rich.console import Console
-from sample_sweeps import ABLATION, HOSTILE, write_ablation, write_search
 
 from raymoco import report
 from raymoco.study.journal.ledger import load_ledger
@@ -18,6 +16,8 @@ from raymoco.study.statistics.comparisons import compare_cells
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.terminal.dry_run import plan_sweep
 from raymoco.study.terminal.tables import cells_table
+from tests.report_pages import Page, text_of
+from tests.written_sweeps import ABLATION, HOSTILE, write_ablation, write_search
 
 PDFLATEX = shutil.which("pdflatex")
 WORLDLY = """\

@@ -15,7 +15,7 @@ from raymoco.study.sweepfile.axis import Axis, short_name
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sections import Budget, Objective
 
-DEMO = Path(__file__).parents[2] / "sweeps" / "demo.yaml"
+DEMO = Path(__file__).parents[4] / "sweeps" / "demo.yaml"
 MINIMAL = "kind: search\nname: s\nrun: {preset: digits, epochs: 9}\nsearch:\n"
 
 

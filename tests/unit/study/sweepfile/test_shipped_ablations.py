@@ -10,7 +10,7 @@ from raymoco.study.sweepfile.image_checks import refuse_impossible
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sweep import AblationSpec
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
+SWEEPS = Path(__file__).parents[4] / "sweeps"
 ABLATIONS = {
     "label_ladder": 5,
     "loss": 4,

@@ -4,11 +4,11 @@ import math
 import re
 
 import pytest
-from report_pages import text_of
-from sample_sweeps import ABLATION, SEARCH, write_ablation, write_search
 
 from raymoco import report
 from raymoco.errors import InputError
+from tests.report_pages import text_of
+from tests.written_sweeps import ABLATION, SEARCH, write_ablation, write_search
 
 LONGER = ABLATION.replace("name: terms", "name: longer")
 

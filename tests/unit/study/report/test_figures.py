@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from report_pages import Page, text_of
-from sample_sweeps import ABLATION, write_ablation
 
 from raymoco import report
 from raymoco.study.report.series_styles import CROWD, Cast, figure_names
 from raymoco.study.sweepfile.cells import Cell
+from tests.report_pages import Page, text_of
+from tests.written_sweeps import ABLATION, write_ablation
 
 THREE = ABLATION.replace(
     "seeds:",

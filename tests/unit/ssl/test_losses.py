@@ -8,15 +8,15 @@ from __future__ import annotations
 import functools
 
 import pytest
-import ssl_reference as slow
 import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ssl_paths import way as way  # a fixture
 
 from raymoco.errors import ConfigError
 from raymoco.ssl import KeyQueue, info_nce, sup_con, unified_contrastive
+from tests.unit.ssl import reference as slow
+from tests.unit.ssl.both_paths import way as way  # a fixture
 
 pytestmark = pytest.mark.usefixtures("way")
 B, D, K, CLASSES = 5, 6, 11, 3

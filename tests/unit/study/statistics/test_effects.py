@@ -6,7 +6,6 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_sweeps import ABLATION, write_ablation
 from scipy import stats
 
 from raymoco.study.journal.ledger import Ledger
@@ -17,6 +16,7 @@ from raymoco.study.statistics.effects import cell_contrasts, interactions, main_
 from raymoco.study.statistics.paired import ALPHA, seeds_needed
 from raymoco.study.sweepfile.cells import expand_cells
 from raymoco.study.sweepfile.sections import CONFIRMED
+from tests.written_sweeps import ABLATION, write_ablation
 
 TWO = {
     "a": {"off": {"x": 0}, "on": {"x": 1}},

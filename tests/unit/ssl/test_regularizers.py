@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import ssl_reference as slow
 import torch
 import torch.nn.functional as F
-from ssl_paths import way as way  # a fixture
 
 from raymoco.errors import ConfigError
 from raymoco.ssl import cross_consistency, negative_uniformity
+from tests.unit.ssl import reference as slow
+from tests.unit.ssl.both_paths import way as way  # a fixture
 
 B, D, K = 6, 5, 9
 CONSISTENCY = ["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"]

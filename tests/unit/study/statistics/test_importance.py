@@ -6,12 +6,12 @@ import sys
 
 import optuna
 import pytest
-from sample_sweeps import write_search
 
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.statistics.importance import FEWEST, TOP_TRIALS, axis_importance
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.sections import Objective
+from tests.written_sweeps import write_search
 
 AXES = {
     "method.temperature": Axis(loguniform=(0.05, 0.5)),

@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 import pytest
-from report_pages import Page, rows_of, text_of
-from sample_sweeps import ABLATION, SEARCH, write_ablation, write_search
 from scipy import stats
 
 from raymoco import report
 from raymoco.errors import DataError, InputError
 from raymoco.study.report.render import NOTE_LENGTH
+from tests.report_pages import Page, rows_of, text_of
+from tests.written_sweeps import ABLATION, SEARCH, write_ablation, write_search
 
 TUNE = "tune: {axes: {optim.lr: {loguniform: [0.01, 0.3]}}, trials: 3}\n"
 
