@@ -15,7 +15,7 @@ from raymoco.config import load_run_config
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.shards.ensure import ensure_shards
-from raymoco.data.views.two_views import Normalise
+from raymoco.data.views.two_views import Normalize
 from raymoco.engine.probes import extract_features, knn_top1, linear_probe
 from raymoco.engine.resolve import resolve
 from raymoco.ssl import build_method
@@ -49,12 +49,12 @@ def _seconds(source: str) -> tuple[float, ...]:
     method = build_method(
         config.model, config.method, channels=1, image_size=handle.image_size, classes=10, seed=0
     ).to(memory_format=torch.channels_last)
-    normalise = Normalise(handle.manifest.mean, handle.manifest.std)
+    normalize = Normalize(handle.manifest.mean, handle.manifest.std)
     images = open_images(handle, config.data, seed=0, batch_size=config.optim.batch_size)
     marks = [time.perf_counter()]
     bank, choose, test = (
         extract_features(
-            method.encoder, images.split(name, EVAL_BATCH), normalise, torch.device("cpu")
+            method.encoder, images.split(name, EVAL_BATCH), normalize, torch.device("cpu")
         )
         for name in ("train", "eval", "test")
     )

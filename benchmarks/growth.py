@@ -29,7 +29,7 @@ def run(quick: bool) -> list[Table]:
 
 def _by_side(rounds: int) -> Table:
     table = Table(
-        f"A step's parts by the side of colour images, batch {BATCH}, resnet8, {THREADS} threads",
+        f"A step's parts by the side of color images, batch {BATCH}, resnet8, {THREADS} threads",
         ["px", "network ms", "views ms", "views / network", "network, ns a pixel"],
     )
     for side in (32, 64, 96, 128):

@@ -48,7 +48,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 def build_epoch(
     config: RunConfig, images: NDArray[Any], mean: float, std: float, workers: int
 ) -> Callable[[], int]:
-    """A training epoch over grey images (N, S, S) uint8; it returns how many images it saw."""
+    """A training epoch over gray images (N, S, S) uint8; it returns how many images it saw."""
     backbone, features = build_resnet8(config.model.width, 1)
     head = MoCoProjectionHead(features, config.model.projector.hidden, config.model.projector.dim)
     key_backbone, key_head = copy.deepcopy(backbone), copy.deepcopy(head)

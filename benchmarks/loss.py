@@ -120,7 +120,7 @@ def targets(rounds: int) -> Table:
         work[f"{kind}, streamed"] = ours(kind, given, stream=True)
     found = interleaved(work, rounds)
     table = Table(
-        f"Forward and backward, B={B}, D={D}, K={K}, {LABELLED:.0%} labelled, {CLASSES} classes",
+        f"Forward and backward, B={B}, D={D}, K={K}, {LABELLED:.0%} labeled, {CLASSES} classes",
         ["", "median ms", "min to max ms", "times two products", "published / this", "MiB"],
     )
     for name, timing in found.items():
@@ -218,7 +218,7 @@ def by_batch(rounds: int) -> Table:
 def crossover(rounds: int) -> Table:
     """From which size on streaming is faster than the readable formula."""
     table = Table(
-        "Where streaming pays: UniCon, half labelled, 10 classes",
+        "Where streaming pays: UniCon, half labeled, 10 classes",
         ["B", "K", "B x K", "readable ms", "streamed ms", "readable / streamed"],
     )
     for batch, queue in (

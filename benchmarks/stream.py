@@ -28,7 +28,7 @@ BATCH = 128
 
 
 def run(quick: bool) -> list[Table]:
-    """Small grey images and photographs; starts a Ray of its own."""
+    """Small gray images and photographs; starts a Ray of its own."""
     os.environ.pop("RAY_ADDRESS", None)
     with tempfile.TemporaryDirectory() as folder, connect(ScaleConfig(cpus_per_worker=0.5)):
         place = Path(folder)

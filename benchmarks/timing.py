@@ -25,7 +25,7 @@ class Timing:
         return f"{min(self.seconds) * 1e3:.3g} to {max(self.seconds) * 1e3:.3g}"
 
     def over(self, other: Timing) -> float:
-        """Median of the rounds' own ratios to the other's: neighbours in time share the noise."""
+        """Median of the rounds' own ratios to the other's: neighbors in time share the noise."""
         return statistics.median(
             mine / its for mine, its in zip(self.seconds, other.seconds, strict=True)
         )

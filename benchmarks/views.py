@@ -38,7 +38,7 @@ def run(quick: bool) -> list[Table]:
             rate = batch / timing.median
             table.add(size, recipe, name, rate, timing.spread, timing.over(found["raymoco"]))
     table.notes.append(
-        "Grey: crop, flip, brightness, contrast. Colour: crop, flip, colour jitter, greyscale, and "
+        "Gray: crop, flip, brightness, contrast. Color: crop, flip, color jitter, grayscale, and "
         f"above {BLUR_ABOVE} px blur. torchvision's row is one process; a DataLoader would give it "
         "both cores and take them from the network."
     )
@@ -61,12 +61,12 @@ def _kornia(pixels: object, recipe: str) -> Callable[[], object]:
     if recipe == "grey":
         images = images[:, :1].contiguous()
     channels, size = images.shape[1], images.shape[2]
-    grey = recipe == "grey"
+    gray = recipe == "grey"
     operations: list[nn.Module] = [
-        augmentation.RandomResizedCrop((size, size), scale=(0.3 if grey else 0.2, 1.0)),
+        augmentation.RandomResizedCrop((size, size), scale=(0.3 if gray else 0.2, 1.0)),
         augmentation.RandomHorizontalFlip(),
     ]
-    if grey:
+    if gray:
         operations.append(augmentation.ColorJitter(0.4, 0.4, p=1.0))
     else:
         operations.append(augmentation.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8))
@@ -88,14 +88,14 @@ def _kornia(pixels: object, recipe: str) -> Callable[[], object]:
 
 def _torchvision(pixels: object, recipe: str) -> Callable[[], object]:
     arrays = torch.as_tensor(pixels).numpy()
-    grey = recipe == "grey"
-    images = [Image.fromarray(array[:, :, 0] if grey else array) for array in arrays]
-    size, channels = arrays.shape[1], 1 if grey else 3
+    gray = recipe == "grey"
+    images = [Image.fromarray(array[:, :, 0] if gray else array) for array in arrays]
+    size, channels = arrays.shape[1], 1 if gray else 3
     operations = [
-        transforms.RandomResizedCrop(size, scale=(0.3 if grey else 0.2, 1.0)),
+        transforms.RandomResizedCrop(size, scale=(0.3 if gray else 0.2, 1.0)),
         transforms.RandomHorizontalFlip(),
     ]
-    if grey:
+    if gray:
         operations.append(transforms.ColorJitter(0.4, 0.4))
     else:
         jitter = transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)

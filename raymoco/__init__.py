@@ -1,4 +1,4 @@
-"""raymoco: momentum contrast on partly labelled images, at scale and with statistics.
+"""raymoco: momentum contrast on partly labeled images, at scale and with statistics.
 
 Names are imported when first used: `raymoco --help` need not wait for Ray and torch.
 """

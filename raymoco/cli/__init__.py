@@ -21,7 +21,7 @@ from raymoco.errors import InputError, RaymocoError
 INTERRUPTED = 130
 app = typer.Typer(
     name="raymoco",
-    help="Momentum contrast on partly labelled images: train, sweep, compare.",
+    help="Momentum contrast on partly labeled images: train, sweep, compare.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -85,7 +85,7 @@ class RunConfig(Part):
                 )
             if batch // workers == method.bn_groups:
                 raise ValueError(
-                    "method.bn_groups leaves one image a group: nothing to normalise by"
+                    "method.bn_groups leaves one image a group: nothing to normalize by"
                 )
         if self.optim.warmup_epochs >= self.epochs:
             raise ValueError(

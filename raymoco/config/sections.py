@@ -78,7 +78,7 @@ class ModelConfig(Part):
 
 
 class CrossConsistencyConfig(Part):
-    """XMoCo's first regulariser; weight 0 leaves it out."""
+    """XMoCo's first regularizer; weight 0 leaves it out."""
 
     weight: NotNegative = 0.0
     form: ConsistencyForm = "batch_transpose"
@@ -86,7 +86,7 @@ class CrossConsistencyConfig(Part):
 
 
 class NegativeUniformityConfig(Part):
-    """XMoCo's second regulariser; weight 0 leaves it out."""
+    """XMoCo's second regularizer; weight 0 leaves it out."""
 
     weight: NotNegative = 0.0
     form: UniformityForm = "kl"
@@ -122,7 +122,7 @@ class OptimConfig(Part):
 
 
 class KnnConfig(Part):
-    """The weighted nearest-neighbour vote (Wu et al. 2018, arXiv:1805.01978)."""
+    """The weighted nearest-neighbor vote (Wu et al. 2018, arXiv:1805.01978)."""
 
     k: Count = 20
     temperature: Positive = 0.1

@@ -41,7 +41,7 @@ def encode_png(pixels: Pixels) -> bytes:
     """PNG bytes of an image.
 
     Args:
-        pixels: (H, W) grey or (H, W, 3) colour, uint8.
+        pixels: (H, W) gray or (H, W, 3) color, uint8.
     """
     stream = io.BytesIO()
     # level 1: three times as fast as the default, and small images hardly grow
@@ -50,7 +50,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def decode(encoded: bytes) -> Decoded:
-    """Decode an image upright, grey as one channel, anything else as RGB.
+    """Decode an image upright, gray as one channel, anything else as RGB.
 
     Raises:
         DataError: the bytes are not an image, or only the beginning of one.

@@ -36,7 +36,7 @@ _TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
 def run_jobs(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, parallel: bool
 ) -> Iterator[tuple[Result, Job]]:
-    """Results of jobs, as they come: through Ray Data, or here where Ray is not initialised.
+    """Results of jobs, as they come: through Ray Data, or here where Ray is not initialized.
 
     Args:
         function: picklable; so are its results.

@@ -27,7 +27,7 @@ def order_key(image_id: str) -> float:
 
 
 def in_eval_split(image_id: str) -> bool:
-    """Whether a labelled training image is one of the 10 % that only judge, never train."""
+    """Whether a labeled training image is one of the 10 % that only judge, never train."""
     return unit_hash(f"eval:{image_id}") < EVAL_SHARE
 
 

@@ -17,7 +17,7 @@ from torch.profiler import record_function
 from raymoco.config import RunConfig
 from raymoco.data.loading.loader import Batch, Images, open_images
 from raymoco.data.loading.prepare import ImageData
-from raymoco.data.views.two_views import Normalise, TwoViews
+from raymoco.data.views.two_views import Normalize, TwoViews
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.metrics_csv import Row
 from raymoco.engine.probes import (
@@ -82,7 +82,7 @@ class _Run:
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels
         self.views = TwoViews(config.data.views, channels, size, mean, std).to(self.device)
-        self.normalise = Normalise(mean, std).to(self.device)
+        self.normalize = Normalize(mean, std).to(self.device)
         module: nn.Module = build_method(
             config.model,
             config.method,
@@ -230,7 +230,7 @@ class _Run:
 
     def _features(self, split: str) -> Features:
         batches = self.images.split(split, EVAL_BATCH)
-        return extract_features(self._encoder, batches, self.normalise, self.device)
+        return extract_features(self._encoder, batches, self.normalize, self.device)
 
     def _labelled_features(self, split: str) -> Features:
         found = self._features(split)
@@ -239,7 +239,7 @@ class _Run:
         found = found.labelled()
         if len(found.labels_N) == 0:
             raise DataError(
-                f"the {split} split has no labelled image, so nothing can be judged by it."
+                f"the {split} split has no labeled image, so nothing can be judged by it."
             )
         return found
 
@@ -268,8 +268,8 @@ class _Run:
                 "channels": self.images.channels,
                 "image_size": self.images.image_size,
                 "classes": list(self.images.classes),
-                "mean": list(self.normalise.mean.flatten().tolist()),
-                "std": list(self.normalise.std.flatten().tolist()),
+                "mean": list(self.normalize.mean.flatten().tolist()),
+                "std": list(self.normalize.std.flatten().tolist()),
                 "rows": [dict(row) for row in self.rows],
             },
         )

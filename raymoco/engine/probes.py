@@ -1,4 +1,4 @@
-"""How good are the features: nearest neighbours, a linear probe, and signs of collapse.
+"""How good are the features: nearest neighbors, a linear probe, and signs of collapse.
 
 All of it judges the backbone's features (before the projector) of the query encoder in eval mode,
 without augmentation, as the field does.
@@ -59,8 +59,8 @@ def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -
     Args:
         bank: rows whose labels vote; all labels >= 0.
         queries: rows to classify.
-        k: neighbours; no more than the bank has.
-        temperature: a neighbour at cosine s votes with exp(s / temperature).
+        k: neighbors; no more than the bank has.
+        temperature: a neighbor at cosine s votes with exp(s / temperature).
     Returns:
         Fraction 0-1.
     Source: Wu et al. 2018, arXiv:1805.01978, section 3.4.
@@ -105,7 +105,7 @@ def linear_probe(
 
     One head per learning rate trains in parallel on the same batches; the head that is best on
     `choose` (the eval split) is measured on `test`, so that the test set chooses nothing. Features
-    are standardised with the training statistics, as a batch norm without scale in front of the
+    are standardized with the training statistics, as a batch norm without scale in front of the
     head would do.
 
     Returns:
@@ -113,11 +113,11 @@ def linear_probe(
     """
     mean_F, std_F = train.features_NF.mean(0), train.features_NF.std(0).clamp_min(1e-6)
 
-    def standardised(part: Features) -> Tensor:
+    def standardized(part: Features) -> Tensor:
         x_NF = (part.features_NF - mean_F) / std_F
         return torch.cat([x_NF, x_NF.new_ones(len(x_NF), 1)], dim=1)  # the bias is a weight too
 
-    x_NF, y_N = standardised(train), train.labels_N
+    x_NF, y_N = standardized(train), train.labels_N
     classes = int(max(part.labels_N.max() for part in (train, choose, test))) + 1
     heads = len(PROBE_RATES)
     rates_L1 = torch.tensor(PROBE_RATES, device=x_NF.device)[:, None]
@@ -135,9 +135,9 @@ def linear_probe(
             velocity_FLC.mul_(0.9).add_(gradient_FLC)
             weight_FLC.addcmul_(velocity_FLC, rates_L1, value=-scale)
 
-    chosen_NLC = torch.einsum("nf,flc->nlc", standardised(choose), weight_FLC)
+    chosen_NLC = torch.einsum("nf,flc->nlc", standardized(choose), weight_FLC)
     best = (chosen_NLC.argmax(-1) == choose.labels_N[:, None]).float().mean(0).argmax()
-    logits_NC = standardised(test) @ weight_FLC[:, best]
+    logits_NC = standardized(test) @ weight_FLC[:, best]
     ranked = logits_NC.topk(min(5, classes), dim=1).indices == test.labels_N[:, None]
     return {
         "top1": float(ranked[:, 0].float().mean()),
@@ -171,7 +171,7 @@ def judge_on_test(
 
 @torch.no_grad()
 def alignment(view_a_NF: Tensor, view_b_NF: Tensor) -> float:
-    """Mean squared distance between the normalised features of two views; 0 = invariant.
+    """Mean squared distance between the normalized features of two views; 0 = invariant.
 
     Source: Wang & Isola 2020, arXiv:2005.10242, alpha = 2.
     """
@@ -181,7 +181,7 @@ def alignment(view_a_NF: Tensor, view_b_NF: Tensor) -> float:
 
 @torch.no_grad()
 def uniformity(features_NF: Tensor) -> float:
-    """Log of the mean Gaussian potential of all pairs of normalised features; lower = more spread.
+    """Log of the mean Gaussian potential of all pairs of normalized features; lower = more spread.
 
     Source: Wang & Isola 2020, arXiv:2005.10242, t = 2. All pairs of the first 4096 rows.
     """
@@ -191,7 +191,7 @@ def uniformity(features_NF: Tensor) -> float:
 
 @torch.no_grad()
 def effective_rank(features_NF: Tensor) -> float:
-    """Exp of the entropy of the normalised singular values of the centred features, 1 to F.
+    """Exp of the entropy of the normalized singular values of the centered features, 1 to F.
 
     Source: Roy & Vetterli 2007, "The effective rank". 1 means collapse onto a line.
     """

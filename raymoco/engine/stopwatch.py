@@ -1,4 +1,4 @@
-"""Where a step's time goes, without a host synchronisation inside the step."""
+"""Where a step's time goes, without a host synchronization inside the step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stopwatch:
         self._seconds[name] += time.perf_counter() - started
 
     def totals(self) -> dict[str, float]:
-        """Seconds by name; synchronises a GPU once."""
+        """Seconds by name; synchronizes a GPU once."""
         if self._events:
             self._events[-1][2].synchronize()
             for name, begin, end in self._events:

@@ -12,7 +12,7 @@ from raymoco.config import RunConfig
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.shards.ensure import ensure_shards
-from raymoco.data.views.two_views import Normalise
+from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from raymoco.engine.metrics_csv import Row
 from raymoco.engine.output_folder import resolve_output
@@ -29,8 +29,8 @@ def load_encoder(place: str | Path) -> nn.Module:
     Args:
         place: a run's folder, its checkpoints/ folder, or one checkpoint.
     Returns:
-        A module with `.features(images)`: (B, C, H, W) normalised float32 -> (B, F), and
-        `forward(images)`: the normalised projections (B, D).
+        A module with `.features(images)`: (B, C, H, W) normalized float32 -> (B, F), and
+        `forward(images)`: the normalized projections (B, D).
     Raises:
         DataError: no checkpoint there, or one that cannot be read.
     """
@@ -56,13 +56,13 @@ def evaluate(place: str | Path) -> Row:
     handle = load_images(config.data, ensure_shards(config.data, resolve_output(config.output)))
     if not handle.classes or not handle.rows("test"):
         raise DataError(f"{place}: its images have no labels to judge by, or no test split.")
-    # how a batch mixes labelled and unlabelled images is of no matter here
+    # how a batch mixes labeled and unlabeled images is of no matter here
     data = config.data.model_copy(update={"mix": "natural"})
     images = open_images(handle, data, seed=config.seed, batch_size=min(2, handle.rows("train")))
-    normalise = Normalise(checkpoint.data["mean"], checkpoint.data["std"])
+    normalize = Normalize(checkpoint.data["mean"], checkpoint.data["std"])
     cpu = torch.device("cpu")
     train, chosen, test = (
-        extract_features(encoder, images.split(split, 1024), normalise, cpu)
+        extract_features(encoder, images.split(split, 1024), normalize, cpu)
         for split in ("train", "eval", "test")
     )
     if config.eval.labels == "visible":

@@ -1,4 +1,4 @@
-"""Momentum contrast in pure torch: losses, regularisers, queue and encoders, together or alone."""
+"""Momentum contrast in pure torch: losses, regularizers, queue and encoders, together or alone."""
 
 from raymoco.ssl.build import build_method
 from raymoco.ssl.encoders import build_encoder

@@ -1,4 +1,4 @@
-"""What the losses and regularisers refuse: wrong values and shapes that do not fit together."""
+"""What the losses and regularizers refuse: wrong values and shapes that do not fit together."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _drop_classifier(backbone: nn.Module) -> None:
     _replace(backbone, path, nn.Identity())
     top = path.split(".")[0]
     for name, module in list(backbone.named_modules()):
-        # that dropout regularised the classifier; here it would only part the query from its key
+        # that dropout regularized the classifier; here it would only part the query from its key
         if isinstance(module, nn.Dropout) and (name == "dropout" or name.split(".")[0] == top):
             _replace(backbone, name, nn.Identity())
 

@@ -18,7 +18,7 @@ BATCH_NORMS = ("plain", "shuffle", "split", "sync")
 
 
 class SplitBatchNorm(_BatchNorm):
-    """Batch norm that normalises consecutive groups of a batch apart, as if on several devices.
+    """Batch norm that normalizes consecutive groups of a batch apart, as if on several devices.
 
     The running statistics move by the mean over the groups. A batch of fewer than 2 images a group,
     such as the last short one of an epoch, has fewer groups.
@@ -30,7 +30,7 @@ class SplitBatchNorm(_BatchNorm):
     groups: int = 1
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, ...); in eval mode with the running statistics."""
+        """Normalize (B, C, ...); in eval mode with the running statistics."""
         groups = max(1, min(self.groups, input.shape[0] // 2))
         if not self.training or groups == 1:
             return super().forward(input)
@@ -71,7 +71,7 @@ class SyncBatchNorm(_BatchNorm):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, ...); in eval mode with the running statistics."""
+        """Normalize (B, C, ...); in eval mode with the running statistics."""
         if not self.training or world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
@@ -83,7 +83,7 @@ class SyncBatchNorm(_BatchNorm):
                 unbiased_C = var_C * (count / (count - 1))
                 self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), momentum)
                 self.running_var.lerp_(unbiased_C.to(self.running_var.dtype), momentum)
-        return _normalise(wide, mean_C, var_C, self).to(input.dtype)
+        return _normalize(wide, mean_C, var_C, self).to(input.dtype)
 
     def _joint_statistics(self, input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (C,), biased variance (C,) and count () of one channel over all workers."""
@@ -141,7 +141,7 @@ def _converted(
     return new
 
 
-def _normalise(input: Tensor, mean_C: Tensor, var_C: Tensor, norm: _BatchNorm) -> Tensor:
+def _normalize(input: Tensor, mean_C: Tensor, var_C: Tensor, norm: _BatchNorm) -> Tensor:
     shape = [1, -1] + [1] * (input.dim() - 2)
     scale_C = (var_C + norm.eps).rsqrt()
     output = (input - mean_C.view(shape)) * scale_C.view(shape)

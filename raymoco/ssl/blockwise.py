@@ -105,8 +105,8 @@ def stream_contrast(
         query: (B, D), fp32 or float64.
         key: (B, D).
         queue: (K, D), K >= 0.
-        labels: (B,), integer, negative = unlabelled.
-        queue_labels: (K,), integer, negative = unlabelled.
+        labels: (B,), integer, negative = unlabeled.
+        queue_labels: (K,), integer, negative = unlabeled.
         temperature: T > 0, unitless.
         half: multiply in bf16 and add up in fp32; never "sup_con_out", whose gradient is a
             difference of two means that nearly cancel once classes are tight.

@@ -26,7 +26,7 @@ def build_method(
 
     Args:
         model: backbone and projector.
-        method: loss, queue and regularisers.
+        method: loss, queue and regularizers.
         channels: channels of the images.
         image_size: height and width, px.
         classes: number of classes; of use to "cross_entropy" only.

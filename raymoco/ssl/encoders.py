@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         return features.flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """L2-normalised projections (B, D) of images (B, C, H, W), at least fp32."""
+        """L2-normalized projections (B, D) of images (B, C, H, W), at least fp32."""
         return F.normalize(widen(self.projector(self.features(images))), dim=1)
 
 

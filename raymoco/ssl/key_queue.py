@@ -15,7 +15,7 @@ from raymoco.ssl.argument_checks import require_choice, require_labels
 class KeyQueue(nn.Module):
     """A ring buffer of the last `size` keys and their labels.
 
-    `keys` is (K, D) fp32, row-major; `labels` is (K,) int64, -1 = unlabelled. Both are buffers,
+    `keys` is (K, D) fp32, row-major; `labels` is (K,) int64, -1 = unlabeled. Both are buffers,
     overwritten in place. How many keys ever came in is a Python number, saved with the state, so
     that a step never waits for the device.
 
@@ -75,7 +75,7 @@ class KeyQueue(nn.Module):
 
         Args:
             keys: (B, D), any B; of more than K the last K stay.
-            labels: (B,), integer, negative = unlabelled.
+            labels: (B,), integer, negative = unlabeled.
         Raises:
             ConfigError: keys of another dimension, or not one label for each key.
         """

@@ -30,9 +30,9 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2
     """Mean cross-entropy of finding each query's own key among itself and the whole queue.
 
     Args:
-        query: L2-normalised queries, (B, D), float.
-        key: L2-normalised keys of the same images, (B, D); detached.
-        queue: L2-normalised older keys, (K, D), K >= 0; detached.
+        query: L2-normalized queries, (B, D), float.
+        key: L2-normalized keys of the same images, (B, D); detached.
+        queue: L2-normalized older keys, (K, D), K >= 0; detached.
         temperature: softmax temperature T > 0, unitless.
     Returns:
         Scalar mean loss, in nats; 0 with zero gradient for K = 0.
@@ -66,11 +66,11 @@ def unified_contrastive(
     logsumexp(-q.p/T)), because the product overflows fp32 near T = 0.03.
 
     Args:
-        query: L2-normalised queries, (B, D), float.
-        key: L2-normalised keys of the same images, (B, D); detached.
-        queue: L2-normalised older keys, (K, D), K >= 0; detached.
-        labels: labels of the queries, (B,), integer; negative = unlabelled, one positive.
-        queue_labels: labels of the queue, (K,), integer; negative = unlabelled, never a positive.
+        query: L2-normalized queries, (B, D), float.
+        key: L2-normalized keys of the same images, (B, D); detached.
+        queue: L2-normalized older keys, (K, D), K >= 0; detached.
+        labels: labels of the queries, (B,), integer; negative = unlabeled, one positive.
+        queue_labels: labels of the queue, (K,), integer; negative = unlabeled, never a positive.
         temperature: softmax temperature T > 0, unitless.
         positives: "sum" as published; "mean" divides the sum over P_i by |P_i|.
     Returns:
@@ -113,11 +113,11 @@ def sup_con(
     -log softmax, "in" is -log of the mean over P_i of softmax.
 
     Args:
-        query: L2-normalised queries, (B, D), float.
-        key: L2-normalised keys of the same images, (B, D); detached.
-        queue: L2-normalised older keys, (K, D), K >= 0; detached.
-        labels: labels of the queries, (B,), integer; negative = unlabelled, one positive.
-        queue_labels: labels of the queue, (K,), integer; negative = unlabelled, never a positive.
+        query: L2-normalized queries, (B, D), float.
+        key: L2-normalized keys of the same images, (B, D); detached.
+        queue: L2-normalized older keys, (K, D), K >= 0; detached.
+        labels: labels of the queries, (B,), integer; negative = unlabeled, one positive.
+        queue_labels: labels of the queue, (K,), integer; negative = unlabeled, never a positive.
         temperature: softmax temperature T > 0, unitless.
         form: "out" or "in".
     Returns:
@@ -125,7 +125,7 @@ def sup_con(
     Raises:
         ConfigError: temperature <= 0, unknown form, or shapes that do not fit together.
     Source: Khosla et al. 2020, arXiv:2004.11362, eqs. 2 and 3. Deviation: the contrast set is the
-        own key and MoCo's queue, not the batch; an unlabelled query has its own key only.
+        own key and MoCo's queue, not the batch; an unlabeled query has its own key only.
     """
     _check(query, key, queue, temperature, labels, queue_labels)
     require_choice("form", form, ("out", "in"))

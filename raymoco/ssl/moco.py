@@ -73,8 +73,8 @@ class MoCo(nn.Module):
         bn_groups: groups of each worker's batch for "split".
         symmetric: the mean of both directions, against one state of the queue.
         positives: of "unicon": "sum" as published, or "mean".
-        cross_consistency: weight, form and temperature of that regulariser; None = weight 0.
-        negative_uniformity: weight, form and temperature of that regulariser; None = weight 0.
+        cross_consistency: weight, form and temperature of that regularizer; None = weight 0.
+        negative_uniformity: weight, form and temperature of that regularizer; None = weight 0.
         seed: decides the queue's random vectors and the permutations of the keys.
     Raises:
         ConfigError: an argument out of its range; names it, its value and the range.
@@ -149,7 +149,7 @@ class MoCo(nn.Module):
         Args:
             view_a: one view of this worker's images, (B, C, H, W); makes the queries.
             view_b: the other view, (B, C, H, W); makes the keys.
-            labels: (B,), integer, negative = unlabelled.
+            labels: (B,), integer, negative = unlabeled.
         Returns:
             Scalars: "loss", with gradient; detached "contrast", and "cross_consistency" and
             "negative_uniformity" unweighted where their weight is above 0.

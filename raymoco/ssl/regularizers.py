@@ -1,4 +1,4 @@
-"""XMoCo's two regularisers, as plain functions: they attach to any loss.
+"""XMoCo's two regularizers, as plain functions: they attach to any loss.
 
 The published abstract (arXiv 2206.04676) asks that "any pair of images (positive or negative)
 should preserve their cross-similarity under pretext transformations" and for "a uniform
@@ -31,7 +31,7 @@ UNIFORMITY_FORMS = ("kl", "entropy")
 
 
 class RegularizerSettings(Protocol):
-    """How a regulariser joins a loss; `raymoco.config` has one class for each that fits."""
+    """How a regularizer joins a loss; `raymoco.config` has one class for each that fits."""
 
     @property
     def weight(self) -> float:
@@ -39,7 +39,7 @@ class RegularizerSettings(Protocol):
 
     @property
     def form(self) -> str:
-        """Which form of the regulariser."""
+        """Which form of the regularizer."""
 
     @property
     def temperature(self) -> float:
@@ -60,9 +60,9 @@ def cross_consistency(
     over the queue Q. `batch_kl`: the same over the other images' keys.
 
     Args:
-        query: L2-normalised queries, (B, D), float.
-        key: L2-normalised keys of the same images, (B, D); detached.
-        queue: L2-normalised older keys, (K, D); needed by `queue_kl` only; detached.
+        query: L2-normalized queries, (B, D), float.
+        key: L2-normalized keys of the same images, (B, D); detached.
+        queue: L2-normalized older keys, (K, D); needed by `queue_kl` only; detached.
         form: one of the four above.
         temperature: softmax temperature T > 0 of the KL forms, unitless.
     Returns:
@@ -115,12 +115,12 @@ def negative_uniformity(
 
     With p = softmax over the n negatives j of q_i.k_j/T: `kl` is KL(uniform || p), `entropy` is
     log n - H(p). Both are >= 0, and 0 exactly when all negatives are equally similar. A collapsed
-    encoder minimises this term: let it stand beside a loss.
+    encoder minimizes this term: let it stand beside a loss.
 
     Args:
-        query: L2-normalised queries, (B, D), float.
-        key: L2-normalised keys of the same images, (B, D); detached.
-        labels: (B,), integer, negative = unlabelled. Two images that share a visible label are no
+        query: L2-normalized queries, (B, D), float.
+        key: L2-normalized keys of the same images, (B, D); detached.
+        labels: (B,), integer, negative = unlabeled. Two images that share a visible label are no
             negatives of each other; without labels all pairs i != j are.
         form: "kl" or "entropy".
         temperature: softmax temperature T > 0, unitless.

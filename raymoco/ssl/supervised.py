@@ -48,7 +48,7 @@ class Supervised(nn.Module):
         self.classifier = nn.Linear(encoder.feature_dim, classes)
 
     def forward(self, view_a: Tensor, view_b: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The mean cross-entropy over the labelled images of all workers.
+        """The mean cross-entropy over the labeled images of all workers.
 
         Args:
             view_a: one view of this worker's images, (B, C, H, W).
@@ -56,7 +56,7 @@ class Supervised(nn.Module):
             labels: (B,), integer; an image with a negative one has no part in the loss.
         Returns:
             Scalars: "loss", with gradient, and the same as "contrast", detached; nats. The mean
-            over the workers is the mean over their labelled images; 0 where there are none.
+            over the workers is the mean over their labeled images; 0 where there are none.
         """
         logits_BC = self.classifier(self.encoder.features(view_a))
         targets = labels.long().clamp_min(-1)

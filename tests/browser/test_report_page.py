@@ -116,8 +116,8 @@ def test_no_letters_of_a_figure_are_cut_off_or_lie_on_each_other(pages, visit, n
 def contrast(one, two):
     """WCAG's contrast of two `rgb(r, g, b)`."""
 
-    def luminance(colour):
-        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    def luminance(color):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
         linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

@@ -153,7 +153,7 @@ def test_mlflows_comparison_lists_the_runs_and_draws_what_was_swept(finished, co
     drawn = window.page.locator(".js-plotly-plot canvas.gl-canvas")
     assert drawn.count() >= 1
     # what was drawn is lines, not an empty canvas
-    colours = drawn.first.evaluate(
+    colors = drawn.first.evaluate(
         """canvas => {
             const copy = document.createElement("canvas");
             [copy.width, copy.height] = [canvas.width, canvas.height];
@@ -165,4 +165,4 @@ def test_mlflows_comparison_lists_the_runs_and_draws_what_was_swept(finished, co
             return seen.size;
         }"""
     )
-    assert colours > 3
+    assert colors > 3

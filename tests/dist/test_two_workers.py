@@ -57,7 +57,7 @@ def test_with_sync_two_workers_train_as_one_on_the_joint_batch(pool, options):
     assert_same_training(workers, worker_steps.train(options))
 
 
-def test_with_plain_each_worker_normalises_its_own_images(pool):
+def test_with_plain_each_worker_normalizes_its_own_images(pool):
     options = {"batch_norm": "plain", "negative_uniformity": {"weight": 0.7}}
     workers = pool.run("tests.dist.worker_steps", "train", options)
     # one process, batch norm over two groups that nothing permutes

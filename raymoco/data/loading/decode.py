@@ -16,7 +16,7 @@ from raymoco.data.shards.row_groups import Chunk, Piece, read_piece
 
 
 def run_pieces(pieces: Sequence[Piece], channels: int, image_size: int) -> Iterator[Chunk]:
-    """Decode pieces, in their order: through Ray Data, or here where Ray is not initialised.
+    """Decode pieces, in their order: through Ray Data, or here where Ray is not initialized.
 
     Ray Data decodes ahead of whoever takes the chunks, by as much as its share of the object store
     holds.

@@ -82,7 +82,7 @@ def prepare_images(
 ) -> ImageData:
     """Decode every split once into the object store, or set up streams where that is too much.
 
-    Call it in the driver, before workers hold the CPUs: Ray must be initialised, and decoding goes
+    Call it in the driver, before workers hold the CPUs: Ray must be initialized, and decoding goes
     through Ray Data unless it is the work of one task.
 
     Args:

@@ -90,7 +90,7 @@ def batch_rows(
     own = generator.spawn(workers)[rank]
     for step in range(steps):
         rows = np.concatenate([part[step] for part in parts])
-        # groups of batch norm are neighbours: they must not be all of one side
+        # groups of batch norm are neighbors: they must not be all of one side
         yield own.permutation(rows) if len(sides) > 1 else rows
 
 

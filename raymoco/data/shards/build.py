@@ -125,7 +125,7 @@ def build_shard(job: Job, source: Source, building: Path, size: int | None) -> B
         sums=tuple(map(tuple, seen.sums.tolist())),
         heights=(min(seen.heights, default=0), max(seen.heights, default=0)),
         widths=(min(seen.widths, default=0), max(seen.widths, default=0)),
-        colour=seen.colour,
+        color=seen.color,
     )
     note = _note(building, job)
     note.parent.mkdir(exist_ok=True)

@@ -131,7 +131,7 @@ def build_shards(
     """Write a source's images as shards into `folder`, all of them or nothing.
 
     A killed build leaves its finished shards in `.NAME.building` beside the folder, and the next
-    one goes on from there. Processes that build the same wait for the first. With Ray initialised
+    one goes on from there. Processes that build the same wait for the first. With Ray initialized
     shards are built in parallel through Ray Data, otherwise here, one after the other; the files
     are the same, byte for byte. Images that cannot be decoded are left out and listed in the
     manifest as `skipped`.
@@ -143,7 +143,7 @@ def build_shards(
         size: images whose short side is longer, in pixels, are resized to it and encoded again
             (JPEG as JPEG of quality 90, all else as PNG); None: every image stays as it is.
         strict: refuse images that cannot be decoded instead of leaving them out.
-        parallel: None: through Ray Data if Ray is initialised and there is enough to do.
+        parallel: None: through Ray Data if Ray is initialized and there is enough to do.
         progress: called with a sentence now and then.
         advance: called with the numbers of images done and to be done.
     Raises:

@@ -27,7 +27,7 @@ HEADINGS = ("image", "view a", "view b")
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What `raymoco shards inspect` shows; `label_ratio` is the labelled share of `train`."""
+    """What `raymoco shards inspect` shows; `label_ratio` is the labeled share of `train`."""
 
     folder: Path
     manifest: Manifest
@@ -46,12 +46,12 @@ class ShardReport:
             ("folder", str(self.folder)),
             ("source", manifest.source + (f", {manifest.root}" if manifest.root else "")),
             ("built", manifest.created),
-            ("images", f"{'colour' if image.channels == 3 else 'grey'}, {size}{resized}"),
+            ("images", f"{'color' if image.channels == 3 else 'gray'}, {size}{resized}"),
             ("mean, std", f"{_numbers(manifest.mean)}, {_numbers(manifest.std)}"),
         ]
         for split, counts in self.counts.items():
             text = (
-                f"{counts.rows:,} images ({counts.labelled:,} labelled, {counts.unlabelled:,} not) "
+                f"{counts.rows:,} images ({counts.labelled:,} labeled, {counts.unlabelled:,} not) "
                 f"in {self.shards[split]} shard{'s' * (self.shards[split] != 1)}, "
                 f"{self.bytes[split] / 2**20:.1f} MiB"
             )

@@ -80,7 +80,7 @@ class Manifest(_Frozen):
     created: str
 
     def rows(self, split: str) -> int:
-        """How many images, labelled or not, are in a split."""
+        """How many images, labeled or not, are in a split."""
         return self.counts[split].rows
 
 
@@ -106,11 +106,11 @@ class ShardSet:
         return image.height if image.uniform and image.height == image.width else None
 
     def rows(self, split: str) -> int:
-        """How many images, labelled or not, are in a split."""
+        """How many images, labeled or not, are in a split."""
         return self.manifest.rows(split)
 
     def shards(self, split: str) -> list[ShardInfo]:
-        """The shards of a split, labelled ones first, each kind in the order of its numbers."""
+        """The shards of a split, labeled ones first, each kind in the order of its numbers."""
         return [shard for shard in self.manifest.shards if shard.split == split]
 
 

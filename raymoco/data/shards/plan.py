@@ -29,7 +29,7 @@ PROBES = 32
 LINES_IN_MEMORY = 20_000
 LISTED_EVERY = 50_000
 
-Kind = tuple[bool, str]  # labelled, split
+Kind = tuple[bool, str]  # labeled, split
 
 
 class Job(BaseModel):

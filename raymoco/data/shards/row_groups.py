@@ -1,6 +1,6 @@
 """Pieces of shards: what one read takes, and in which order and share a worker reads them.
 
-A piece is a row group. Permuting pieces instead of whole shards mixes labelled and unlabelled
+A piece is a row group. Permuting pieces instead of whole shards mixes labeled and unlabeled
 shards, and lets workers share any number of shards evenly.
 """
 

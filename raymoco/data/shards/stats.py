@@ -17,7 +17,7 @@ LEVELS = np.stack([np.arange(256) / 255, (np.arange(256) / 255) ** 2])  # x and 
 
 
 class Pixelwise:
-    """Sizes and grey levels of some images.
+    """Sizes and gray levels of some images.
 
     `sums` are added up over images: the means over an image's pixels of x and x^2, (2, 3).
     """
@@ -27,16 +27,16 @@ class Pixelwise:
         self.sums: NDArray[np.float64] = np.zeros((2, 3))
         self.heights: list[int] = []
         self.widths: list[int] = []
-        self.colour = False
+        self.color = False
 
     def add(self, pixels: Pixels) -> None:
         """Count one image, (C, H, W) uint8."""
         self.images += 1
         self.heights.append(pixels.shape[1])
         self.widths.append(pixels.shape[2])
-        self.colour |= pixels.shape[0] == 3
-        grey_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
-        self.sums += (LEVELS @ np.stack(grey_levels).T) / pixels[0].size  # grey fills all three
+        self.color |= pixels.shape[0] == 3
+        gray_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
+        self.sums += (LEVELS @ np.stack(gray_levels).T) / pixels[0].size  # gray fills all three
 
 
 class Built(BaseModel):
@@ -51,11 +51,11 @@ class Built(BaseModel):
     sums: tuple[tuple[float, ...], ...]
     heights: tuple[int, int]
     widths: tuple[int, int]
-    colour: bool
+    color: bool
 
 
 def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCounts:
-    """Labelled, unlabelled and per class, of one split."""
+    """Labeled, unlabeled and per class, of one split."""
     mine = [b for b in built if b.shard is not None and b.shard.split == split]
     rows = {kind: sum(b.shard.rows for b in mine if b.shard and b.shard.labelled is kind)
             for kind in (True, False)}  # fmt: skip
@@ -71,7 +71,7 @@ def image_info(built: Sequence[Built]) -> ImageInfo:
     low = [min(getattr(b, side)[0] for b in found) for side in ("heights", "widths")]
     high = [max(getattr(b, side)[1] for b in found) for side in ("heights", "widths")]
     return ImageInfo(
-        channels=3 if any(b.colour for b in found) else 1,
+        channels=3 if any(b.color for b in found) else 1,
         height=low[0],
         width=low[1],
         uniform=low == high,
@@ -86,6 +86,6 @@ def mean_and_std(built: Sequence[Built], channels: int) -> tuple[list[float], li
     train = [b for b in built if b.shard is not None and b.shard.split == "train"]
     images = sum(b.shard.rows for b in train if b.shard)
     first, second = np.sum([b.sums for b in train], axis=0) / images
-    # at least one grey level: the views divide by it, and images may all be of one colour
+    # at least one gray level: the views divide by it, and images may all be of one color
     spread = np.sqrt(np.maximum(second - first**2, 255.0**-2))
     return first[:channels].tolist(), spread[:channels].tolist()

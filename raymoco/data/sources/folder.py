@@ -28,7 +28,7 @@ class FolderSource:
     """A folder of images: a folder per class, and `unlabelled/` or loose images beside them.
 
     With `train/` and `test/` (or `val/`) inside, each of which holds class folders, those are the
-    splits; otherwise a fixed 20 % of the labelled images is the test set. Labels are the class
+    splits; otherwise a fixed 20 % of the labeled images is the test set. Labels are the class
     folders in sorted order. With `labels.csv` (name,label and maybe split; names are paths below
     the root) the folders mean nothing, and images that it does not list have no label. An id is
     the path below the root.

@@ -26,7 +26,7 @@ class ParquetSource:
     its own name. Images are encoded bytes or a struct with `bytes` inside; labels are whole
     numbers (-1 or null: none) or text. Without a column of ids an id is FILE:ROW; ids of a column
     must be unique. Files whose name or folder begins with `test` or `validation` are the test set;
-    without any a fixed 20 % of the labelled images is.
+    without any a fixed 20 % of the labeled images is.
     """
 
     name = "shards"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from raymoco.errors import DataError
 
-# as encoded, or pixels (H, W) grey or (H, W, 3) colour of sources that store no PNG or JPEG
+# as encoded, or pixels (H, W) gray or (H, W, 3) color of sources that store no PNG or JPEG
 Found = bytes | NDArray[np.uint8]
 
 

@@ -1,4 +1,4 @@
-"""STL-10 in its binary form: 5,000 labelled, 100,000 unlabelled and 8,000 test images."""
+"""STL-10 in its binary form: 5,000 labeled, 100,000 unlabeled and 8,000 test images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXPECTED = (
 class Stl10Source:
     """STL-10; `data.root` is the unpacked folder, or the one that it lies in.
 
-    Images are read one at a time out of mapped files: 2.7 GB of unlabelled ones need no memory.
+    Images are read one at a time out of mapped files: 2.7 GB of unlabeled ones need no memory.
     """
 
     name = "stl10"

@@ -1,6 +1,6 @@
 """Colour jitter and blur of a batch, each image with numbers of its own.
 
-Brightness, contrast, saturation, hue and the loss of colour are linear in the pixels: together they
+Brightness, contrast, saturation, hue and the loss of color are linear in the pixels: together they
 are one 3x3 matrix and one offset for each image, so the pixels are read once and not five times.
 A Gaussian blur is one convolution along rows and one along columns.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
-# chroma of the YIQ colour space beside the luma above
+# chroma of the YIQ color space beside the luma above
 IN_PHASE = (0.595716, -0.274453, -0.321263)
 QUADRATURE = (0.211456, -0.522591, 0.311135)
 # rows Y, I, Q; and back. Made once: an inverse in every step would wait for the device
@@ -27,11 +27,11 @@ BLUR_RADIUS = 6  # px, three of the largest standard deviation
 
 
 @dataclass(frozen=True)
-class ColourJitter:
-    """How strongly colours are changed, and how often.
+class ColorJitter:
+    """How strongly colors are changed, and how often.
 
     Brightness, contrast and saturation are factors 1 +- x; hue is +- x of a whole turn.
-    `probability` is that of any change of colour, `grey` that of losing it.
+    `probability` is that of any change of color, `gray` that of losing it.
     """
 
     brightness: float
@@ -39,11 +39,11 @@ class ColourJitter:
     saturation: float
     hue: float
     probability: float
-    grey: float
+    gray: float
 
 
-def jitter_colour(images: Tensor, jitter: ColourJitter) -> Tensor:
-    """Change the colours of each image at random.
+def jitter_color(images: Tensor, jitter: ColorJitter) -> Tensor:
+    """Change the colors of each image at random.
 
     Args:
         images: (N, 3, H, W) in 0-1.
@@ -57,22 +57,22 @@ def jitter_colour(images: Tensor, jitter: ColourJitter) -> Tensor:
     strengths = (jitter.brightness, jitter.contrast, jitter.saturation)
     factors = [1 + (2 * draw - 1) * by for draw, by in zip(draws, strengths, strict=False)]
     turn = (2 * draws[3] - 1) * jitter.hue
-    # probability 0.8: the others keep their colours, which is factors of 1 and no turn
+    # probability 0.8: the others keep their colors, which is factors of 1 and no turn
     some = draws[4] < jitter.probability
     factors = [torch.where(some, factor, 1.0) for factor in factors]
     turn = torch.where(some, turn, 0.0)
-    saturation = torch.where(draws[5] < jitter.grey, 0.0, factors[2])
-    return twist_colour(images, factors[0], factors[1], saturation, turn)
+    saturation = torch.where(draws[5] < jitter.gray, 0.0, factors[2])
+    return twist_color(images, factors[0], factors[1], saturation, turn)
 
 
-def twist_colour(
+def twist_color(
     images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor
 ) -> Tensor:
-    """Brightness, contrast about the image's own mean grey, saturation, then hue.
+    """Brightness, contrast about the image's own mean gray, saturation, then hue.
 
     Args:
         images: (N, 3, H, W) in 0-1.
-        brightness: factors (N,), as are contrast and saturation; saturation 0 is grey.
+        brightness: factors (N,), as are contrast and saturation; saturation 0 is gray.
         turn: of the hue (N,), in whole turns.
     Returns:
         (N, 3, H, W), clamped to 0-1.
@@ -86,9 +86,9 @@ def twist_colour(
     chroma_N33 = torch.stack(rows, dim=1).view(-1, 3, 3)
     matrix_N33 = from_yiq @ chroma_N33 @ to_yiq
     pixels_N3P = images.flatten(2)
-    mean_grey_N = pixels_N3P.mean(dim=2) @ to_yiq[0]
-    # a grey offset stays what it is under saturation and hue
-    offset_N11 = ((1 - contrast) * brightness * mean_grey_N).view(-1, 1, 1)
+    mean_gray_N = pixels_N3P.mean(dim=2) @ to_yiq[0]
+    # a gray offset stays what it is under saturation and hue
+    offset_N11 = ((1 - contrast) * brightness * mean_gray_N).view(-1, 1, 1)
     matrix_N33 = matrix_N33 * (brightness * contrast).view(-1, 1, 1)
     twisted = torch.baddbmm(offset_N11.expand(-1, 3, pixels_N3P.shape[2]), matrix_N33, pixels_N3P)
     return twisted.clamp_(0, 1).view_as(images)

@@ -1,7 +1,7 @@
 """Two random views of each image of a batch, on whatever device the batch lies.
 
 Crop, flip, rotation and resize are one affine map per image and one `grid_sample` for both views of
-the batch; all changes of colour are one matrix per image. Batched operations one by one read the
+the batch; all changes of color are one matrix per image. Batched operations one by one read the
 pixels ten times, and augmenting image by image is slower still: docs/performance.md compares them.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raymoco.data.views.color import ColourJitter, blur_some, jitter_colour
+from raymoco.data.views.color import ColorJitter, blur_some, jitter_color
 from raymoco.errors import ConfigError
 
 CROP_TRIES = 10  # torchvision's
@@ -39,7 +39,7 @@ class Recipe:
     brightness: float
     contrast: float
     padding: str
-    colour: ColourJitter | None = None
+    color: ColorJitter | None = None
 
 
 RECIPES = {
@@ -56,7 +56,7 @@ RECIPES = {
         0.4,
         0.4,
         "border",
-        ColourJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2),
+        ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2),
     ),
 }
 
@@ -76,11 +76,11 @@ def resolve_recipe(views: str, source: str, channels: int) -> str:
             f"data.views is {views}, but must be auto or one of {', '.join(RECIPES)}."
         )
     if views == "colour" and channels == 1:
-        raise ConfigError("data.views is colour, but the images are grey; use grey or auto.")
+        raise ConfigError("data.views is colour, but the images are gray; use grey or auto.")
     return views
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """uint8 images (B, C, H, W) to float32 with zero mean and unit variance, nothing random."""
 
     mean: Tensor
@@ -101,7 +101,7 @@ class TwoViews(nn.Module):
     Equal seeds give equal views on one kind of device.
 
     Args:
-        recipe: glyph, grey or colour, as `resolve_recipe` returns it.
+        recipe: glyph, gray or color, as `resolve_recipe` returns it.
         channels: 1 or 3.
         image_size: side of the views in pixels; that of the images, usually.
         mean: per channel, in 0-1.
@@ -126,24 +126,24 @@ class TwoViews(nn.Module):
         self.image_size = image_size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-        self._blurred = self.recipe.colour is not None and image_size > BLUR_ABOVE
+        self._blurred = self.recipe.color is not None and image_size > BLUR_ABOVE
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalised."""
+        """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalized."""
         # in place where it can be: at 224 px a batch of views is hundreds of megabytes
         views = self._crop(torch.cat([images, images]).float().div_(255))
-        if self.recipe.colour is None:
+        if self.recipe.color is None:
             views = _jitter(views, self.recipe)
         else:
-            views = jitter_colour(views, self.recipe.colour)
+            views = jitter_color(views, self.recipe.color)
         if self._blurred:
             views = blur_some(views, BLUR_SIGMA, BLUR_SHARE)
         view_a, view_b = views.sub_(self.mean).div_(self.std).chunk(2)
         return view_a, view_b
 
     def to_pixels(self, views: Tensor) -> Tensor:
-        """Undo the normalisation: what a view looks like, (B, C, H, W) uint8."""
+        """Undo the normalization: what a view looks like, (B, C, H, W) uint8."""
         return ((views * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def _crop(self, images: Tensor) -> Tensor:
@@ -151,14 +151,14 @@ class TwoViews(nn.Module):
         angle, x, y, flip = torch.rand(4, count, device=images.device)
         width, height = _crop_sizes(recipe, count, images.device)
         # in coordinates from -1 to 1 a side is 2 long
-        centre_x = (2 * x - 1) * (1 - width + 2 * recipe.shift)
-        centre_y = (2 * y - 1) * (1 - height + 2 * recipe.shift)
+        center_x = (2 * x - 1) * (1 - width + 2 * recipe.shift)
+        center_y = (2 * y - 1) * (1 - height + 2 * recipe.shift)
         if recipe.flip:
             width = torch.where(flip < 0.5, -width, width)
         angle = (2 * angle - 1) * recipe.rotation
         cos, sin = angle.cos(), angle.sin()
         # rows of the map from the view's coordinates to the image's, both in -1 to 1
-        rows = [width * cos, -height * sin, centre_x, width * sin, height * cos, centre_y]
+        rows = [width * cos, -height * sin, center_x, width * sin, height * cos, center_y]
         theta = torch.stack(rows, dim=1).view(count, 2, 3)
         shape = [count, images.shape[1], self.image_size, self.image_size]
         grid = functional.affine_grid(theta, shape, align_corners=False)

@@ -89,7 +89,7 @@ class Tickets:
     @property
     def waits(self) -> bool:
         """Whether one could be handed out."""
-        while self._waiting and self._waiting[0].state != "waiting":  # cancelled meanwhile
+        while self._waiting and self._waiting[0].state != "waiting":  # canceled meanwhile
             self._waiting.popleft()
         return bool(self._waiting)
 

@@ -19,7 +19,7 @@ def draw(axis: Axis, numbers: random.Random) -> Any:
 
 
 def mutate(axis: Axis, value: Any, numbers: random.Random, resample: float) -> Any:
-    """A value near by: a fifth of the axis up or down, a neighbour on a finite axis.
+    """A value near by: a fifth of the axis up or down, a neighbor on a finite axis.
 
     With probability `resample` a value drawn anew, which is also the only way to and from `or`.
     """

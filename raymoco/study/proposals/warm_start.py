@@ -27,7 +27,7 @@ def load_warm_start(
 
     Both sweeps must have the same axes of the same kinds and conditions, and the same objectives.
     Ranges and choices may differ: a trial outside of them is left out. The runs may differ in
-    everything else; whether they are alike enough to learn from is the user's judgement.
+    everything else; whether they are alike enough to learn from is the user's judgment.
 
     Args:
         name: of a sweep in the same output folder, or the path of a sweep's folder.

@@ -18,7 +18,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: `svg` for light paper, `inline` for the page, whose colours follow its theme."""
+    """A figure: `svg` for light paper, `inline` for the page, whose colors follow its theme."""
 
     name: str
     title: str

@@ -1,6 +1,6 @@
-"""How figures look: one style, colours that the colour-blind can tell apart, light and dark.
+"""How figures look: one style, colors that the color-blind can tell apart, light and dark.
 
-matplotlib draws with the colours of light paper; each of them is one that nothing else uses, so
+matplotlib draws with the colors of light paper; each of them is one that nothing else uses, so
 that the page can replace it by a CSS variable and follow its reader's theme.
 """
 
@@ -40,7 +40,7 @@ VARIABLES = {
     PURPLE: "--purple",
     ORANGE: "--orange",
     SKY: "--sky",
-    **{colour: f"--step-{number}" for number, colour in enumerate(STEPS)},
+    **{color: f"--step-{number}" for number, color in enumerate(STEPS)},
 }
 BROAD = 8.5  # inches, of a figure over the page's whole width: its letters are as large
 WIDTH = 4.8  # inches: at a phone's width letters of 10 points are still read
@@ -90,7 +90,7 @@ def new_figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 
 def looks(count: int) -> list[tuple[str, str, Any]]:
-    """Colour, marker and dash of so many series: each pair differs in more than its colour."""
+    """Color, marker and dash of so many series: each pair differs in more than its color."""
     found = []
     for number in range(count):
         turn = number // len(SERIES)
@@ -144,7 +144,7 @@ def _clean(text: str, name: str) -> str:
 
 
 def _themed(svg: str, title: str) -> str:
-    """For the page: colours by their variables, the size by its column."""
+    """For the page: colors by their variables, the size by its column."""
 
     def themed(style: re.Match[str]) -> str:
         return re.sub(r"#[0-9a-f]{6}", lambda hit: _variable(hit[0]), style[0])
@@ -157,8 +157,8 @@ def _themed(svg: str, title: str) -> str:
     return f'{head} role="img" aria-label="{escape_attribute(title)}">{rest}'
 
 
-def _variable(colour: str) -> str:
-    return f"var({VARIABLES[colour]})" if colour in VARIABLES else colour
+def _variable(color: str) -> str:
+    return f"var({VARIABLES[color]})" if color in VARIABLES else color
 
 
 def escape_attribute(text: str) -> str:

@@ -25,7 +25,7 @@ from raymoco.study.report.labels import clip, counted, metric_label
 from raymoco.study.report.series_styles import CROWD
 from raymoco.study.statistics.comparisons import Judged
 
-COLOURS = {"helps": BLUE, "hurts": VERMILLION}
+COLORS = {"helps": BLUE, "hurts": VERMILLION}
 ROW_INCHES = 0.46
 NAME_ROOM = 44  # letters, beside the verdict
 LABEL_ROOM = 56  # letters, under the panel
@@ -96,16 +96,16 @@ def _difference(row: Judged) -> float:
 def _draw_interval(axes: Axes, height: int, row: Judged, size: int) -> None:
     found = row.difference
     assert found is not None
-    colour = COLOURS.get(row.verdict, INK)
+    color = COLORS.get(row.verdict, INK)
     if not math.isnan(found.low):
-        axes.plot([found.low, found.high], [height, height], color=colour, zorder=2)
+        axes.plot([found.low, found.high], [height, height], color=color, zorder=2)
     axes.plot(
         found.difference,
         height,
         marker="o",
         markersize=size,
-        color=colour,
-        markerfacecolor=colour if row.verdict in COLOURS else PAPER,
+        color=color,
+        markerfacecolor=color if row.verdict in COLORS else PAPER,
         zorder=3,
     )
 

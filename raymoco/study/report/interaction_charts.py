@@ -79,13 +79,13 @@ def _interaction(
             # side by side, so that no interval hides another
             shift = min(0.06, 0.5 / len(lines)) * (line - (len(lines) - 1) / 2)
             shown = [mean for a in levels[one] if (mean := means[a, b]) is not None]
-            colour, marker, dash = look
+            color, marker, dash = look
             axes.errorbar(
                 [place + shift for place in range(len(shown))],
                 [mean.mean for mean in shown],
                 yerr=[0.0 if math.isnan(m.low) else (m.high - m.low) / 2 for m in shown],
                 label=lines[b],
-                color=colour,
+                color=color,
                 marker=marker,
                 linestyle=dash,
                 capsize=3,

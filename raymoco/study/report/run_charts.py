@@ -74,12 +74,12 @@ def _draw_curve(axes: Axes, seeds: Sequence[Mapping[int, float]], look: Look) ->
     shown = [mean for mean in means if mean is not None]
     heights = [mean.mean for mean in shown]
     if look.faint:
-        axes.plot(epochs, heights, color=look.colour, **FAINT_LINE, label=_label(look))
+        axes.plot(epochs, heights, color=look.color, **FAINT_LINE, label=_label(look))
         return
     axes.plot(
         epochs,
         heights,
-        color=look.colour,
+        color=look.color,
         linestyle=look.dash,
         marker=look.marker,
         markersize=4,
@@ -88,7 +88,7 @@ def _draw_curve(axes: Axes, seeds: Sequence[Mapping[int, float]], look: Look) ->
     )
     if not any(math.isnan(mean.low) for mean in shown):
         low, high = [m.low for m in shown], [m.high for m in shown]
-        axes.fill_between(epochs, low, high, color=look.colour, alpha=0.12, linewidth=0)
+        axes.fill_between(epochs, low, high, color=look.color, alpha=0.12, linewidth=0)
 
 
 def _label(look: Look) -> str:
@@ -104,10 +104,10 @@ def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
             found = curve(trial, metric)
             if not found or trial.state not in states:
                 continue
-            colour, marker, label = states[trial.state]
-            axes.plot(list(found), list(found.values()), color=colour, linewidth=0.8, alpha=0.55)
+            color, marker, label = states[trial.state]
+            axes.plot(list(found), list(found.values()), color=color, linewidth=0.8, alpha=0.55)
             last = max(found)
-            axes.plot(last, found[last], marker, color=colour, markersize=5, label=label)
+            axes.plot(last, found[last], marker, color=color, markersize=5, label=label)
         handles, labels = axes.get_legend_handles_labels()
         if not handles:
             return None
@@ -153,7 +153,7 @@ def score_against_speed(
         for name, look in looks.items():
             drawn = FAINT_POINT if look.faint else POINT
             places = zip(*points[name], strict=True)
-            axes.plot(*places, look.marker, color=look.colour, label=_label(look), **drawn)
+            axes.plot(*places, look.marker, color=look.color, label=_label(look), **drawn)
         axes.set_xlabel("training speed in the last epoch (images/s)")
         axes.set_ylabel(upright_label(metric))
         if labels:

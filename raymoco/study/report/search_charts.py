@@ -164,8 +164,8 @@ def parallel_coordinates(
             heights.append((float(scores[index]) - low) / spread)
             step = STEPS[min(len(STEPS) - 1, rank * len(STEPS) // len(done))]
             best = rank == len(done) - 1
-            colour, width = (VERMILLION, 2.4) if best else (step, 1.3)
-            axes.plot(heights, color=colour, linewidth=width, zorder=2 + rank / len(done))
+            color, width = (VERMILLION, 2.4) if best else (step, 1.3)
+            axes.plot(heights, color=color, linewidth=width, zorder=2 + rank / len(done))
         for number, ruler in enumerate(rulers.values()):
             _upright(axes, number, *ruler.ticks())
         _upright(axes, len(rulers), [0, 1], [f"{low:.3f}", f"{high:.3f}"])
@@ -202,7 +202,7 @@ def slices(
         ruler = Ruler(axis)
         with style():
             figure, axes = new_figure(2.9)
-            for state, marker, colour, label in (
+            for state, marker, color, label in (
                 ("pruned", "x", ORANGE, "pruned early, at its last evaluation"),
                 ("completed", "o", BLUE, "completed"),
             ):
@@ -215,7 +215,7 @@ def slices(
                     axes.plot(
                         *zip(*mine, strict=True),
                         marker,
-                        color=colour,
+                        color=color,
                         markersize=5,
                         alpha=0.8,
                         label=label,

@@ -17,10 +17,10 @@ BASELINE_ROOM = 32  # letters; the text says in full what the baseline is
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is drawn; a faint one is one of the crowd, thin and grey."""
+    """How one series is drawn; a faint one is one of the crowd, thin and gray."""
 
     label: str
-    colour: str
+    color: str
     marker: str
     dash: Any
     faint: bool = False

@@ -31,7 +31,7 @@ def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Objective(Part):
-    """What a search optimises; test metrics are refused, they are for the end."""
+    """What a search optimizes; test metrics are refused, they are for the end."""
 
     metric: str = "eval/knn_top1"
     mode: Literal["max", "min"] = "max"

@@ -17,10 +17,10 @@ from raymoco.engine.probes import (
 
 def blobs(n, seed, classes=4, dim=8, spread=0.6):
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, dim, generator=torch.Generator().manual_seed(9))
+    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(9))
     labels = torch.arange(n) % classes
     noise = torch.randn(n, dim, generator=generator)
-    return Features(centres[labels] + spread * noise, labels)
+    return Features(centers[labels] + spread * noise, labels)
 
 
 def test_knn_is_the_weighted_vote_written_as_a_loop():
@@ -36,7 +36,7 @@ def test_knn_is_the_weighted_vote_written_as_a_loop():
     assert knn_top1(bank, queries, k=7, temperature=0.2) == right / 40
 
 
-def test_knn_takes_no_more_neighbours_than_there_are_and_small_temperatures():
+def test_knn_takes_no_more_neighbors_than_there_are_and_small_temperatures():
     bank = blobs(12, 0, spread=0.1)
     assert knn_top1(bank, bank, k=1, temperature=0.001) == 1.0
     assert 0 <= knn_top1(bank, bank, k=500, temperature=0.001) <= 1
@@ -47,7 +47,7 @@ def test_a_bank_in_blocks_votes_as_a_whole_one(monkeypatch):
     bank = Features(torch.randn(101, 8), torch.randint(5, (101,)))
     queries = Features(torch.randn(40, 8), torch.randint(5, (40,)))
     whole = knn_top1(bank, queries, k=7, temperature=0.1)
-    monkeypatch.setattr(probes, "BANK_BLOCK", 4)  # fewer rows than neighbours
+    monkeypatch.setattr(probes, "BANK_BLOCK", 4)  # fewer rows than neighbors
     assert knn_top1(bank, queries, k=7, temperature=0.1) == whole
 
 

@@ -1,4 +1,4 @@
-"""The formulas of the losses and regularisers as slow loops in float64, one pair at a time."""
+"""The formulas of the losses and regularizers as slow loops in float64, one pair at a time."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def some_norm(kind):
 
 @pytest.mark.parametrize("dims", [2, 4])
 @pytest.mark.parametrize("groups", [2, 4])
-def test_split_normalises_each_group_as_its_own_batch(groups, dims):
+def test_split_normalizes_each_group_as_its_own_batch(groups, dims):
     plain = some_norm(dims)
     split = convert_batch_norm(copy.deepcopy(plain), "split", groups)
     images = torch.randn(8, 3, *[5, 4][: dims - 2], dtype=torch.float64)

@@ -27,12 +27,12 @@ def large_batch(classes: int, labelled: float, dtype=torch.float32):
     """Queries near their keys and keys near their class, as a trained encoder has them."""
     batch, dim, queue = 128, 32, PAYS_FROM // 128 + 100
     generator = torch.Generator().manual_seed(1)
-    centres = F.normalize(torch.randn(classes, dim, generator=generator), dim=1)
+    centers = F.normalize(torch.randn(classes, dim, generator=generator), dim=1)
 
     def some(rows):
         labels = torch.randint(classes, (rows,), generator=generator)
         noise = torch.randn(rows, dim, generator=generator) / 8
-        rows_ND = F.normalize(centres[labels] + noise, dim=1).to(dtype)
+        rows_ND = F.normalize(centers[labels] + noise, dim=1).to(dtype)
         hidden = torch.rand(rows, generator=generator) >= labelled
         return rows_ND, labels.masked_fill(hidden, -1)
 

@@ -1,4 +1,4 @@
-"""Each form of XMoCo's regularisers against its slow loop, and with nothing to compare."""
+"""Each form of XMoCo's regularizers against its slow loop, and with nothing to compare."""
 
 from __future__ import annotations
 

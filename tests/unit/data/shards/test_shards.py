@@ -106,13 +106,13 @@ def test_too_few_images_for_an_eval_split_are_refused(tmp_path):
 
 def test_formats_other_than_png_and_jpeg_are_stored_as_png(tmp_path):
     data = write_images(tmp_path / "in")
-    colour = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(colour).save(tmp_path / "in" / "unlabelled" / "c.bmp")
+    color = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(color).save(tmp_path / "in" / "unlabelled" / "c.bmp")
     shards = build_shards(open_source(data), tmp_path / "out")
     rows = pq.read_table(shards.folder / "unlabelled/train-00000.parquet").to_pylist()
     stored = next(row["image"] for row in rows if row["id"] == "unlabelled/c.bmp")
     assert decode(stored).format == "PNG"
-    assert (decode(stored).pixels == colour.transpose(2, 0, 1)).all()
+    assert (decode(stored).pixels == color.transpose(2, 0, 1)).all()
     assert shards.channels == 3
     assert len(shards.manifest.mean) == len(shards.manifest.std) == 3
 

@@ -379,7 +379,7 @@ def write_stl10(root: Path) -> dict[str, np.ndarray]:
     parts = {}
     for part, count in (("train", 6), ("test", 4), ("unlabeled", 9)):
         images = parts[part] = rng.integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
-        # planes of colours, and each of them column by column
+        # planes of colors, and each of them column by column
         (root / f"{part}_X.bin").write_bytes(images.transpose(0, 3, 2, 1).tobytes())
         if part != "unlabeled":
             (root / f"{part}_y.bin").write_bytes(bytes(1 + i % 10 for i in range(count)))
@@ -521,7 +521,7 @@ def test_images_are_resized_by_the_short_side_and_cut_in_the_middle():
     assert decode_to(encode_png(wide), 1, 20).shape == (1, 20, 20)
 
 
-def test_half_an_image_is_an_error_and_no_grey_area():
+def test_half_an_image_is_an_error_and_no_gray_area():
     png = encode_png(np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8))
     with pytest.raises(DataError, match="not a whole image"):
         decode(png[: len(png) // 2])

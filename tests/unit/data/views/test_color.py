@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as tv
 
-from raymoco.data.views.color import ColourJitter, blur, blur_some, jitter_colour, twist_colour
+from raymoco.data.views.color import ColorJitter, blur, blur_some, jitter_color, twist_color
 
 ONE, NONE = torch.ones(4), torch.zeros(4)
 
@@ -23,29 +23,29 @@ def test_a_factor_changes_what_torchvision_changes(images, place, reference):
     factors = torch.tensor([0.6, 0.9, 1.1, 1.4])
     given = [ONE, ONE, ONE, NONE]
     given[place] = factors
-    got = twist_colour(images, *given)
+    got = twist_color(images, *given)
     for one, image, factor in zip(got, images, factors.tolist(), strict=True):
         # torchvision rounds its luma weights to four digits
         torch.testing.assert_close(one, reference(image, factor), rtol=0, atol=2e-4)
 
 
-def test_no_saturation_is_grey(images):
-    got = twist_colour(images, ONE, ONE, NONE, NONE)
+def test_no_saturation_is_gray(images):
+    got = twist_color(images, ONE, ONE, NONE, NONE)
     expected = tv.rgb_to_grayscale(images, num_output_channels=3)
     torch.testing.assert_close(got, expected, rtol=0, atol=2e-4)
 
 
-def test_the_hue_turns_red_to_yellow_and_keeps_greys_and_brightness(images):
+def test_the_hue_turns_red_to_yellow_and_keeps_grays_and_brightness(images):
     red = torch.zeros(4, 3, 2, 2) + torch.tensor([0.6, 0.3, 0.3]).view(3, 1, 1)
-    turned = twist_colour(red, ONE, ONE, ONE, ONE / 8)
+    turned = twist_color(red, ONE, ONE, ONE, ONE / 8)
     reference = tv.adjust_hue(red, 1 / 8)
-    assert turned[0, 1, 0, 0] > 0.3 < reference[0, 1, 0, 0]  # greener: towards yellow
+    assert turned[0, 1, 0, 0] > 0.3 < reference[0, 1, 0, 0]  # greener: toward yellow
     luma = torch.tensor([0.299, 0.587, 0.114])
     torch.testing.assert_close(turned[0, :, 0, 0] @ luma, red[0, :, 0, 0] @ luma)
-    grey = torch.full((4, 3, 2, 2), 0.4)
-    torch.testing.assert_close(twist_colour(grey, ONE, ONE, ONE, ONE / 8), grey)
+    gray = torch.full((4, 3, 2, 2), 0.4)
+    torch.testing.assert_close(twist_color(gray, ONE, ONE, ONE, ONE / 8), gray)
     # a whole turn is none
-    torch.testing.assert_close(twist_colour(images, ONE, ONE, ONE, ONE), images)
+    torch.testing.assert_close(twist_color(images, ONE, ONE, ONE, ONE), images)
 
 
 def test_a_blur_is_torchvisions_away_from_the_border(images):
@@ -58,13 +58,13 @@ def test_a_blur_is_torchvisions_away_from_the_border(images):
     torch.testing.assert_close(blur(flat, sigma), flat)  # at the border too
 
 
-def test_colour_is_changed_as_often_as_the_recipe_says():
+def test_color_is_changed_as_often_as_the_recipe_says():
     torch.manual_seed(0)
     images = torch.rand(1, 3, 8, 8).expand(2000, -1, -1, -1).clone()
-    changed = jitter_colour(images, ColourJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2))
+    changed = jitter_color(images, ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2))
     spread = (changed - changed.mean(dim=1, keepdim=True)).flatten(1).abs().amax(dim=1)
-    assert 0.16 < (spread < 1e-5).float().mean() < 0.24  # grey
+    assert 0.16 < (spread < 1e-5).float().mean() < 0.24  # gray
     kept = (changed - images).flatten(1).abs().amax(dim=1) < 1e-5
-    assert 0.12 < kept.float().mean() < 0.20  # 0.2 * 0.8: neither jittered nor grey
+    assert 0.12 < kept.float().mean() < 0.20  # 0.2 * 0.8: neither jittered nor gray
     blurred = blur_some(images.clone(), (0.5, 2.0), 0.5)
     assert ((blurred - images).flatten(1).abs().amax(dim=1) > 1e-3).sum() == 1000

@@ -1,11 +1,11 @@
-"""Two views: repeatable, different, normalised, each image with its own randomness."""
+"""Two views: repeatable, different, normalized, each image with its own randomness."""
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
 
-from raymoco.data.views.two_views import RECIPES, Normalise, TwoViews, _crop_sizes, resolve_recipe
+from raymoco.data.views.two_views import RECIPES, Normalize, TwoViews, _crop_sizes, resolve_recipe
 from raymoco.errors import ConfigError
 
 CASES = [("glyph", 1, 8), ("grey", 1, 28), ("grey", 3, 16), ("colour", 3, 32), ("colour", 3, 72)]
@@ -39,7 +39,7 @@ def test_each_image_has_randomness_of_its_own(recipe, channels, size):
 
 
 @pytest.mark.parametrize(("recipe", "channels", "size"), CASES)
-def test_views_are_normalised_pixels_between_black_and_white(recipe, channels, size):
+def test_views_are_normalized_pixels_between_black_and_white(recipe, channels, size):
     images = torch.randint(0, 256, (16, channels, size, size), dtype=torch.uint8)
     view_a, view_b = views_of(recipe, channels, size, images)
     for view in (view_a, view_b):
@@ -47,11 +47,11 @@ def test_views_are_normalised_pixels_between_black_and_white(recipe, channels, s
         assert view.max() <= (1 - 0.4) / 0.2 + 1e-4
 
 
-def test_normalise_gives_zero_mean_and_unit_variance():
+def test_normalize_gives_zero_mean_and_unit_variance():
     images = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
     scaled = images.double() / 255
     mean, std = scaled.mean(dim=(0, 2, 3)), scaled.std(dim=(0, 2, 3))
-    out = Normalise(mean.tolist(), std.tolist())(images)
+    out = Normalize(mean.tolist(), std.tolist())(images)
     assert out.dtype == torch.float32
     assert out.mean().abs() < 1e-5
     assert abs(out.std() - 1) < 1e-3
@@ -60,7 +60,7 @@ def test_normalise_gives_zero_mean_and_unit_variance():
 def test_pixels_come_back_from_a_view():
     views = TwoViews("grey", 1, 8, [0.3], [0.2])
     images = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
-    assert torch.equal(views.to_pixels(Normalise([0.3], [0.2])(images)), images)
+    assert torch.equal(views.to_pixels(Normalize([0.3], [0.2])(images)), images)
 
 
 def test_glyphs_are_never_mirrored_and_photographs_are():
@@ -124,8 +124,8 @@ def test_auto_takes_what_suits_the_source():
     assert resolve_recipe("glyph", "folder", 3) == "glyph"
 
 
-def test_colour_views_of_grey_images_are_refused():
-    with pytest.raises(ConfigError, match=r"data.views is colour, but the images are grey"):
+def test_color_views_of_gray_images_are_refused():
+    with pytest.raises(ConfigError, match=r"data.views is colour, but the images are gray"):
         resolve_recipe("colour", "folder", 1)
     with pytest.raises(ConfigError, match=r"data.views is sepia, but must be auto or one of"):
         resolve_recipe("sepia", "folder", 1)

@@ -79,7 +79,7 @@ def test_reports_reach_the_client_in_order_and_the_last_epoch_completes_the_tria
     assert ended == {"a": ("completed", "")}
 
 
-def test_a_cancelled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_client():
+def test_a_canceled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_client():
     async def scenario():
         broker = await with_gang()
         await broker.submit(assignment("a"))

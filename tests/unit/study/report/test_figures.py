@@ -64,7 +64,7 @@ def words_of(found, figure):
     return [re.sub(r"<[^>]+>", "", text) for text in re.findall(r"<text.*?</text>", svg, re.DOTALL)]
 
 
-def test_figures_are_pictures_and_follow_the_pages_colours(ablation):
+def test_figures_are_pictures_and_follow_the_pages_colors(ablation):
     for path in ablation.folder.glob("figures/*.png"):
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("L"))
@@ -135,7 +135,7 @@ def test_less_is_better_turns_best_and_worst():
         assert sum(look.faint for look in looks.values()) == CROWD - 1
         assert set(looks) == set(scores)
     few = Cast(True, baseline="c0").looks({name: scores[name] for name in list(scores)[:CROWD]})
-    assert len({(look.colour, look.marker, look.dash) for look in few.values()}) == CROWD
+    assert len({(look.color, look.marker, look.dash) for look in few.values()}) == CROWD
 
 
 def test_a_baseline_that_is_the_best_is_named_once():
