@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.tables import Table
 from benchmarks.timing import Timing, interleaved
 from raymoco.config import RunConfig, load_run_config
-from raymoco.data.loading.prepare import ImageData, load_images
+from raymoco.data.loading.prepare import PreparedImages, load_images
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import TwoViews
 from raymoco.engine.cluster import connect
@@ -80,7 +80,7 @@ def bare(method: MoCo, views: Tensor, precision: str) -> Callable[[], None]:
     return step
 
 
-def parts(config: RunConfig, handle: ImageData, rounds: int) -> Table:
+def parts(config: RunConfig, handle: PreparedImages, rounds: int) -> Table:
     """Where a step's time goes, each part alone."""
     method, views, labels = build(config)
     optimizer = build_optimizer(config.optim, method.parameters())
@@ -120,7 +120,7 @@ def parts(config: RunConfig, handle: ImageData, rounds: int) -> Table:
 
 def compare(
     config: RunConfig,
-    handle: ImageData,
+    handle: PreparedImages,
     rounds: int,
     *,
     lightly: bool,

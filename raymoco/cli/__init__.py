@@ -78,9 +78,9 @@ def sweep(
 
     loaded = load_sweep(yaml, overrides or [])
     if dry_run:
-        from raymoco.study.terminal.dry_run import plan_sweep
+        from raymoco.study.terminal.dry_run import describe_sweep
 
-        out.print(plan_sweep(loaded))
+        out.print(describe_sweep(loaded))
         return
     with out.status("loading"):  # torch and Ray take seconds
         from raymoco.cli.summary import print_summary

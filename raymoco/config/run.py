@@ -22,9 +22,9 @@ from raymoco.config.sections import (
     MethodConfig,
     ModelConfig,
     OptimConfig,
-    Part,
     ScaleConfig,
     Seed,
+    StrictModel,
     TrackingConfig,
 )
 from raymoco.errors import ConfigError
@@ -41,10 +41,10 @@ CHANGEABLE = (
     "method.negative_uniformity.temperature",
 )
 # what does not decide the result of a run: a resume may change it, a name does not tell of it
-INDECISIVE = {"name", "output", "tracking", "scale", "checkpoint"}
+RESULT_NEUTRAL = {"name", "output", "tracking", "scale", "checkpoint"}
 
 
-class RunConfig(Part):
+class RunConfig(StrictModel):
     """One training: one source, one method, one seed. `raymoco schema run` prints its schema."""
 
     data: DataConfig = DataConfig()
@@ -139,7 +139,7 @@ class RunConfig(Part):
 
     def digest(self) -> str:
         """Eight hex digits of what decides the result: where and on what it runs is left out."""
-        decisive = self.model_dump(exclude=INDECISIVE)
+        decisive = self.model_dump(exclude=RESULT_NEUTRAL)
         if not self.changes:  # most runs: their names are as before there were any
             del decisive["changes"]
         text = json.dumps(decisive, sort_keys=True)

@@ -17,7 +17,7 @@ UniformityForm = Literal["kl", "entropy"]
 BatchNormName = Literal["plain", "shuffle", "split", "sync"]
 
 
-class Part(BaseModel):
+class StrictModel(BaseModel):
     """A frozen mapping that refuses unknown keys, booleans for numbers, NaN and infinity."""
 
     # defaults are validated too: 1 and 1.0 would give one run two names
@@ -35,7 +35,7 @@ class Part(BaseModel):
         return value
 
 
-class ColumnsConfig(Part):
+class ColumnsConfig(StrictModel):
     """What somebody else's Parquet calls its columns; null: id, image, label."""
 
     id: str | None = None
@@ -43,7 +43,7 @@ class ColumnsConfig(Part):
     label: str | None = None
 
 
-class DataConfig(Part):
+class DataConfig(StrictModel):
     """Which images, and which of their labels pre-training may see."""
 
     source: Literal[
@@ -61,7 +61,7 @@ class DataConfig(Part):
     columns: ColumnsConfig = ColumnsConfig()
 
 
-class ProjectorConfig(Part):
+class ProjectorConfig(StrictModel):
     """The head between the features and the sphere: 1 layer is MoCo v1's, 2 are MoCo v2's."""
 
     layers: Annotated[int, Field(ge=1, le=3)] = 2
@@ -69,7 +69,7 @@ class ProjectorConfig(Part):
     dim: Annotated[int, Field(ge=2)] = 128
 
 
-class ModelConfig(Part):
+class ModelConfig(StrictModel):
     """The backbone, by name, and its projector."""
 
     backbone: str = "resnet8"
@@ -77,7 +77,7 @@ class ModelConfig(Part):
     projector: ProjectorConfig = ProjectorConfig()
 
 
-class CrossConsistencyConfig(Part):
+class CrossConsistencyConfig(StrictModel):
     """XMoCo's first regularizer; weight 0 leaves it out."""
 
     weight: NotNegative = 0.0
@@ -85,7 +85,7 @@ class CrossConsistencyConfig(Part):
     temperature: Positive = 0.1
 
 
-class NegativeUniformityConfig(Part):
+class NegativeUniformityConfig(StrictModel):
     """XMoCo's second regularizer; weight 0 leaves it out."""
 
     weight: NotNegative = 0.0
@@ -93,7 +93,7 @@ class NegativeUniformityConfig(Part):
     temperature: Positive = 0.1
 
 
-class MethodConfig(Part):
+class MethodConfig(StrictModel):
     """The loss, its queue and what is added to it."""
 
     loss: LossName = "unicon"
@@ -109,7 +109,7 @@ class MethodConfig(Part):
     negative_uniformity: NegativeUniformityConfig = NegativeUniformityConfig()
 
 
-class OptimConfig(Part):
+class OptimConfig(StrictModel):
     """The optimizer; `batch_size` counts the images of all workers together."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -121,20 +121,20 @@ class OptimConfig(Part):
     batch_size: Annotated[int, Field(ge=2)] = 256
 
 
-class KnnConfig(Part):
+class KnnConfig(StrictModel):
     """The weighted nearest-neighbor vote (Wu et al. 2018, arXiv:1805.01978)."""
 
     k: Count = 20
     temperature: Positive = 0.1
 
 
-class LinearConfig(Part):
+class LinearConfig(StrictModel):
     """The linear probe on frozen features; 0 epochs leave it out."""
 
     epochs: Annotated[int, Field(ge=0)] = 50
 
 
-class EvalConfig(Part):
+class EvalConfig(StrictModel):
     """How often, and with which labels, the encoder is judged."""
 
     every: Count = 1
@@ -143,14 +143,14 @@ class EvalConfig(Part):
     linear: LinearConfig = LinearConfig()
 
 
-class CheckpointConfig(Part):
+class CheckpointConfig(StrictModel):
     """A checkpoint each `every` epochs and at the end; the last `keep` stay."""
 
     every: Count = 1
     keep: Count = 1
 
 
-class ScaleConfig(Part):
+class ScaleConfig(StrictModel):
     """How many workers train one run together, and what each of them holds."""
 
     workers: Count = 1
@@ -158,7 +158,7 @@ class ScaleConfig(Part):
     gpus_per_worker: NotNegative = 0
 
 
-class TrackingConfig(Part):
+class TrackingConfig(StrictModel):
     """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere."""
 
     uri: str | None = None

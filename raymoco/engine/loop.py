@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.loader import Batch, Images, open_images
-from raymoco.data.loading.prepare import ImageData
+from raymoco.data.loading.loader import Batch, ImageLoader, open_images
+from raymoco.data.loading.prepare import PreparedImages
 from raymoco.data.views.two_views import Normalize, TwoViews
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.metrics_csv import Row
@@ -47,7 +47,7 @@ def seed_epoch(seed: int, epoch: int, rank: int) -> None:
 
 
 def run_loop(
-    config: RunConfig, handle: ImageData, session: Session, resume_from: Path | None = None
+    config: RunConfig, handle: PreparedImages, session: Session, resume_from: Path | None = None
 ) -> Row:
     """Train one run to its end and return its last row.
 
@@ -67,10 +67,10 @@ def run_loop(
 class _Run:
     """The parts of one run, on one worker."""
 
-    def __init__(self, config: RunConfig, handle: ImageData, session: Session) -> None:
+    def __init__(self, config: RunConfig, handle: PreparedImages, session: Session) -> None:
         self.config, self.session = config, session
         self.device = session.device
-        self.images: Images = open_images(
+        self.images: ImageLoader = open_images(
             handle,
             config.data,
             seed=config.seed,

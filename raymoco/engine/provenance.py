@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from raymoco.config import ScaleConfig
-from raymoco.data.loading.prepare import ImageData
+from raymoco.data.loading.prepare import PreparedImages
 
 PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 
 
-def provenance(handle: ImageData, scale: ScaleConfig) -> dict[str, str]:
+def provenance(handle: PreparedImages, scale: ScaleConfig) -> dict[str, str]:
     """Tags for an MLflow run; the commit is left out where there is none to be known.
 
     The images of `eval` and `test` are those that have a label: what an accuracy is a share of.

@@ -14,8 +14,8 @@ from uuid import uuid4
 from ray.util.queue import Queue
 
 from raymoco import tracking
-from raymoco.config import INDECISIVE, RunConfig
-from raymoco.data.loading.prepare import ImageData, prepare_images
+from raymoco.config import RESULT_NEUTRAL, RunConfig
+from raymoco.data.loading.prepare import PreparedImages, prepare_images
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
@@ -49,7 +49,7 @@ class RunResult:
         return self.rows[-1]
 
 
-def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig, ImageData]:
+def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig, PreparedImages]:
     """Shards built, images decoded, config resolved: what a driver does once before any trial."""
     shards = ensure_shards(config.data, output, say)
     handle = prepare_images(config.data, shards)
@@ -109,7 +109,9 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     newest = load_newest(found[-1], "cpu", say) if found else None
     if newest is None:
         return None
-    then, now = (flatten(one.model_dump(exclude=INDECISIVE)) for one in (newest.run_config, config))
+    then, now = (
+        flatten(one.model_dump(exclude=RESULT_NEUTRAL)) for one in (newest.run_config, config)
+    )
     changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         raise ConfigError(
@@ -146,7 +148,7 @@ class _Receiver:
             say=say,
         )
 
-    def run(self, handle: ImageData, profile: Path | None) -> None:
+    def run(self, handle: PreparedImages, profile: Path | None) -> None:
         """Train to the end; raises TrainingError with the worker's reason."""
         tags = provenance(handle, self.config.scale)
         self._journal.append(begun(self._identity, tags))

@@ -1,8 +1,8 @@
 """The losses over the queue in blocks, each with its own gradient: nothing of (B, K) is ever held.
 
 Of each query a loss needs the logsumexp of its logits and the mean of the keys under their softmax.
-`Softmax` keeps both while the queue passes by. Where few of a block's keys are positives they are
-picked out one by one; where many are, they get a matrix product of their own.
+`OnlineSoftmax` keeps both while the queue passes by. Where few of a block's keys are positives they
+are picked out one by one; where many are, they get a matrix product of their own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from raymoco.ssl.online_softmax import Pairs, Softmax, product
+from raymoco.ssl.online_softmax import OnlineSoftmax, Pairs, product
 
 Kind = Literal["info_nce", "unicon_sum", "unicon_mean", "sup_con_in", "sup_con_out"]
-Found = tuple[Tensor, Tensor]  # a mean loss and its gradient to the queries
+LossAndGradient = tuple[Tensor, Tensor]  # a mean loss and its gradient to the queries
 
 BLOCK = 1024  # keys: the logits of a usual batch and block stay in a core's cache
 BLOCK_CUDA = 16384  # a GPU has the room, and each block costs it launches
@@ -42,7 +42,7 @@ class _Positives:
         self._visible_B1 = self._labels_B1 >= 0
         self.count_B = torch.ones_like(own_B)
         self.sum_BD = key_BD.clone()  # of sup_con_out, where each key weighs the same
-        self.softmax = Softmax(key_BD)
+        self.softmax = OnlineSoftmax(key_BD)
         self.softmax.add_own(self._sign * own_B, key_BD)
         self._sorted = None if _must_not_ask(labels) else torch.unique(labels[labels >= 0])
 
@@ -97,7 +97,7 @@ def stream_contrast(
     queue_labels: Tensor | None,
     temperature: float,
     half: bool = False,
-) -> Found:
+) -> LossAndGradient:
     """A contrastive loss of `raymoco.ssl.losses` and its gradient.
 
     Args:
@@ -120,7 +120,7 @@ def stream_contrast(
     positives = None
     if labels is not None and queue_labels is not None:
         positives = _Positives(kind, own_B, key_BD, labels)
-    rest = Softmax(query)
+    rest = OnlineSoftmax(query)
     for start, logits_Bb, keys_bD in _blocks(scaled_BD, queue, half):
         if positives is not None and queue_labels is not None:
             positives.take(logits_Bb, keys_bD, queue_labels[start : start + len(keys_bD)])
@@ -134,9 +134,9 @@ def _finish(
     scaled_BD: Tensor,
     own_B: Tensor,
     key_BD: Tensor,
-    rest: Softmax,
+    rest: OnlineSoftmax,
     positives: _Positives | None,
-) -> Found:
+) -> LossAndGradient:
     """Each query's loss, and its gradient to the scaled query."""
     # a difference of two means that nearly agree would keep only their rounding: so each loss is
     # the softplus of how far the rest is above the positives, and what stands beside it is 0 for a
@@ -164,13 +164,15 @@ def _finish(
 
 
 @torch.no_grad()
-def stream_divergence(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Found:
+def stream_divergence(
+    query: Tensor, key: Tensor, queue: Tensor, temperature: float
+) -> LossAndGradient:
     """`cross_consistency` of the form "queue_kl", and its gradient; arguments as above.
 
     Never in bf16: where target and guess nearly agree, their difference would be rounding alone.
     """
     batch = len(query)
-    both = Softmax(torch.cat([query, key]))
+    both = OnlineSoftmax(torch.cat([query, key]))
     scaled = torch.cat([query, key.to(query.dtype)]) / temperature
     gap_B1 = query.new_zeros(batch, 1)
     for _, logits, keys_bD in _blocks(scaled, queue, half=False):

@@ -38,7 +38,7 @@ class AdjustableSettings(Protocol):
 
     @property
     def temperature(self) -> float:
-        """Softmax temperature T > 0, unitless."""
+        """OnlineSoftmax temperature T > 0, unitless."""
 
     @property
     def key_momentum(self) -> float:

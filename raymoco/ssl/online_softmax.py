@@ -13,7 +13,7 @@ from torch import Tensor
 from raymoco.ssl.query_gradient import widen
 
 
-class Softmax:
+class OnlineSoftmax:
     """Of each row the logsumexp of its logits so far, and the mean of the keys under their softmax.
 
     Args:

@@ -43,7 +43,7 @@ class RegularizerSettings(Protocol):
 
     @property
     def temperature(self) -> float:
-        """Softmax temperature > 0 of the forms that have one, unitless."""
+        """OnlineSoftmax temperature > 0 of the forms that have one, unitless."""
 
 
 def cross_consistency(

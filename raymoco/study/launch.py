@@ -12,7 +12,7 @@ from rich.console import Console
 
 from raymoco import tracking
 from raymoco.config import RunConfig
-from raymoco.data.loading.prepare import ImageData
+from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.provenance import provenance
@@ -26,7 +26,7 @@ from raymoco.study.journal.folder import CLOSED, journal_bytes, lease, open_fold
 from raymoco.study.journal.ledger import Ledger, ended_event, search_trials
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.mlflow.translate import SweepStory
-from raymoco.study.phases import Stage
+from raymoco.study.phases import PhaseRunner
 from raymoco.study.proposals.optuna_study import OptunaProposals, open_proposals
 from raymoco.study.proposals.population import open_population
 from raymoco.study.proposals.proposal import ListProposals
@@ -46,7 +46,7 @@ from raymoco.study.results import SweepResult, _result, best_first
 from raymoco.study.statistics.comparisons import (
     compare_cells,
 )
-from raymoco.study.sweepfile.image_checks import refuse_impossible
+from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
@@ -88,7 +88,7 @@ def sweep(
     slots = gangs_needed(loaded, ledger)
     with progress, connect(spec.gang, slots), interrupts():
         resolved, handle = prepare_run(loaded.base, output, progress.say)
-        refuse_impossible(
+        check_against_images(
             loaded,
             channels=handle.channels,
             train_images=handle.rows("train"),
@@ -116,7 +116,7 @@ class _Launch:
         folder: Path,
         ledger: Ledger,
         progress: SweepProgress,
-        handle: ImageData,
+        handle: PreparedImages,
     ) -> None:
         self.proposals: OptunaProposals | None = None
         self.handle = handle
@@ -141,7 +141,7 @@ class _Launch:
         self.mirror.start()
         state = "failed"
         try:
-            stage = Stage(
+            stage = PhaseRunner(
                 self.sweep.base,
                 self.handle,
                 self.folder,
@@ -165,28 +165,36 @@ class _Launch:
             # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
             stage.close()
             self._close(state)
-            stage.dismiss()
+            stage.kill_broker()
         self.recorder.check()
 
-    def _search(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
+    def _search(
+        self, stage: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
+    ) -> None:
         if spec.scheduler.name == "pbt":
             population = open_population(
                 self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
             )
-            stage.evolve(population, enough)
+            stage.run_population(population, enough)
         else:
             self._sample(stage, spec, enough)
         waiting = open_confirmations(self.sweep, spec, self.folder, self.ledger)
-        stage.play("confirm", ListProposals(waiting), len(waiting), fifo(), last=True)
+        stage.run_trials("confirm", ListProposals(waiting), len(waiting), fifo(), last=True)
 
-    def _ablate(self, stage: Stage, spec: AblationSpec, enough: Callable[[], str | None]) -> None:
+    def _ablate(
+        self, stage: PhaseRunner, spec: AblationSpec, enough: Callable[[], str | None]
+    ) -> None:
         tuning = open_tuning(self.sweep, spec, self.folder, self.ledger)
-        stage.play("tune", ListProposals(tuning), len(tuning), fifo(), enough)
+        stage.run_trials("tune", ListProposals(tuning), len(tuning), fifo(), enough)
         if not stage.interrupted and enough() is None:
             waiting = open_cells(spec, self.folder, self.ledger)
-            stage.play("ablation", ListProposals(waiting), len(waiting), fifo(), enough, last=True)
+            stage.run_trials(
+                "ablation", ListProposals(waiting), len(waiting), fifo(), enough, last=True
+            )
 
-    def _sample(self, stage: Stage, spec: SearchSpec, enough: Callable[[], str | None]) -> None:
+    def _sample(
+        self, stage: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
+    ) -> None:
         for trial in beyond_budget(spec, self.folder, self.ledger):
             self.recorder.record(ended_event(trial.trial_id, "stopped", "the budget was lowered"))
         self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
@@ -195,7 +203,7 @@ class _Launch:
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
         left = trials_left(spec, self.ledger)
         last = spec.confirm is None
-        stage.play("search", self.proposals, left, scheduler, enough, last=last)
+        stage.run_trials("search", self.proposals, left, scheduler, enough, last=last)
 
     def _heard(self, event: Event) -> None:
         if event["event"] == "retry":

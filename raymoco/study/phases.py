@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 from ray.tune.schedulers import TrialScheduler
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.prepare import ImageData
+from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.ray_train import FitThread
 from raymoco.engine.resolve import resolve
 from raymoco.errors import GangError, RaymocoError
@@ -35,7 +35,7 @@ TUNER_STOPS_S = 5.0
 GANGS_STOP_S = 3.0
 
 
-class Stage:
+class PhaseRunner:
     """Broker and gangs of one sweep, and the phases that are played on them.
 
     Args:
@@ -51,7 +51,7 @@ class Stage:
     def __init__(
         self,
         base: RunConfig,
-        handle: ImageData,
+        handle: PreparedImages,
         folder: Path,
         recorder: Recorder,
         progress: SweepProgress,
@@ -68,7 +68,7 @@ class Stage:
         self._gangs = Gangs(self._broker, folder, rules, concurrent)
         self._gangs.start()
 
-    def play(
+    def run_trials(
         self,
         name: str,
         proposals: Proposals,
@@ -111,7 +111,7 @@ class Stage:
         )
         self._wait(FitThread(tuner.fit, name="tuner"), enough)
 
-    def evolve(self, population: Population, enough: Callable[[], str | None]) -> None:
+    def run_population(self, population: Population, enough: Callable[[], str | None]) -> None:
         """Play a population to its end, without Tune: a round is a list of assignments.
 
         Args:
@@ -132,7 +132,7 @@ class Stage:
         """Send the gangs home."""
         self._gangs.close(timeout_s=GANGS_STOP_S)
 
-    def dismiss(self) -> None:
+    def kill_broker(self) -> None:
         """End the broker, once its last event is written down: in a notebook Ray goes on."""
         ray.kill(self._broker)
 

@@ -12,10 +12,12 @@ import ray.data
 from ray.data import DataContext
 
 from raymoco.data.ray_tasks import BUNDLE_BYTES, BUNDLE_ROWS, _our_errors, _quiet_context
-from raymoco.data.shards.row_groups import Chunk, Piece, read_piece
+from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, read_slice
 
 
-def run_pieces(pieces: Sequence[Piece], channels: int, image_size: int) -> Iterator[Chunk]:
+def decode_slices(
+    slices: Sequence[RowGroupSlice], channels: int, image_size: int
+) -> Iterator[DecodedRows]:
     """Decode pieces, in their order: through Ray Data, or here where Ray is not initialized.
 
     Ray Data decodes ahead of whoever takes the chunks, by as much as its share of the object store
@@ -27,13 +29,13 @@ def run_pieces(pieces: Sequence[Piece], channels: int, image_size: int) -> Itera
     Raises:
         DataError: a shard is missing or damaged; names the file.
     """
-    if not pieces:
+    if not slices:
         return
     if not ray.is_initialized():
-        for piece in pieces:
-            yield read_piece(piece, channels, image_size)
+        for slice_ in slices:
+            yield read_slice(slice_, channels, image_size)
         return
-    bundles = [{"bundle": pickle.dumps(b)} for b in _bundles(pieces, channels * image_size**2)]
+    bundles = [{"bundle": pickle.dumps(b)} for b in _bundles(slices, channels * image_size**2)]
     with DataContext.current(_quiet_context(preserve_order=True)):
         dataset = ray.data.from_items(bundles, override_num_blocks=len(bundles)).map_batches(
             functools.partial(_decode_bundles, channels=channels, image_size=image_size),
@@ -43,27 +45,27 @@ def run_pieces(pieces: Sequence[Piece], channels: int, image_size: int) -> Itera
         batches = dataset.iter_batches(batch_size=None, batch_format="numpy")
     with _our_errors():
         for batch in batches:
-            yield Chunk(batch["image"], batch["label"], batch["index"])
+            yield DecodedRows(batch["image"], batch["label"], batch["index"])
 
 
-def _bundles(pieces: Sequence[Piece], image_bytes: int) -> list[list[Piece]]:
+def _bundles(slices: Sequence[RowGroupSlice], image_bytes: int) -> list[list[RowGroupSlice]]:
     """Consecutive pieces, as many as one task should decode."""
     most = max(1, min(BUNDLE_ROWS, BUNDLE_BYTES // image_bytes))
-    bundles: list[list[Piece]] = []
+    bundles: list[list[RowGroupSlice]] = []
     room = 0
-    for piece in pieces:
-        if room < len(piece.take):
+    for slice_ in slices:
+        if room < len(slice_.take):
             bundles.append([])
             room = most
-        bundles[-1].append(piece)
-        room -= len(piece.take)
+        bundles[-1].append(slice_)
+        room -= len(slice_.take)
     return bundles
 
 
 def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict[str, Any]]:
     for bundle in batch["bundle"]:
-        for piece in pickle.loads(bundle):  # our own, made a moment ago
-            chunk = read_piece(piece, channels, image_size)
+        for slice_ in pickle.loads(bundle):  # our own, made a moment ago
+            chunk = read_slice(slice_, channels, image_size)
             yield {
                 "image": chunk.images,
                 "label": chunk.labels,

@@ -16,27 +16,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raymoco.config import DataConfig
-from raymoco.data.loading.decode import run_pieces
-from raymoco.data.loading.prepare import ImageData, fetch, load_images, prepare_images
+from raymoco.data.loading.decode import decode_slices
+from raymoco.data.loading.prepare import PreparedImages, fetch
 from raymoco.data.loading.sampling import (
-    Side,
+    Stratum,
     batch_rows,
     count_steps,
     epoch_generator,
     interleaved,
-    split_sides,
+    split_strata,
 )
-from raymoco.data.loading.shuffle_buffer import Window, ahead, rebatched
+from raymoco.data.loading.shuffle_buffer import ShuffleBuffer, prefetch, rebatched
 from raymoco.data.loading.visible_labels import visible_labels
 from raymoco.data.ray_tasks import require_free_cpu
-from raymoco.data.shards.row_groups import Chunk, Piece, cut_pieces, read_index
+from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slices, read_index
 from raymoco.errors import ConfigError, DataError
 
-__all__ = ["Batch", "ImageData", "Images", "load_images", "open_images", "prepare_images"]
-
-WINDOW_ROWS = 8192
-WINDOW_BYTES = 256 * 2**20
-AHEAD = 2  # batches that are ready before the step asks for them
+BUFFER_ROWS = 8192
+BUFFER_BYTES = 256 * 2**20
+PREFETCHED = 2  # batches that are ready before the step asks for them
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Batch:
 
 
 def open_images(
-    handle: ImageData,
+    handle: PreparedImages,
     data: DataConfig,
     *,
     seed: int,
@@ -57,7 +55,7 @@ def open_images(
     rank: int = 0,
     workers: int = 1,
     labelled_only: bool = False,
-) -> Images:
+) -> ImageLoader:
     """One worker's part of the images, for one run.
 
     Args:
@@ -93,10 +91,10 @@ def open_images(
             f"data.limit is {data.limit}, but the images were prepared with {handle.limit} for the "
             "whole sweep: it cannot vary within one."
         )
-    return Images(handle, data, seed, batch_size, rank, workers, labelled_only)
+    return ImageLoader(handle, data, seed, batch_size, rank, workers, labelled_only)
 
 
-class Images:
+class ImageLoader:
     """Batches for one worker of one run; `open_images` makes it.
 
     Attributes:
@@ -106,7 +104,7 @@ class Images:
 
     def __init__(
         self,
-        handle: ImageData,
+        handle: PreparedImages,
         data: DataConfig,
         seed: int,
         batch_size: int,
@@ -131,11 +129,11 @@ class Images:
                 f"{data.labelled_fraction:g}, and this loss needs some."
             )
 
-        sides = split_sides(labels >= 0, data.mix, batch_size, workers)
+        sides = split_strata(labels >= 0, data.mix, batch_size, workers)
         self._steps = count_steps(sides, workers)
         self._sides = sides
         if labelled_only:
-            self._sides = (Side(np.flatnonzero(labels >= 0), batch_size // workers),)
+            self._sides = (Stratum(np.flatnonzero(labels >= 0), batch_size // workers),)
 
     @property
     def visible(self) -> int:
@@ -169,7 +167,7 @@ class Images:
         generator = epoch_generator(self._seed, epoch)
         chunks = self._in_memory(generator)
         if self._handle.streamed:
-            chunks = ahead(self._streamed(generator), AHEAD)
+            chunks = prefetch(self._streamed(generator), PREFETCHED)
         for chunk in chunks:
             yield _batch(chunk, self._labels[chunk.index])
 
@@ -185,51 +183,51 @@ class Images:
         split = self._handle.splits[name]
         if split.images is None:
             self._check_cpu()
-            chunks = run_pieces(split.pieces, self.channels, self.image_size)
-            for chunk in ahead(rebatched(chunks, batch_size), AHEAD):
+            chunks = decode_slices(split.slices, self.channels, self.image_size)
+            for chunk in prefetch(rebatched(chunks, batch_size), PREFETCHED):
                 yield _batch(chunk, chunk.labels)
             return
         images, labels = fetch(split.images), fetch(split.labels)
         for first in range(0, split.rows, batch_size):
             index = np.arange(first, min(first + batch_size, split.rows))
-            yield _batch(Chunk(images[index], labels[index], index), labels[index])
+            yield _batch(DecodedRows(images[index], labels[index], index), labels[index])
 
-    def _in_memory(self, generator: np.random.Generator) -> Iterator[Chunk]:
+    def _in_memory(self, generator: np.random.Generator) -> Iterator[DecodedRows]:
         train = self._handle.splits["train"]
         images, labels = fetch(train.images), fetch(train.labels)
         for index in batch_rows(self._sides, self._steps, self._rank, self._workers, generator):
             # indexing copies: a view of the shared array, written to, would change every process
-            yield Chunk(images[index], labels[index], index)
+            yield DecodedRows(images[index], labels[index], index)
 
-    def _streamed(self, generator: np.random.Generator) -> Iterator[Chunk]:
+    def _streamed(self, generator: np.random.Generator) -> Iterator[DecodedRows]:
         self._check_cpu()
         mine = [self._share_of(side, generator) for side in self._sides]
         own = generator.spawn(self._workers)[self._rank]
-        rows = max(1, min(WINDOW_ROWS, WINDOW_BYTES // self._handle.image_bytes))
+        rows = max(1, min(BUFFER_ROWS, BUFFER_BYTES // self._handle.image_bytes))
         part = self._batch_size // self._workers
-        windows = [Window(own, s.share, rows * s.share // part) for s in self._sides]
+        windows = [ShuffleBuffer(own, s.share, rows * s.share // part) for s in self._sides]
         # one pipeline for all sides: two would wait for each other's CPUs
-        chunks = run_pieces(interleaved(mine), self.channels, self.image_size)
+        chunks = decode_slices(interleaved(mine), self.channels, self.image_size)
         for _ in range(self._steps):
             while not all(window.ready for window in windows):
                 self._hand_out(next(chunks, None), windows)
             drawn = [window.draw() for window in windows]
             yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
 
-    def _share_of(self, side: Side, generator: np.random.Generator) -> list[Piece]:
+    def _share_of(self, side: Stratum, generator: np.random.Generator) -> list[RowGroupSlice]:
         """The pieces, and parts of pieces, that this worker reads of a side in an epoch."""
         wanted = np.zeros(len(self._labels), dtype=bool)
         wanted[side.rows] = True
-        everything = self._handle.splits["train"].pieces
-        chosen = (piece.select(wanted[piece.index]) for piece in everything)
-        pieces = [piece for piece in chosen if len(piece.take)]
+        everything = self._handle.splits["train"].slices
+        chosen = (slice_.select(wanted[slice_.index]) for slice_ in everything)
+        slices = [slice_ for slice_ in chosen if len(slice_.take)]
         needed = side.needed(self._steps, self._workers)
         cycles = -(-needed // len(side.rows))
-        order = [pieces[i] for _ in range(cycles) for i in generator.permutation(len(pieces))]
+        order = [slices[i] for _ in range(cycles) for i in generator.permutation(len(slices))]
         share = needed // self._workers
-        return cut_pieces(order, self._rank * share, (self._rank + 1) * share)
+        return cut_slices(order, self._rank * share, (self._rank + 1) * share)
 
-    def _hand_out(self, chunk: Chunk | None, windows: list[Window]) -> None:
+    def _hand_out(self, chunk: DecodedRows | None, windows: list[ShuffleBuffer]) -> None:
         """Give each window the rows of its side, or tell all that nothing more comes."""
         for number, window in enumerate(windows):
             if chunk is None:
@@ -249,18 +247,18 @@ class Images:
             self._checked_cpu = True
 
 
-def _mixed(drawn: list[Chunk], generator: np.random.Generator) -> Chunk:
+def _mixed(drawn: list[DecodedRows], generator: np.random.Generator) -> DecodedRows:
     """One batch of the draws of several sides: groups of batch norm must not be all of one."""
     order = generator.permutation(sum(len(chunk.index) for chunk in drawn))
     parts = ([getattr(chunk, name) for chunk in drawn] for name in ("images", "labels", "index"))
-    return Chunk(*(np.concatenate(part)[order] for part in parts))
+    return DecodedRows(*(np.concatenate(part)[order] for part in parts))
 
 
-def _batch(chunk: Chunk, labels: NDArray[np.int64]) -> Batch:
+def _batch(chunk: DecodedRows, labels: NDArray[np.int64]) -> Batch:
     arrays = (chunk.images, labels, chunk.index)
     return Batch(*(torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in arrays))
 
 
-def _all_ids(handle: ImageData) -> set[str]:
+def _all_ids(handle: PreparedImages) -> set[str]:
     shards = handle.manifest.shards
     return {image_id for shard in shards for image_id in read_index(handle.folder, shard)[0]}

@@ -17,10 +17,17 @@ import ray
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels
-from raymoco.data.loading.decode import run_pieces
+from raymoco.data.loading.decode import decode_slices
 from raymoco.data.ray_tasks import BUNDLE_BYTES, BUNDLE_ROWS, require_free_cpu
 from raymoco.data.shards.manifest import SPLITS, Manifest, ShardSet
-from raymoco.data.shards.row_groups import Chunk, Piece, Rows, read_index, read_piece, shard_pieces
+from raymoco.data.shards.row_groups import (
+    DecodedRows,
+    RowGroupSlice,
+    Rows,
+    read_index,
+    read_slice,
+    shard_slices,
+)
 from raymoco.data.splits import order_key
 from raymoco.errors import ConfigError
 
@@ -41,11 +48,11 @@ class Split:
     ids: Any
     labels: Any
     images: Any
-    pieces: tuple[Piece, ...]
+    slices: tuple[RowGroupSlice, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class ImageData:
+class PreparedImages:
     """What the driver hands to workers: picklable, small, and good for every run of a sweep."""
 
     folder: Path
@@ -79,7 +86,7 @@ class ImageData:
 
 def prepare_images(
     data: DataConfig, shards: ShardSet, budget_bytes: int | None = None
-) -> ImageData:
+) -> PreparedImages:
     """Decode every split once into the object store, or set up streams where that is too much.
 
     Call it in the driver, before workers hold the CPUs: Ray must be initialized, and decoding goes
@@ -110,16 +117,16 @@ def prepare_images(
         images = None
         if in_memory:
             small = rows <= HERE_ROWS and size <= HERE_BYTES
-            read = _read_here if small else run_pieces
-            chunks = read(split.pieces, plan.channels, plan.image_size)
+            read = _read_here if small else decode_slices
+            chunks = read(split.slices, plan.channels, plan.image_size)
             images = ray.put(_fill(chunks, split, plan))
         splits[name] = Split(
-            split.rows, ray.put(split.ids), ray.put(split.labels), images, split.pieces
+            split.rows, ray.put(split.ids), ray.put(split.labels), images, split.slices
         )
-    return ImageData(plan.folder, plan.manifest, plan.image_size, plan.limit, splits)
+    return PreparedImages(plan.folder, plan.manifest, plan.image_size, plan.limit, splits)
 
 
-def load_images(data: DataConfig, shards: ShardSet) -> ImageData:
+def load_images(data: DataConfig, shards: ShardSet) -> PreparedImages:
     """The same as `prepare_images` with the images in this process's memory, without Ray.
 
     They are streamed for `cache: stream`, and for `auto` where they would take more than 40 % of
@@ -135,7 +142,7 @@ def load_images(data: DataConfig, shards: ShardSet) -> ImageData:
         return plan
     splits = {}
     for name, split in plan.splits.items():
-        images = _fill(_read_here(split.pieces, plan.channels, plan.image_size), split, plan)
+        images = _fill(_read_here(split.slices, plan.channels, plan.image_size), split, plan)
         images.flags.writeable = False
         splits[name] = replace(split, images=images)
     return replace(plan, splits=splits)
@@ -146,7 +153,7 @@ def fetch(value: Any) -> Any:
     return ray.get(value) if isinstance(value, ray.ObjectRef) else value
 
 
-def _plan(data: DataConfig, shards: ShardSet) -> ImageData:
+def _plan(data: DataConfig, shards: ShardSet) -> PreparedImages:
     """Ids, labels and pieces of every split: all but the images."""
     size = data.image_size or shards.image_size
     if size is None:
@@ -164,17 +171,17 @@ def _plan(data: DataConfig, shards: ShardSet) -> ImageData:
     for name in SPLITS:
         limit = data.limit if name == "train" else None
         splits[name] = _plan_split(shards, name, limit)
-    return ImageData(shards.folder, shards.manifest, size, data.limit, splits)
+    return PreparedImages(shards.folder, shards.manifest, size, data.limit, splits)
 
 
 def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
     ids: list[str] = []
     labels: list[Rows] = [np.empty(0, np.int64)]
-    pieces: list[Piece] = []
+    slices: list[RowGroupSlice] = []
     for shard in shards.shards(name):
         more, theirs = read_index(shards.folder, shard)
-        for piece in shard_pieces(shards.folder, shard):
-            pieces.append(replace(piece, index=piece.index + len(ids)))
+        for slice_ in shard_slices(shards.folder, shard):
+            slices.append(replace(slice_, index=slice_.index + len(ids)))
         ids += more
         labels.append(theirs)
     true = np.concatenate(labels)
@@ -183,22 +190,24 @@ def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
         keep = np.zeros(len(ids), dtype=bool)
         keep[np.argsort(keys, kind="stable")[:limit]] = True
         number = np.cumsum(keep) - 1
-        kept = [piece.select(keep[piece.index]) for piece in pieces]
-        pieces = [replace(p, index=number[p.index]) for p in kept if len(p.take)]
+        kept = [slice_.select(keep[slice_.index]) for slice_ in slices]
+        slices = [replace(p, index=number[p.index]) for p in kept if len(p.take)]
         ids, true = [ids[row] for row in np.flatnonzero(keep)], true[keep]
     encoded = np.array([image_id.encode() for image_id in ids], dtype=bytes)
-    return Split(len(ids), encoded, true, None, tuple(pieces))
+    return Split(len(ids), encoded, true, None, tuple(slices))
 
 
-def _fill(chunks: Iterable[Chunk], split: Split, plan: ImageData) -> Pixels:
+def _fill(chunks: Iterable[DecodedRows], split: Split, plan: PreparedImages) -> Pixels:
     images = np.empty((split.rows, plan.channels, plan.image_size, plan.image_size), np.uint8)
     for chunk in chunks:
         images[chunk.index] = chunk.images
     return images
 
 
-def _read_here(pieces: Sequence[Piece], channels: int, image_size: int) -> Iterator[Chunk]:
-    return (read_piece(piece, channels, image_size) for piece in pieces)
+def _read_here(
+    slices: Sequence[RowGroupSlice], channels: int, image_size: int
+) -> Iterator[DecodedRows]:
+    return (read_slice(slice_, channels, image_size) for slice_ in slices)
 
 
 def _object_store_bytes() -> int:

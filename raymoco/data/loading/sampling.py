@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raymoco.data.shards.row_groups import Piece, Rows
+from raymoco.data.shards.row_groups import RowGroupSlice, Rows
 from raymoco.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class Stratum:
     """Rows of the train split, and how many of them each batch of one worker has."""
 
     rows: Rows
@@ -29,9 +29,9 @@ class Side:
         return steps * self.share * workers
 
 
-def split_sides(
+def split_strata(
     visible: NDArray[np.bool_], mix: str, batch_size: int, workers: int
-) -> tuple[Side, ...]:
+) -> tuple[Stratum, ...]:
     """The sides of each worker's batches: one for `natural`, or visible labels and the rest.
 
     Args:
@@ -44,7 +44,7 @@ def split_sides(
     """
     part = batch_size // workers
     if mix == "natural":
-        return (Side(np.arange(len(visible)), part),)
+        return (Stratum(np.arange(len(visible)), part),)
     ratio = [int(number) for number in mix.split(":")]
     if part % sum(ratio):
         raise ConfigError(
@@ -62,11 +62,11 @@ def split_sides(
                 f"{cure}, or use natural."
             )
     return tuple(
-        Side(side, part * number // sum(ratio)) for side, number in zip(rows, ratio, strict=True)
+        Stratum(side, part * number // sum(ratio)) for side, number in zip(rows, ratio, strict=True)
     )
 
 
-def count_steps(sides: Sequence[Side], workers: int) -> int:
+def count_steps(sides: Sequence[Stratum], workers: int) -> int:
     """Batches of an epoch: as many as the side that lasts longest fills, each of its rows once."""
     return max(len(side.rows) // (side.share * workers) for side in sides)
 
@@ -78,7 +78,7 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
 
 
 def batch_rows(
-    sides: Sequence[Side], steps: int, rank: int, workers: int, generator: np.random.Generator
+    sides: Sequence[Stratum], steps: int, rank: int, workers: int, generator: np.random.Generator
 ) -> Iterator[Rows]:
     """The rows of each batch of one worker; a side that is too short begins again, reshuffled."""
     parts = []
@@ -94,12 +94,12 @@ def batch_rows(
         yield own.permutation(rows) if len(sides) > 1 else rows
 
 
-def interleaved(lists: Sequence[Sequence[Piece]]) -> list[Piece]:
+def interleaved(lists: Sequence[Sequence[RowGroupSlice]]) -> list[RowGroupSlice]:
     """Pieces of several sides in one list, so that each side comes at the pace of its rows."""
-    placed: list[tuple[float, int, Piece]] = []
-    for number, pieces in enumerate(lists):
-        total, done = sum(len(piece.take) for piece in pieces), 0
-        for piece in pieces:
-            placed.append((done / total, number, piece))
-            done += len(piece.take)
-    return [piece for _, _, piece in sorted(placed, key=lambda item: item[:2])]
+    placed: list[tuple[float, int, RowGroupSlice]] = []
+    for number, slices in enumerate(lists):
+        total, done = sum(len(slice_.take) for slice_ in slices), 0
+        for slice_ in slices:
+            placed.append((done / total, number, slice_))
+            done += len(slice_.take)
+    return [slice_ for _, _, slice_ in sorted(placed, key=lambda item: item[:2])]

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from raymoco.data.shards.row_groups import Chunk, Rows
+from raymoco.data.shards.row_groups import DecodedRows, Rows
 
 Item = TypeVar("Item")
 
 
-class Window:
+class ShuffleBuffer:
     """Rows drawn at random from a window that moves along a stream, however the chunks come.
 
     Ray's own local shuffle depends on how the blocks happen to come.
@@ -27,13 +27,13 @@ class Window:
     def __init__(self, generator: np.random.Generator, batch_size: int, rows: int) -> None:
         self._generator, self._batch_size = generator, batch_size
         self._rows = max(rows, 2 * batch_size)
-        self._chunks: list[Chunk] = []
+        self._chunks: list[DecodedRows] = []
         self._held = 0
         self._order: Rows = np.empty(0, np.int64)  # rows of the chunks that are being drawn
         self._drawn = self._ready = 0
         self._closed = False
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: DecodedRows) -> None:
         """More rows of the stream."""
         self._chunks.append(chunk)
         self._held += len(chunk.index)
@@ -53,7 +53,7 @@ class Window:
     def _left(self) -> bool:
         return self._held > self._drawn
 
-    def draw(self) -> Chunk:
+    def draw(self) -> DecodedRows:
         """The next rows; call it only when `ready`."""
         if self._drawn == self._ready:
             self._mix()
@@ -79,7 +79,7 @@ class Window:
         self._held, self._drawn, self._ready = len(left), 0, 0
         self._order = np.empty(0, np.int64)
 
-    def _gather(self, rows: Rows) -> Chunk:
+    def _gather(self, rows: Rows) -> DecodedRows:
         starts = np.cumsum([0] + [len(chunk.index) for chunk in self._chunks])
         owner = np.searchsorted(starts, rows, side="right") - 1
         first = self._chunks[0]
@@ -90,18 +90,18 @@ class Window:
             place, chunk = rows[mine] - starts[number], self._chunks[number]
             images[mine], labels[mine] = chunk.images[place], chunk.labels[place]
             index[mine] = chunk.index[place]
-        return Chunk(images, labels, index)
+        return DecodedRows(images, labels, index)
 
 
-def rebatched(chunks: Iterator[Chunk], batch_size: int) -> Iterator[Chunk]:
+def rebatched(chunks: Iterator[DecodedRows], batch_size: int) -> Iterator[DecodedRows]:
     """The rows of chunks in their order, `batch_size` at a time; the last may be short."""
-    waiting: list[Chunk] = []
+    waiting: list[DecodedRows] = []
     held = 0
 
-    def take(rows: int) -> Chunk:
+    def take(rows: int) -> DecodedRows:
         names = ("images", "labels", "index")
         joined = [np.concatenate([getattr(chunk, name) for chunk in waiting]) for name in names]
-        whole = Chunk(*joined)
+        whole = DecodedRows(*joined)
         waiting[:] = [whole.rows(rows, held)] if rows < held else []
         return whole.rows(0, rows)
 
@@ -115,7 +115,7 @@ def rebatched(chunks: Iterator[Chunk], batch_size: int) -> Iterator[Chunk]:
         yield take(held)
 
 
-def ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
+def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
     """The same items, made by a thread that is at most `depth` of them ahead.
 
     An exception of the thread is raised where its item would have come.

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels, decode_to
 from raymoco.data.shards.manifest import SPLITS, Manifest, ShardSet, SplitCounts, load_shards
-from raymoco.data.shards.row_groups import read_columns, shard_pieces
+from raymoco.data.shards.row_groups import read_columns, shard_slices
 
 PER_CLASS = 3
 MOST_CLASSES = 12
@@ -166,11 +166,11 @@ def _some_of_each_class(shards: ShardSet, size: int) -> list[tuple[str | None, l
     found: dict[str | None, list[Pixels]] = {name: [] for name in shards.classes[:MOST_CLASSES]}
     found[None] = []
     for shard in shards.shards("train"):
-        for piece in shard_pieces(shards.folder, shard):
+        for slice_ in shard_slices(shards.folder, shard):
             wanted = list(found.values())[:-1] if shard.labelled else [found[None]]
             if all(len(row) >= PER_CLASS for row in wanted):
                 break
-            columns = read_columns(piece, ["image", "label"])
+            columns = read_columns(slice_, ["image", "label"])
             for encoded, label in zip(columns["image"], columns["label"], strict=True):
                 name = None if label is None else shards.classes[label]
                 if name in found and len(found[name]) < PER_CLASS:

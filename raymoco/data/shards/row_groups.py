@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class RowGroupSlice:
     """Some rows of one row group of one shard.
 
     `bytes` and `content` are the file's, see `ShardInfo`; `take` are rows within the group, `index`
@@ -40,36 +40,38 @@ class Piece:
     take: Rows
     index: Rows
 
-    def select(self, chosen: NDArray[np.bool_] | slice) -> Piece:
+    def select(self, chosen: NDArray[np.bool_] | slice) -> RowGroupSlice:
         """The piece with only the chosen ones of its rows."""
         return replace(self, take=self.take[chosen], index=self.index[chosen])
 
 
 @dataclass(frozen=True, eq=False)
-class Chunk:
+class DecodedRows:
     """Decoded rows: images (n, C, S, S) uint8, true labels (n,) and row numbers (n,) int64."""
 
     images: Pixels
     labels: Rows
     index: Rows
 
-    def rows(self, start: int, stop: int) -> Chunk:
+    def rows(self, start: int, stop: int) -> DecodedRows:
         """Some consecutive rows, without a copy."""
-        return Chunk(self.images[start:stop], self.labels[start:stop], self.index[start:stop])
+        return DecodedRows(self.images[start:stop], self.labels[start:stop], self.index[start:stop])
 
-    def select(self, chosen: NDArray[np.bool_]) -> Chunk:
+    def select(self, chosen: NDArray[np.bool_]) -> DecodedRows:
         """The chosen rows."""
-        return Chunk(self.images[chosen], self.labels[chosen], self.index[chosen])
+        return DecodedRows(self.images[chosen], self.labels[chosen], self.index[chosen])
 
 
-def shard_pieces(folder: Path, shard: ShardInfo) -> list[Piece]:
+def shard_slices(folder: Path, shard: ShardInfo) -> list[RowGroupSlice]:
     """All rows of a shard, a piece for each row group, numbered from 0."""
-    pieces = []
+    slices = []
     for group, first in enumerate(range(0, shard.rows, shard.rows_per_group)):
         rows = np.arange(min(shard.rows_per_group, shard.rows - first))
         path = str(folder / shard.path)
-        pieces.append(Piece(path, shard.bytes, shard.content, group, len(rows), rows, rows + first))
-    return pieces
+        slices.append(
+            RowGroupSlice(path, shard.bytes, shard.content, group, len(rows), rows, rows + first)
+        )
+    return slices
 
 
 def read_index(folder: Path, shard: ShardInfo) -> tuple[list[str], Rows]:
@@ -86,39 +88,39 @@ def read_index(folder: Path, shard: ShardInfo) -> tuple[list[str], Rows]:
     return columns["id"], _plain_labels(columns["label"])
 
 
-def read_piece(piece: Piece, channels: int, image_size: int) -> Chunk:
+def read_slice(slice_: RowGroupSlice, channels: int, image_size: int) -> DecodedRows:
     """Read and decode the rows of a piece.
 
     Raises:
         DataError: the shard is missing, cut off or corrupt, never wrong pixels; names the file.
     """
-    columns = read_columns(piece, ["id", "image", "label"])
-    images = np.empty((len(piece.take), channels, image_size, image_size), np.uint8)
+    columns = read_columns(slice_, ["id", "image", "label"])
+    images = np.empty((len(slice_.take), channels, image_size, image_size), np.uint8)
     for place, encoded in enumerate(columns["image"]):
         try:
             images[place] = decode_to(encoded, channels, image_size)
         except DataError as error:
-            raise damaged(piece.path, f"{columns['id'][place]} is {error}") from None
-    return Chunk(images, _plain_labels(columns["label"]), piece.index)
+            raise damaged(slice_.path, f"{columns['id'][place]} is {error}") from None
+    return DecodedRows(images, _plain_labels(columns["label"]), slice_.index)
 
 
-def read_columns(piece: Piece, names: list[str]) -> dict[str, list[Any]]:
+def read_columns(slice_: RowGroupSlice, names: list[str]) -> dict[str, list[Any]]:
     """Columns of the rows of a piece as they are stored: `id`, `image` (encoded), `label` or None.
 
     Raises:
         DataError: the shard is missing, cut off, corrupt or another one; names the file.
     """
-    path = Path(piece.path)
-    with _opened(path, piece.bytes, piece.content) as file:
-        table = file.read_row_group(piece.group, columns=names)
-        if table.num_rows != piece.group_rows:
+    path = Path(slice_.path)
+    with _opened(path, slice_.bytes, slice_.content) as file:
+        table = file.read_row_group(slice_.group, columns=names)
+        if table.num_rows != slice_.group_rows:
             raise damaged(
                 path,
-                f"row group {piece.group} has {table.num_rows} rows, but the manifest says "
-                f"{piece.group_rows}",
+                f"row group {slice_.group} has {table.num_rows} rows, but the manifest says "
+                f"{slice_.group_rows}",
             )
-        if len(piece.take) < table.num_rows:
-            table = table.take(pa.array(piece.take))
+        if len(slice_.take) < table.num_rows:
+            table = table.take(pa.array(slice_.take))
         return {name: table.column(name).to_pylist() for name in names}
 
 
@@ -132,15 +134,15 @@ def damaged(path: str | Path, reason: object) -> DataError:
     )
 
 
-def cut_pieces(pieces: Sequence[Piece], start: int, stop: int) -> list[Piece]:
+def cut_slices(slices: Sequence[RowGroupSlice], start: int, stop: int) -> list[RowGroupSlice]:
     """Rows `start` to `stop` of the pieces laid end to end."""
     cut, first = [], 0
-    for piece in pieces:
-        low, high = max(start - first, 0), min(stop - first, len(piece.take))
+    for slice_ in slices:
+        low, high = max(start - first, 0), min(stop - first, len(slice_.take))
         if low < high:
-            whole = high - low == len(piece.take)
-            cut.append(piece if whole else piece.select(slice(low, high)))
-        first += len(piece.take)
+            whole = high - low == len(slice_.take)
+            cut.append(slice_ if whole else slice_.select(slice(low, high)))
+        first += len(slice_.take)
     return cut
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
-from raymoco.data.sources.source import Entry, Found, stat_fingerprint
+from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.errors import ConfigError, DataError
 
 Pixels = NDArray[np.uint8]
@@ -129,7 +129,7 @@ class CifarSource:
                     stem = name.removesuffix(".bin")  # both versions give an image one id
                     yield Entry(f"{split}/{stem}/{row:05d}", label, split, place, PLANES)
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         loaded: dict[str, Pixels] = {}
         for place in places:
             name, _, row = place.rpartition(":")

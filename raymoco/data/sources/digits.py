@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from raymoco.config import DataConfig
-from raymoco.data.sources.source import Entry, Found
+from raymoco.data.sources.source import Entry, SourceImage
 from raymoco.data.splits import in_test_split
 
 
@@ -31,7 +31,7 @@ class DigitsSource:
             split = "test" if in_test_split(name) else "train"
             yield Entry(name, label, split, str(row), self._pixels[row].size)
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         for place in places:
             yield self._pixels[int(place)]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
-from raymoco.data.sources.source import Entry, Found
+from raymoco.data.sources.source import Entry, SourceImage
 from raymoco.errors import DataError
 
 FASHION_MNIST_ROOT = Path("/usr/share/datasets/fashion-mnist")
@@ -55,7 +55,7 @@ class FashionMnistSource:
                 name = f"{split}/{row:05d}"
                 yield Entry(name, label, split, name, size)
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         images: dict[str, NDArray[np.uint8]] = {}
         for place in places:
             split, _, row = place.partition("/")

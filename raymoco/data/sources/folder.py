@@ -11,7 +11,7 @@ import numpy as np
 
 from raymoco.config import DataConfig
 from raymoco.data.sources.labels_csv import LabelTable
-from raymoco.data.sources.source import Entry, Found, check_ids, stat_fingerprint
+from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 
@@ -63,7 +63,7 @@ class FolderSource:
             yield entry
         self._table.refuse_missing(found, self._root)
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         for place in places:
             try:
                 yield (self._root / place).read_bytes()

@@ -10,10 +10,10 @@ from raymoco.data.sources.digits import DigitsSource
 from raymoco.data.sources.fashion_mnist import FASHION_MNIST_ROOT, FashionMnistSource
 from raymoco.data.sources.folder import FolderSource
 from raymoco.data.sources.parquet import ParquetSource
-from raymoco.data.sources.source import Entry, Found, Source
+from raymoco.data.sources.source import Entry, Source, SourceImage
 from raymoco.data.sources.stl10 import Stl10Source
 
-__all__ = ["FASHION_MNIST_ROOT", "SOURCES", "Entry", "Found", "Source", "open_source"]
+__all__ = ["FASHION_MNIST_ROOT", "SOURCES", "Entry", "Source", "SourceImage", "open_source"]
 
 
 SOURCES: dict[str, Callable[[DataConfig], Source]] = {

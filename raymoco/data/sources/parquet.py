@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raymoco.config import DataConfig
-from raymoco.data.sources.source import Entry, Found, stat_fingerprint
+from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 
@@ -78,7 +78,7 @@ class ParquetSource:
                         yield Entry(str(image_id), number, split, place, each, f"{name}:{group}")
                     first += size.num_rows
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for number, place in enumerate(places):
             name, in_file, in_group = place.rsplit(":", 2)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from raymoco.errors import DataError
 
 # as encoded, or pixels (H, W) gray or (H, W, 3) color of sources that store no PNG or JPEG
-Found = bytes | NDArray[np.uint8]
+SourceImage = bytes | NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Source(Protocol):
         """Every image once, in whatever order it is found."""
         ...
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         """The images at these places of entries, in this order.
 
         Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
-from raymoco.data.sources.source import Entry, Found, stat_fingerprint
+from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.errors import ConfigError, DataError
 
 SIDE = 96
@@ -61,7 +61,7 @@ class Stl10Source:
                 name = f"{part}/{row:06d}"
                 yield Entry(name, label, split, name, IMAGE_BYTES)
 
-    def read(self, places: Sequence[str]) -> Iterator[Found]:
+    def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         images = {part: self._images(part) for part in PARTS}
         for place in places:
             part, _, row = place.partition("/")

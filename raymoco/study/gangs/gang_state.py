@@ -12,7 +12,7 @@ STARTS = 3  # without a trial ended or an epoch done; then a gang is closed
 
 
 @dataclass
-class Work:
+class Attempt:
     """What a gang is at: a trial, which attempt at it, since when, and its last sign of life."""
 
     trial_id: str
@@ -36,7 +36,7 @@ class Gang:
     incarnation: str = ""  # empty: none stands at the moment
     workers: int = 1
     handles: dict[int, Any] = field(default_factory=dict)
-    work: Work | None = None
+    work: Attempt | None = None
     starts: int = 0
     crashes: int = 0  # of what started it
     served: int = 0  # trials that this incarnation was given
@@ -48,7 +48,7 @@ class Gang:
         self.handles, self.work, self.served = {}, None, 0
         self.starts += 1
 
-    def take(self, work: Work) -> None:
+    def take(self, work: Attempt) -> None:
         """It has been given a trial."""
         self.work = work
         self.served += 1
@@ -70,7 +70,7 @@ class Gang:
         self.starts = self.crashes = 0
 
 
-class Roster:
+class GangRegistry:
     """All gangs that have ever said hello, by name."""
 
     def __init__(self) -> None:

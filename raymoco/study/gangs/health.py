@@ -20,7 +20,7 @@ GRACE_S = 2.0  # how long a worker's death may take to be known after its peers 
 Lose = Callable[[str, str, str], Awaitable[None]]
 
 
-class Watch:
+class HealthMonitor:
     """Pings the handle of every worker; ends gangs that have gone silent.
 
     Args:

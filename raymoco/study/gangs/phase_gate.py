@@ -7,7 +7,7 @@ and restarts the ones whose trials end early.
 from __future__ import annotations
 
 
-class Gate:
+class SubmissionBarrier:
     """The gate of one phase, and the count of the trials that have passed it.
 
     Args:

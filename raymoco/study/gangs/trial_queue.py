@@ -41,7 +41,7 @@ class Assignment:
 
 
 @dataclass
-class Ticket:
+class QueuedTrial:
     """One submitted trial: its reports not yet fetched, and its end."""
 
     assignment: Assignment
@@ -56,7 +56,7 @@ class Ticket:
         return self.state not in ("waiting", "running", "paused")
 
 
-class Tickets:
+class TrialQueue:
     """All trials of a sweep that were submitted, and the events that they and the gangs make.
 
     Args:
@@ -65,26 +65,26 @@ class Tickets:
 
     def __init__(self, max_failures: int) -> None:
         self._max_failures = max_failures
-        self._tickets: dict[str, Ticket] = {}
-        self._waiting: deque[Ticket] = deque()
+        self._queue: dict[str, QueuedTrial] = {}
+        self._waiting: deque[QueuedTrial] = deque()
         self._events: list[Event] = []
         self._forgotten = 0
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self._queue)
 
-    def __getitem__(self, trial_id: str) -> Ticket:
-        return self._tickets[trial_id]
+    def __getitem__(self, trial_id: str) -> QueuedTrial:
+        return self._queue[trial_id]
 
-    def get(self, trial_id: str) -> Ticket | None:
+    def get(self, trial_id: str) -> QueuedTrial | None:
         """The ticket of a trial, None if its client never came so far as to submit it."""
-        return self._tickets.get(trial_id)
+        return self._queue.get(trial_id)
 
     @property
-    def open(self) -> list[Ticket]:
+    def open(self) -> list[QueuedTrial]:
         """Those that have not ended."""
-        return [ticket for ticket in self._tickets.values() if not ticket.ended]
+        return [queued for queued in self._queue.values() if not queued.ended]
 
     @property
     def waits(self) -> bool:
@@ -93,35 +93,35 @@ class Tickets:
             self._waiting.popleft()
         return bool(self._waiting)
 
-    def submit(self, assignment: Assignment) -> Ticket:
+    def submit(self, assignment: Assignment) -> QueuedTrial:
         """Queue a trial. Another submission of a known trial id replaces its ticket."""
-        ticket = self._tickets[assignment.trial_id] = Ticket(
+        queued = self._queue[assignment.trial_id] = QueuedTrial(
             assignment, epoch=max(assignment.rows, default=0), spent=assignment.spent
         )
-        self._waiting.append(ticket)
+        self._waiting.append(queued)
         self.notify()
-        return ticket
+        return queued
 
     def hand_out(self, gang: str) -> Assignment | None:
         """The next one that waits, for a gang to run."""
         if not self.waits:
             return None
-        ticket = self._waiting.popleft()
-        ticket.state = "running"
-        work = ticket.assignment
+        queued = self._waiting.popleft()
+        queued.state = "running"
+        work = queued.assignment
         event = {"event": "assigned", "trial_id": work.trial_id, "attempt": work.attempt}
         self.note({**event, "gang": gang})
         return work
 
     def report(self, trial_id: str, row: Row, checkpoint: str | None) -> bool:
         """Take an epoch's row; whether it is a new one."""
-        ticket, epoch = self._tickets[trial_id], int(row["epoch"])
+        queued, epoch = self._queue[trial_id], int(row["epoch"])
         if checkpoint:
-            ticket.assignment = replace(ticket.assignment, resume_from=checkpoint)
-        if epoch <= ticket.epoch:  # another attempt repeats what the one before had reported
+            queued.assignment = replace(queued.assignment, resume_from=checkpoint)
+        if epoch <= queued.epoch:  # another attempt repeats what the one before had reported
             return False
-        ticket.epoch = epoch
-        ticket.rows.append(row)
+        queued.epoch = epoch
+        queued.rows.append(row)
         self.note({"event": "report", "trial_id": trial_id, "row": row, "checkpoint": checkpoint})
         return True
 
@@ -133,31 +133,31 @@ class Tickets:
         Args:
             lasting: another attempt would fail alike.
         """
-        ticket = self._tickets[trial_id]
-        work = ticket.assignment
-        if ticket.state != "running" or attempt != work.attempt:
+        queued = self._queue[trial_id]
+        work = queued.assignment
+        if queued.state != "running" or attempt != work.attempt:
             return False
-        ticket.spent += seconds
+        queued.spent += seconds
         if lasting or work.failures >= self._max_failures:
             failures = work.failures + 1
-            self.end(ticket, "failed", reason if failures == 1 else f"{reason} ({failures} times)")
+            self.end(queued, "failed", reason if failures == 1 else f"{reason} ({failures} times)")
             return True
-        ticket.assignment = replace(work, attempt=attempt + 1, failures=work.failures + 1)
-        ticket.state = "waiting"
+        queued.assignment = replace(work, attempt=attempt + 1, failures=work.failures + 1)
+        queued.state = "waiting"
         self.note({"event": "retry", "trial_id": trial_id, "attempt": attempt, "reason": reason})
-        self._waiting.appendleft(ticket)
+        self._waiting.appendleft(queued)
         self.notify()
         return False
 
-    def pause(self, ticket: Ticket) -> None:
+    def pause(self, queued: QueuedTrial) -> None:
         """A trial has come as far as it was asked to."""
-        ticket.state = "paused"
-        self.note({"event": "paused", "trial_id": ticket.assignment.trial_id})
+        queued.state = "paused"
+        self.note({"event": "paused", "trial_id": queued.assignment.trial_id})
 
-    def end(self, ticket: Ticket, state: str, reason: str) -> None:
+    def end(self, queued: QueuedTrial, state: str, reason: str) -> None:
         """A trial is over."""
-        ticket.state = state
-        self.note_end(ticket.assignment.trial_id, state, reason)
+        queued.state = state
+        self.note_end(queued.assignment.trial_id, state, reason)
 
     def note_end(self, trial_id: str, state: str, reason: str) -> None:
         """The event of a trial's end."""

@@ -14,7 +14,7 @@ OUTPUT = "runs"
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFolder:
     """A sweep's or a run's folder; exactly one of `sweep` and `run` is there."""
 
     folder: Path
@@ -47,7 +47,7 @@ def find_folder(name_or_folder: str) -> Path:
     )
 
 
-def find(name_or_folder: str) -> Found:
+def find(name_or_folder: str) -> FoundFolder:
     """What lies in a folder.
 
     Raises:
@@ -55,9 +55,9 @@ def find(name_or_folder: str) -> Found:
     """
     folder = find_folder(name_or_folder)
     if (folder / "sweep.yaml").exists():
-        return Found(folder, sweep=load_sweep(folder / "sweep.yaml"))
+        return FoundFolder(folder, sweep=load_sweep(folder / "sweep.yaml"))
     if (folder / "config.yaml").exists():
-        return Found(folder, run=load_run_config(str(folder / "config.yaml"), []))
+        return FoundFolder(folder, run=load_run_config(str(folder / "config.yaml"), []))
     inside = [path.parent.name for path in sorted(folder.glob("*/sweep.yaml"))]
     hint = f"; in it lie the sweeps {', '.join(inside)}" if inside else ""
     raise DataError(f"{folder}: neither a sweep nor a run (no sweep.yaml, no config.yaml){hint}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from raymoco.errors import ConfigError, RaymocoError
 from raymoco.event_log import Journal
-from raymoco.study.journal.find import Found
+from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.folder import lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
 from raymoco.study.journal.trials_csv import write_trials
@@ -37,7 +37,7 @@ class Synced:
         return lines
 
 
-def sync(found: Found, uri: str | None = None, *, again: bool = False) -> Synced:
+def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> Synced:
     """Deliver what a store has not got; a second time changes nothing.
 
     Args:
@@ -72,7 +72,7 @@ def sync(found: Found, uri: str | None = None, *, again: bool = False) -> Synced
     return Synced(place, outcome)
 
 
-def _note_ids(found: Found, ids: dict[str, str]) -> None:
+def _note_ids(found: FoundFolder, ids: dict[str, str]) -> None:
     """In the journal and in trials.csv, where a live driver would have put them."""
     assert found.sweep is not None
     ledger: Ledger = load_ledger(found.folder / "journal.jsonl")

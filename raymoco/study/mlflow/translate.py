@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raymoco.engine.mlflow_run import RunStory
 from raymoco.event_log import Event
-from raymoco.study.journal.find import Found
+from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
@@ -197,7 +197,7 @@ class SweepStory:
         return change
 
 
-def open_story(found: Found) -> Callable[[], Story]:
+def open_story(found: FoundFolder) -> Callable[[], Story]:
     """What builds the reader of a folder's journal, a sweep's or a run's."""
     sweep, run = found.sweep, found.run
     if sweep is not None:

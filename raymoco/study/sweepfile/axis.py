@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from pydantic import ConfigDict, Field, model_validator
 
-from raymoco.config import Part
+from raymoco.config import StrictModel
 
 KINDS = ("loguniform", "uniform", "int", "choice")
 ON = ":on"  # the switch of an axis with `or`, as Optuna names it
@@ -31,7 +31,7 @@ SHORT = {
 }
 
 
-class Axis(Part):
+class Axis(StrictModel):
     """One axis: exactly one of a range or a list, and perhaps a value that stands beside it.
 
     `{loguniform: [0.01, 10], or: 0}` is 0 half of the time and log-uniform otherwise: what a weight

@@ -8,7 +8,7 @@ from typing import Any
 from raymoco.config import CHANGEABLE, RunConfig, axis_keys
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.axis import setting_count
-from raymoco.study.sweepfile.equivalent_cells import refuse_twins
+from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
 from raymoco.study.sweepfile.sampler_options import check_sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Tune
@@ -138,7 +138,7 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
             except ConfigError as error:
                 at = "".join(f" at {key}={value}" for key, value in values.items())
                 raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
-    refuse_twins(spec.cells, base)
+    refuse_equivalent_cells(spec.cells, base)
 
 
 def _check_tune(tune: Tune, document: Document) -> None:

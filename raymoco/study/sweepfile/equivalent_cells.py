@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raymoco.config import INDECISIVE, DataConfig, RunConfig
+from raymoco.config import RESULT_NEUTRAL, DataConfig, RunConfig
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.cells import Cell
 from raymoco.yamlfile import flatten
@@ -15,7 +15,7 @@ CONTRASTIVE = ("unicon", "sup_con_in", "sup_con_out")
 OF_KEYS = ("temperature", "queue_size", "queue_init", "key_momentum", "symmetric")
 
 
-def refuse_twins(cells: Sequence[Cell], base: RunConfig) -> None:
+def refuse_equivalent_cells(cells: Sequence[Cell], base: RunConfig) -> None:
     """Refuse two cells whose runs cannot differ.
 
     Raises:
@@ -35,7 +35,7 @@ def refuse_twins(cells: Sequence[Cell], base: RunConfig) -> None:
 
 def what_decides(config: RunConfig) -> dict[str, Any]:
     """The values of a config by dotted key, without those that change nothing beside the others."""
-    values = flatten(config.model_dump(exclude=INDECISIVE))
+    values = flatten(config.model_dump(exclude=RESULT_NEUTRAL))
     method = config.method
     idle = []
     for name, term in (

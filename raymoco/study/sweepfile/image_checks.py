@@ -8,7 +8,7 @@ from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import SearchSpec
 
 
-def refuse_impossible(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
+def check_against_images(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
     """Refuse, before anything starts, a value or a cell that no run on these images can have.
 
     Raises:

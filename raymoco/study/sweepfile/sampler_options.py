@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from raymoco.config import Count, Part
+from raymoco.config import Count, StrictModel
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.yamlfile import nearest
@@ -17,7 +17,7 @@ STARTUP = 6
 LEARNING = ("tpe", "cmaes", "gp")  # the others ask without looking at what came out
 
 
-class TpeOptions(Part):
+class TpeOptions(StrictModel):
     """Of optuna.samplers.TPESampler."""
 
     n_ei_candidates: Count = 24
@@ -32,7 +32,7 @@ class TpeOptions(Part):
         return self
 
 
-class CmaesOptions(Part):
+class CmaesOptions(StrictModel):
     """Of optuna.samplers.CmaEsSampler."""
 
     popsize: Annotated[int, Field(ge=2)] | None = None
@@ -49,24 +49,24 @@ class CmaesOptions(Part):
         return self
 
 
-class QmcOptions(Part):
+class QmcOptions(StrictModel):
     """Of optuna.samplers.QMCSampler."""
 
     qmc_type: Literal["sobol", "halton"] = "sobol"
     scramble: bool = False
 
 
-class GpOptions(Part):
+class GpOptions(StrictModel):
     """Of optuna.samplers.GPSampler."""
 
     deterministic_objective: bool = False
 
 
-class NoOptions(Part):
+class NoOptions(StrictModel):
     """Of the random and the grid sampler."""
 
 
-OPTIONS: dict[str, type[Part]] = {
+OPTIONS: dict[str, type[StrictModel]] = {
     "tpe": TpeOptions,
     "random": NoOptions,
     "cmaes": CmaesOptions,
@@ -90,7 +90,7 @@ def _describe_options(schema: dict[str, Any]) -> None:
     ]
 
 
-class Sampler(Part):
+class Sampler(StrictModel):
     """Who proposes; `startup_trials` are random before it believes what it has seen.
 
     `options` are the sampler's own, by Optuna's names.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from raymoco.config import Count, Fraction, Part, Positive, ScaleConfig, Seed
+from raymoco.config import Count, Fraction, Positive, ScaleConfig, Seed, StrictModel
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.yamlfile import nearest
 
@@ -30,7 +30,7 @@ def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-class Objective(Part):
+class Objective(StrictModel):
     """What a search optimizes; test metrics are refused, they are for the end."""
 
     metric: str = "eval/knn_top1"
@@ -52,7 +52,7 @@ class Objective(Part):
         return a > b if self.mode == "max" else a < b
 
 
-class Scheduler(Part):
+class Scheduler(StrictModel):
     """Who stops early; epochs are the run's own.
 
     `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
@@ -70,7 +70,7 @@ class Scheduler(Part):
     resample: Fraction = 0.25
 
 
-class Pace(Part):
+class Pace(StrictModel):
     """How many gangs at once, and for how many hours at most."""
 
     concurrent: Count = 2
@@ -105,7 +105,7 @@ class GangConfig(ScaleConfig):
         return ScaleConfig(**{name: getattr(self, name) for name in ScaleConfig.model_fields})
 
 
-class Confirm(Part):
+class Confirm(StrictModel):
     """After a search: the best and the default again, with seeds that chose nothing."""
 
     top: Count = 3
@@ -114,7 +114,7 @@ class Confirm(Part):
     _once = field_validator("seeds")(each_once)
 
 
-class Tune(Part):
+class Tune(StrictModel):
     """Inside each cell of an ablation: the best of the same settings of nuisance axes."""
 
     axes: Annotated[dict[str, Axis], Field(min_length=1)]

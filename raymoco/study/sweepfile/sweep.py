@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from raymoco.config import Part, Positive, Seed, TrackingConfig
+from raymoco.config import Positive, Seed, StrictModel, TrackingConfig
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
 from raymoco.study.sweepfile.sampler_options import LEARNING, Sampler
@@ -34,7 +34,7 @@ from raymoco.study.sweepfile.sections import (
 from raymoco.yamlfile import dump_yaml, nearest
 
 
-class SweepSpec(Part):
+class SweepSpec(StrictModel):
     """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema."""
 
     kind: Literal["search", "ablation"]

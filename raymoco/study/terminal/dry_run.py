@@ -21,7 +21,7 @@ from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.sweepfile.axis import format_value
-from raymoco.study.sweepfile.image_checks import refuse_impossible
+from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_pruned
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
@@ -32,7 +32,7 @@ STOPPING = ("asha", "median")
 START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
 
 
-def plan_sweep(sweep: Sweep) -> Group:
+def describe_sweep(sweep: Sweep) -> Group:
     """The axes, the number of trials, the resources and an estimate of time, for the terminal.
 
     Shards are built if they are not there (they are needed anyway); nothing else is written.
@@ -44,7 +44,7 @@ def plan_sweep(sweep: Sweep) -> Group:
     shards = ensure_shards(base.data, resolve_output(spec.output))
     images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
     config = resolve(base, channels=shards.channels, train_images=images)
-    refuse_impossible(
+    check_against_images(
         sweep, channels=shards.channels, train_images=images, classes=len(shards.classes)
     )
     budget, gang, epochs = spec.budget, spec.gang, config.epochs

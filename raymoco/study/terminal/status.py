@@ -12,7 +12,7 @@ from typing import Any
 
 from raymoco.errors import DataError
 from raymoco.event_log import JOURNAL, Event, is_alive, read_journal
-from raymoco.study.journal.find import Found
+from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
@@ -139,7 +139,7 @@ class Status:
         return f"{self.state} {span(one.silent_seconds)} ago"
 
 
-def read_status(found: Found, now: float | None = None) -> Status:
+def read_status(found: FoundFolder, now: float | None = None) -> Status:
     """Read the journal in a folder.
 
     Args:
@@ -176,7 +176,7 @@ def read_status(found: Found, now: float | None = None) -> Status:
     return status
 
 
-def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
+def _sweep_status(found: FoundFolder, events: list[Event], now: float) -> Status:
     sweep = found.sweep
     assert sweep is not None
     spec, ledger = sweep.spec, Ledger()
@@ -217,7 +217,7 @@ def _sweep_status(found: Found, events: list[Event], now: float) -> Status:
     )
 
 
-def _run_status(found: Found, events: list[Event], now: float) -> Status:
+def _run_status(found: FoundFolder, events: list[Event], now: float) -> Status:
     config = found.run
     assert config is not None
     rows = [(event["time"], event["row"]) for event in events if event["event"] == "report"]

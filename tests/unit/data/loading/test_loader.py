@@ -14,10 +14,10 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
-from raymoco.data.loading.shuffle_buffer import Window, ahead, rebatched
+from raymoco.data.loading.shuffle_buffer import ShuffleBuffer, prefetch, rebatched
 from raymoco.data.shards.ensure import build_shards
 from raymoco.data.shards.manifest import load_shards
-from raymoco.data.shards.row_groups import Chunk, Piece, cut_pieces
+from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slices
 from raymoco.data.sources.open import open_source
 from raymoco.errors import ConfigError, DataError
 
@@ -189,13 +189,13 @@ def test_images_of_different_sizes_need_an_image_size(tmp_path):
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 5))
 def test_cut_pieces_share_all_rows_evenly(sizes, workers):
     ends = np.cumsum(sizes)
-    pieces = [
-        Piece("x", 0, "", 0, int(n), np.arange(n), np.arange(end - n, end))
+    slices = [
+        RowGroupSlice("x", 0, "", 0, int(n), np.arange(n), np.arange(end - n, end))
         for n, end in zip(sizes, ends, strict=True)
     ]
     share = int(ends[-1]) // workers
     parts = [
-        np.concatenate([p.index for p in cut_pieces(pieces, r * share, (r + 1) * share)] or [[]])
+        np.concatenate([p.index for p in cut_slices(slices, r * share, (r + 1) * share)] or [[]])
         for r in range(workers)
     ]
     assert [len(part) for part in parts] == [share] * workers
@@ -206,12 +206,12 @@ def chunks_of(sizes):
     first = 0
     for size in sizes:
         index = np.arange(first, first + size)
-        yield Chunk(index.astype(np.uint8)[:, None], index, index)
+        yield DecodedRows(index.astype(np.uint8)[:, None], index, index)
         first += size
 
 
 def windowed(sizes, batch_size, rows):
-    window, found = Window(np.random.default_rng(3), batch_size, rows), []
+    window, found = ShuffleBuffer(np.random.default_rng(3), batch_size, rows), []
     for chunk in chunks_of(sizes):
         window.add(chunk)
         while window.ready:
@@ -257,7 +257,7 @@ def test_what_is_made_ahead_is_bounded_and_ends_with_its_taker():
         finally:
             closed.append(True)
 
-    items = ahead(numbers(), 2)
+    items = prefetch(numbers(), 2)
     assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
     items.close()
     assert len(made) <= 5 + 2 + 1 + 1
@@ -269,7 +269,7 @@ def test_an_error_in_the_background_is_raised_where_its_item_would_come():
         yield 1
         raise DataError("gone")
 
-    items = ahead(numbers(), 2)
+    items = prefetch(numbers(), 2)
     assert next(items) == 1
     with pytest.raises(DataError, match="gone"):
         next(items)

@@ -14,7 +14,7 @@ from raymoco.study.report.latex import KNOWN, SIGNS, latex_text, to_latex
 from raymoco.study.report.render import markdown_text
 from raymoco.study.statistics.comparisons import compare_cells
 from raymoco.study.sweepfile.load import load_sweep
-from raymoco.study.terminal.dry_run import plan_sweep
+from raymoco.study.terminal.dry_run import describe_sweep
 from raymoco.study.terminal.tables import cells_table
 from tests.report_pages import Page, text_of
 from tests.written_sweeps import ABLATION, HOSTILE, write_ablation, write_search
@@ -177,6 +177,6 @@ def test_brackets_in_names_are_no_markup_for_the_terminal(worldly):
 def test_the_plan_shows_names_and_question_as_they_stand(tmp_path):
     text = WORLDLY.replace("ask.", "ask [/w] why.") + f"output: {tmp_path}\n"
     (tmp_path / "sweep.yaml").write_text(text)
-    shown = printed(plan_sweep(load_sweep(tmp_path / "sweep.yaml")))
+    shown = printed(describe_sweep(load_sweep(tmp_path / "sweep.yaml")))
     for words in ("τ=0.1 [none]", "≥ 0.2 [/w]", "ask [/w] why."):
         assert words in shown

@@ -6,7 +6,7 @@ import pytest
 
 from raymoco.config import preset_names
 from raymoco.errors import ConfigError
-from raymoco.study.sweepfile.image_checks import refuse_impossible
+from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sweep import AblationSpec
 
@@ -42,7 +42,7 @@ def test_each_asks_a_question_of_cells_that_digits_can_run(name, cells):
     assert sweep.spec.question.endswith("?")
     assert len(sweep.spec.cells) == cells
     assert sweep.base.data.source == "digits"
-    refuse_impossible(sweep, channels=1, train_images=1288, classes=10)
+    check_against_images(sweep, channels=1, train_images=1288, classes=10)
 
 
 @pytest.mark.parametrize("preset", [name for name in preset_names() if name != "digits"])
@@ -51,7 +51,7 @@ def test_one_line_takes_each_to_other_images(name, preset):
     sweep = load_sweep(SWEEPS / f"{name}.yaml", [f"run.preset={preset}"])
     channels, train_images, classes = IMAGES[sweep.base.data.source]
     assert len(sweep.spec.cells) == ABLATIONS[name]
-    refuse_impossible(sweep, channels=channels, train_images=train_images, classes=classes)
+    check_against_images(sweep, channels=channels, train_images=train_images, classes=classes)
 
 
 def test_a_ladder_of_labels_that_the_loss_never_sees_is_refused():
