@@ -211,10 +211,8 @@ def main() -> None:
         for line in str(error).split("\n"):
             err.print(f"error: {line}", markup=False)
         code = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # typer makes the second of the first
         err.print("interrupted", markup=False)
-        code = INTERRUPTED
-    except typer.Abort:
         code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own: wrong usage
