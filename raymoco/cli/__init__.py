@@ -211,8 +211,7 @@ def main() -> None:
         for line in str(error).split("\n"):
             err.print(f"error: {line}", markup=False)
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):  # typer makes the second of the first
-        err.print("interrupted", markup=False)
+    except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own: wrong usage
@@ -227,6 +226,8 @@ def main() -> None:
                 markup=False,
             )
             code = 1
+    if code == INTERRUPTED:  # which typer makes of a KeyboardInterrupt without a word
+        err.print("interrupted", markup=False)
     sys.stdout.flush()
     sys.stderr.flush()
     # Ray's and MLflow's threads must not hold the terminal once everything is written
