@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class TrialRecord:
             for epoch in sorted(self.rows):
                 self._final.update(self.rows[epoch])
         return self._final
+
+    def score(self, metric: str) -> float:
+        """The last known value of a metric; NaN where it was not measured."""
+        return float(self.final.get(metric, math.nan))
 
     @property
     def epochs(self) -> int:
