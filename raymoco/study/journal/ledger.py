@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import Event, read_journal
+from raymoco.metrics import Row
 
 INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ended
 ENDED = ("completed", "pruned", "stopped", "failed")
