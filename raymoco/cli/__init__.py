@@ -45,13 +45,14 @@ def train(
     config = load_run_config(preset_or_yaml, overrides or [])
     # only now: a typo must not wait for torch and Ray
     from raymoco.engine.train import train as run
+    from raymoco.metrics import describe
 
     result = run(
         config, resume=resume, profile=profile, say=lambda line: out.print(line, markup=False)
     )
     table = Table(title=result.config.run_name, title_justify="left", show_header=False)
     for name, value in result.last.items():
-        if name.startswith(("test/", "eval/", "train/loss", "perf/images")):
+        if describe(name).in_summary:
             table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
     out.print(table)
     if profile:

@@ -20,7 +20,7 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
-from raymoco.engine.metrics_csv import MetricsFile, Row
+from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunStory
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.provenance import provenance
@@ -29,6 +29,7 @@ from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import JOURNAL, Journal, begun, read_journal
+from raymoco.metrics import EVAL_KNN, IMAGES_PER_SECOND, TRAIN_LOSS, Row, describe
 from raymoco.yamlfile import flatten, write_atomically
 
 Print = Callable[[str], None]
@@ -214,10 +215,10 @@ class _Receiver:
         if epoch in self._said:
             return
         self._said.add(epoch)
-        knn = f"  eval kNN {row['eval/knn_top1']:.3f}" if "eval/knn_top1" in row else ""
+        knn = f"  {describe(EVAL_KNN).column} {row[EVAL_KNN]:.3f}" if EVAL_KNN in row else ""
         self._say(
-            f"epoch {epoch}/{self.config.epochs}  loss {row['train/loss']:.3f}{knn}  "
-            f"{row['perf/images_per_second']:.0f} images/s"
+            f"epoch {epoch}/{self.config.epochs}  loss {row[TRAIN_LOSS]:.3f}{knn}  "
+            f"{row[IMAGES_PER_SECOND]:.0f} {describe(IMAGES_PER_SECOND).unit}"
         )
 
 
