@@ -17,7 +17,6 @@ import raymoco
 import raymoco.ssl
 from raymoco.cli import app
 from raymoco.config import load_run_config
-from raymoco.event_log import read_journal
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.trials_csv import write_trials
@@ -113,8 +112,7 @@ def test_an_event_of_a_kind_that_this_version_does_not_know_is_skipped(v0_1, tmp
     text = (v0_1 / "search" / "journal.jsonl").read_text(encoding="utf-8")
     journal.write_text(text + '{"time": 1.0, "event": "from_the_future", "trial_id": "t000"}\n')
     before = load_ledger(v0_1 / "search" / "journal.jsonl")
-    assert [vars(t) for t in load_ledger(journal).all()] == [vars(t) for t in before.all()]
-    assert len(read_journal(journal)) == text.count("\n") + 1
+    assert [repr(trial) for trial in load_ledger(journal).all()] == [repr(t) for t in before.all()]
 
 
 @pytest.mark.parametrize(

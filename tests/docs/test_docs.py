@@ -116,3 +116,29 @@ def test_the_makefile_has_the_targets_that_the_readme_names():
     assert {"demo", "test", "check"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+def test_every_decision_is_in_the_index_and_in_its_order():
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index) == [path.name for path in DECISIONS]
+    assert [path.name[:4] for path in DECISIONS] == [
+        f"{number:04d}" for number in range(1, len(DECISIONS) + 1)
+    ]
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=name_of)
+def test_a_decision_has_a_date_its_reasons_its_cost_and_what_would_change_it(path):
+    title, _, date, *rest = path.read_text(encoding="utf-8").split("\n")
+    index = (path.parent / "README.md").read_text(encoding="utf-8")
+    assert title.startswith(f"# {path.name[:4]}. ")
+    since = re.match(r"\d{4}-\d\d-\d\d", date)
+    assert since is not None
+    (row,) = [line for line in index.splitlines() if f"({path.name})" in line]
+    assert row.endswith(f"| {title[8:]} | {since[0]} |")
+    text = "\n".join(rest)
+    for part in ("Context", "Decision", "What it costs", "What would change it"):
+        assert f"**{part}.**" in text, part
+    assert "**What else was " in text
