@@ -15,6 +15,7 @@ import ray
 
 from raymoco.config import ScaleConfig
 from raymoco.engine.output import inside_job
+from raymoco.engine.tokens import bring_token
 from raymoco.errors import ConfigError, InputError
 
 # what every process of ours on the cluster is started with
@@ -69,7 +70,7 @@ def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
         groups: how many groups will stand at once.
     Raises:
         ConfigError: the cluster is too small, or nothing would be left for Ray Data; with numbers.
-        InputError: no cluster answers at RAY_ADDRESS.
+        InputError: no cluster answers at RAY_ADDRESS, or it asks for a token that is not here.
     """
     held = groups * scale.workers * scale.cpus_per_worker
     _silence()
@@ -79,6 +80,8 @@ def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
         return
     address = os.environ.get("RAY_ADDRESS") or None
     joined = address not in (None, "local") or inside_job()
+    if joined:
+        bring_token(address or "auto")
     try:
         if joined:
             ray.init(
