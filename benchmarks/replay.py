@@ -30,6 +30,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.tables import Table
+from raymoco.files import write_atomically
 from raymoco.study.journal import TrialRecord, load_ledger
 from raymoco.study.samplers import Sampler, build_sampler
 from raymoco.study.search.mutation import position
@@ -38,7 +39,6 @@ from raymoco.study.searchspace import SearchSpace
 from raymoco.study.spec import Objective, Scheduler
 from raymoco.study.statistics import cell_mean, paired_difference
 from raymoco.study.sweepfile import load_sweep
-from raymoco.yamlfile import write_atomically
 
 HERE = Path(__file__).parent / "curves"
 SWEEP, CURVES = HERE / "digits.yaml", HERE / "digits.json"

@@ -20,7 +20,7 @@ from raymoco.data.records import Entry, Source
 from raymoco.data.splits import in_eval_split, order_key
 from raymoco.data.tally import Progress
 from raymoco.errors import DataError
-from raymoco.yamlfile import write_atomically
+from raymoco.files import write_atomically
 
 PLAN = "plan.json"
 LISTING = "listing"

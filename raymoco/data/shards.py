@@ -28,7 +28,7 @@ from raymoco.data.parquet import mapped_columns
 from raymoco.data.sources import Source, open_source
 from raymoco.data.tally import Advance, Built, Progress, count, image_info, mean_and_std
 from raymoco.errors import DataError
-from raymoco.yamlfile import write_atomically
+from raymoco.files import write_atomically
 
 __all__ = [
     "SCHEMA_VERSION",

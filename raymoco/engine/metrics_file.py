@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from raymoco.yamlfile import write_atomically
+from raymoco.files import write_atomically
 
 # what an epoch measured, by metric name, and `epoch` itself
 Row = dict[str, float | int]

@@ -21,15 +21,16 @@ from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_ne
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_file import MetricsFile, Row
-from raymoco.engine.output import resolve_output
+from raymoco.engine.output import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.run_story import RunStory
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.engine.trainer import FitThread, build_trainer, root_cause, worker_session
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
+from raymoco.files import is_used, lease, write_atomically
 from raymoco.journal import JOURNAL, Journal, begun, read_journal
-from raymoco.yamlfile import flatten, write_atomically
+from raymoco.yamlfile import flatten
 
 Print = Callable[[str], None]
 PROFILE = "profile"
@@ -86,19 +87,26 @@ def train(
     output = resolve_output(config.output)
     config = config.with_values({"output": str(output)})  # whoever reads it stands somewhere else
     folder = output / config.run_name
-    _check_folder(folder, resume)
+    refuse_foreign(folder, "run")
+    if is_used(folder):  # refused now rather than once Ray has started
+        with lease(folder, "run"):
+            _refuse_used(folder, resume)
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)
-        start = _resume_point(folder, resolved, say) if resume else None
-        write_atomically(folder / "config.yaml", resolved.to_yaml())
-        receiver = _Receiver(resolved, folder, start, progress or say)
-        receiver.run(handle, folder / PROFILE if profile else None)
+        # nothing has been written so far, and another process may have been here meanwhile
+        with lease(folder, "run"):
+            _refuse_used(folder, resume)
+            start = _resume_point(folder, resolved, say) if resume else None
+            write_atomically(folder / "config.yaml", resolved.to_yaml())
+            receiver = _Receiver(resolved, folder, start, progress or say)
+            receiver.run(handle, folder / PROFILE if profile else None)
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    if folder.exists() and any(folder.iterdir()) and not resume:
+def _refuse_used(folder: Path, resume: bool) -> None:
+    refuse_foreign(folder, "run")
+    if is_used(folder) and not resume:
         raise ConfigError(
             f"{folder} exists already. Go on with --resume, or choose another name with name=NAME."
         )

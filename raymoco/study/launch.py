@@ -14,10 +14,11 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.stream import ImageData
 from raymoco.engine.cluster import connect, interrupts
-from raymoco.engine.output import resolve_output
+from raymoco.engine.output import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.run import prepare_run
 from raymoco.errors import ConfigError
+from raymoco.files import lease, write_atomically
 from raymoco.journal import Event, begun
 from raymoco.study.agenda import (
     beyond_budget,
@@ -30,7 +31,7 @@ from raymoco.study.agenda import (
     trials_left,
 )
 from raymoco.study.budget import budget_check
-from raymoco.study.folder import CLOSED, journal_bytes, lease, open_folder
+from raymoco.study.folder import CLOSED, journal_bytes, open_folder
 from raymoco.study.gangs.broker import ORDERLY
 from raymoco.study.impossible import refuse_impossible
 from raymoco.study.journal import Journal, Ledger, TrialRecord, ended_event
@@ -55,7 +56,6 @@ from raymoco.study.statistics.comparisons import (
 from raymoco.study.statistics.pareto import pareto_front
 from raymoco.study.story import SweepStory
 from raymoco.study.sweepfile import Sweep, load_sweep
-from raymoco.yamlfile import write_atomically
 
 
 @dataclass
@@ -111,7 +111,8 @@ def sweep(
             classes=len(handle.classes),
         )
         # nothing has been written so far: whatever was wrong can be mended and typed again
-        with lease(folder):
+        with lease(folder, "sweep"):
+            refuse_foreign(folder, "sweep")
             if journal_bytes(folder) != seen:
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
             (folder / CLOSED).unlink(missing_ok=True)

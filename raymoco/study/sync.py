@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from raymoco.errors import ConfigError, RaymocoError
+from raymoco.files import lease
 from raymoco.journal import Journal
-from raymoco.study.folder import lease
 from raymoco.study.journal import Ledger, load_ledger
 from raymoco.study.place import Found
 from raymoco.study.tables import write_trials
@@ -57,7 +57,7 @@ def sync(found: Found, uri: str | None = None, *, again: bool = False) -> Synced
     # the ids of another store's runs are nothing that a resume, or `raymoco ui`, should follow
     ids: dict[str, str] = {}
     mirror = Mirror(place, found.story(), ids.__setitem__)
-    with lease(found.folder) if own and found.sweep is not None else nullcontext():
+    with lease(found.folder, "sweep") if own and found.sweep is not None else nullcontext():
         outcome = mirror.deliver(again=again)
         if own and found.sweep is not None:
             _note_ids(found, ids)

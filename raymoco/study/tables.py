@@ -12,12 +12,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from raymoco.files import write_atomically
 from raymoco.study.journal import TrialRecord
 from raymoco.study.space import SHORT, format_value
 from raymoco.study.spec import Objective
 from raymoco.study.statistics.comparisons import Comparisons
 from raymoco.study.statistics.pareto import pareto_front
-from raymoco.yamlfile import write_atomically
 
 SHOWN_AS = {
     "eval/knn_top1": "eval kNN",

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from raymoco.errors import InputError
+from raymoco.files import write_atomically
 from raymoco.journal import JOURNAL, read_on
-from raymoco.yamlfile import write_atomically
 
 NOWHERE = "none"
 EXPERIMENT = "raymoco"

@@ -5,8 +5,8 @@ from mlflow.tracking import MlflowClient
 
 from raymoco.config import load_run_config
 from raymoco.errors import ConfigError
+from raymoco.files import lease
 from raymoco.journal import Journal, begun
-from raymoco.study.folder import lease
 from raymoco.study.place import find
 from raymoco.study.sync import sync
 
@@ -72,5 +72,8 @@ def test_a_sweep_that_runs_delivers_by_itself(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     (folder / "sweep.yaml").write_text(SWEEP)
-    with lease(folder), pytest.raises(ConfigError, match="another process is running this sweep"):
+    with (
+        lease(folder, "sweep"),
+        pytest.raises(ConfigError, match="another process is running this sweep"),
+    ):
         sync(find(str(folder)))

@@ -17,10 +17,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymoco.engine.trainer import FitThread, build_trainer, root_cause
 from raymoco.errors import GangError
+from raymoco.files import write_atomically
 from raymoco.study.gangs.broker import Broker
 from raymoco.study.gangs.entry import MARKER, gang_loop
 from raymoco.study.spec import GangConfig
-from raymoco.yamlfile import write_atomically
 
 BROKER_DIED = (
     "the broker, the actor between Tune and the gangs, has died. What was reported until then is "

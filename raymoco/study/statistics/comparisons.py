@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raymoco.files import write_atomically
 from raymoco.study.cells import Cell, Design
 from raymoco.study.confirm import DEFAULT
 from raymoco.study.confirm import METRIC as CONFIRMED
@@ -29,7 +30,6 @@ from raymoco.study.statistics.paired import (
     verdict,
 )
 from raymoco.study.sweepfile import Sweep
-from raymoco.yamlfile import write_atomically
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
 
