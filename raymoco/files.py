@@ -1,8 +1,14 @@
-"""Files that several processes share: written whole, held by one of them."""
+"""Files that several processes share: written whole, held by one of them, and found from anywhere.
+
+A process may lose its working directory: of a Ray job it is a temporary copy, which the agent of
+another node on the same host unpacks anew. From then on `getcwd` fails, and libraries call it late.
+So a driver leaves it for a directory that stays, and `absolute` remembers where it was.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +16,61 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from raymoco.errors import ConfigError
+from raymoco.errors import ConfigError, InputError
 
 LEASE = ".lease"
+_left: Path | None = None  # the working directory in which this process was started, once left
+
+
+def working_directory() -> Path:
+    """Where relative paths begin: where the command was typed.
+
+    Raises:
+        InputError: somebody has deleted it.
+    """
+    try:
+        return _left or Path.cwd()
+    except FileNotFoundError:
+        raise InputError(
+            "the working directory was deleted: change to one that is there."
+        ) from None
+
+
+def absolute(path: str | Path) -> Path:
+    """An absolute path: `~` is a home, and what is relative begins where the command was typed.
+
+    Raises:
+        InputError: it is relative, and the working directory was deleted.
+    """
+    found = Path(path).expanduser()
+    return found if found.is_absolute() else working_directory() / found
+
+
+@contextmanager
+def standing_in(folder: Path, before: Path) -> Iterator[None]:
+    """Leave the working directory for a folder, made if it is not there, and come back at the end.
+
+    Args:
+        before: `working_directory()`, asked for while it was there.
+    """
+    global _left
+    outer = _left
+    # '' is the working directory, in a notebook and under `python -c`
+    here = str(before) if "" in sys.path else None
+    folder.mkdir(parents=True, exist_ok=True)
+    place = os.open(".", os.O_PATH)  # a deleted directory too can be opened, and come back to
+    try:
+        os.chdir(folder)
+        _left = before
+        if here is not None:
+            sys.path.insert(0, here)
+        yield
+    finally:
+        _left = outer
+        if here is not None:
+            sys.path.remove(here)
+        os.fchdir(place)
+        os.close(place)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from raymoco.config import DataConfig
 from raymoco.data.splits import unit_hash
 from raymoco.errors import DataError
+from raymoco.files import absolute
 
 HIDDEN = -1
 
@@ -43,7 +44,7 @@ def visible_labels(
     visible = labels >= 0
     if data.labelled_list is not None:
         listed = np.zeros(len(labels), dtype=bool)
-        listed[_listed_rows(Path(data.labelled_list).expanduser(), ids, elsewhere)] = True
+        listed[_listed_rows(absolute(data.labelled_list), ids, elsewhere)] = True
         visible &= listed
     if data.labelled_fraction < 1:
         for row in np.flatnonzero(visible).tolist():

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
@@ -27,10 +28,9 @@ def resolve_output(output: str) -> Path:
     path = Path(output).expanduser()
     if path.is_absolute():
         return path
-    base = Path.cwd()
     if inside_job():
-        base = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser()
-    return (base / path).resolve()
+        path = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser() / path
+    return absolute(path).resolve()
 
 
 def refuse_foreign(folder: Path, kind: str) -> None:

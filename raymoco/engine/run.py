@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def train(
         with lease(folder, "run"):
             _refuse_used(folder, resume)
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
-    with connect(config.scale):
+    with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
         # nothing has been written so far, and another process may have been here meanwhile
         with lease(folder, "run"):
@@ -232,6 +233,7 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     config = RunConfig.model_validate(loop_config["config"])
     mailbox: Queue = loop_config["mailbox"]
     folder = Path(loop_config["folder"])
+    os.chdir(folder)  # this process may have been started in a job's copy, which goes
     session = worker_session(
         folder / "checkpoints", threads_per_worker(config.scale, declared_cpus())
     )

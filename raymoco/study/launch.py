@@ -102,7 +102,7 @@ def sweep(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs
     )
     slots = gangs_needed(loaded, ledger)
-    with progress, connect(spec.gang, slots), interrupts():
+    with progress, connect(spec.gang, output, slots), interrupts():
         resolved, handle = prepare_run(loaded.base, output, progress.say)
         refuse_impossible(
             loaded,

@@ -27,6 +27,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import DataError  # noqa: E402
+from raymoco.files import absolute  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
 from raymoco.tracking.places import Place  # noqa: E402
 
@@ -187,7 +188,8 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
     if not uri.startswith("sqlite:///"):
         client = MlflowClient(uri)
         return client, _experiment_id(client, experiment, None)
-    database = Path(uri.removeprefix("sqlite:///"))
+    database = absolute(uri.removeprefix("sqlite:///"))
+    uri = f"sqlite:///{database}"
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.parent / f".{database.name}.lock"):
         if not database.exists():

@@ -9,6 +9,7 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from raymoco.errors import ConfigError, InputError
+from raymoco.files import standing_in, working_directory
 from raymoco.journal import Journal, begun
 from raymoco.study.story import SweepStory
 from raymoco.study.sweepfile import load_sweep
@@ -281,6 +282,15 @@ def test_nowhere_logs_nothing_and_another_scheme_is_refused(folder, sweep):
     assert [file.name for file in folder.iterdir()] == ["journal.jsonl"]
     with pytest.raises(InputError, match="sqlite:///PATH"):
         tracking_uri("localhost:5000", folder)
+
+
+def test_a_relative_sqlite_store_lies_where_the_command_was_typed(folder, sweep, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    play(folder)
+    with standing_in(folder.parent / "out", working_directory()):
+        mirror_of(folder, sweep, "sqlite:///mlflow.db").deliver()
+    assert_complete(tracking_uri(None, folder.parent))
+    assert not list((folder.parent / "out").iterdir())
 
 
 def test_two_processes_do_not_deliver_the_same_journal_at_once(folder, sweep):
