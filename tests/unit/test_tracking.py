@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from raymoco.errors import ConfigError, InputError
 from raymoco.files import standing_in, working_directory
-from raymoco.journal import Journal, begun
+from raymoco.journal import Journal, begun, read_journal
 from raymoco.study.story import SweepStory
 from raymoco.study.sweepfile import load_sweep
 from raymoco.tracking import Mirror, count_backlog, missing_lines, place_of, tracking_uri
@@ -121,7 +121,11 @@ def test_a_sweep_is_one_parent_and_a_child_per_trial_that_says_what_varies(folde
     assert child.data.tags["raymoco.sweep"] == "small"
     assert child.data.tags["raymoco.seed"] == "0"
     assert child.data.tags["raymoco.state"] == "completed"
-    assert child.info.end_time > child.info.start_time
+    # to the millisecond, and it may end in the one in which it began
+    events = read_journal(folder / "journal.jsonl")
+    times = [event["time"] for event in events if event.get("trial_id") == "t000"]
+    assert child.info.start_time == round(times[0] * 1000)
+    assert child.info.end_time == round(times[-1] * 1000)
     assert parent.data.metrics["best/eval/knn_top1"] == 0.8
     assert parent.data.metrics["sweep/completed"] == 2
     assert parent.data.tags["raymoco.best_trial"] == "t000"
