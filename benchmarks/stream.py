@@ -30,7 +30,8 @@ BATCH = 128
 def run(quick: bool) -> list[Table]:
     """Small gray images and photographs; starts a Ray of its own."""
     os.environ.pop("RAY_ADDRESS", None)
-    with tempfile.TemporaryDirectory() as folder, connect(ScaleConfig(cpus_per_worker=0.5)):
+    scale = ScaleConfig(cpus_per_worker=0.5)
+    with tempfile.TemporaryDirectory() as folder, connect(scale, Path(folder)):
         place = Path(folder)
         small = DataConfig(source="fashion_mnist", limit=4096 if quick else 16384)
         large = DataConfig(source="folder", root=str(place / "photographs"), image_size=224)

@@ -37,7 +37,7 @@ def shards_build(
     from raymoco.engine.output_folder import resolve_output
 
     output = resolve_output(config.output)
-    with connect(ScaleConfig(), groups=0), Progress(console=err, transient=True) as bar:
+    with connect(ScaleConfig(), output, groups=0), Progress(console=err, transient=True) as bar:
         task = bar.add_task("images", total=None)
         shards = ensure_shards(
             config.data,

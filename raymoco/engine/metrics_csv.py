@@ -6,8 +6,8 @@ import csv
 import io
 from pathlib import Path
 
+from raymoco.files import write_atomically
 from raymoco.metrics import Row
-from raymoco.yamlfile import write_atomically
 
 
 class MetricsFile:

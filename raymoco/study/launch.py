@@ -13,16 +13,17 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
-from raymoco.engine.output_folder import resolve_output
+from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.signals import Interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.event_log import Event, Journal, begun
+from raymoco.files import lease, write_atomically
 from raymoco.study.assignments import Assigner
 from raymoco.study.budget import budget_check
 from raymoco.study.gangs.broker import ORDERLY
-from raymoco.study.journal.folder import CLOSED, journal_bytes, lease, open_folder
+from raymoco.study.journal.folder import CLOSED, journal_bytes, open_folder
 from raymoco.study.journal.ledger import Ledger, ended_event, search_trials
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.mlflow.translate import SweepStory
@@ -46,7 +47,6 @@ from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
 from raymoco.study.tune.schedulers import build_scheduler, fifo
-from raymoco.yamlfile import write_atomically
 
 
 def sweep(
@@ -85,7 +85,7 @@ def sweep(
     )
     slots = gangs_needed(loaded, ledger)
     signals = Interrupts()
-    with progress, signals.installed(), connect(spec.gang, slots), signals.installed():
+    with progress, signals.installed(), connect(spec.gang, output, slots), signals.installed():
         resolved, images = prepare_run(loaded.base, output, progress.say)
         check_against_images(
             loaded,
@@ -95,7 +95,8 @@ def sweep(
         )
         signals.check()
         # nothing has been written so far: whatever was wrong can be mended and typed again
-        with lease(folder):
+        with lease(folder, "sweep"):
+            refuse_foreign(folder, "sweep")
             if journal_bytes(folder) != seen:
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
             (folder / CLOSED).unlink(missing_ok=True)

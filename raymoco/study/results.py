@@ -11,6 +11,7 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.engine.signals import Interrupts
 from raymoco.event_log import Journal
+from raymoco.files import write_atomically
 from raymoco.study.journal.folder import CLOSED
 from raymoco.study.journal.ledger import Ledger, TrialRecord, search_trials
 from raymoco.study.journal.ranking import pareto_front, ranked
@@ -25,7 +26,6 @@ from raymoco.study.statistics.comparisons import (
 )
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import SearchSpec
-from raymoco.yamlfile import write_atomically
 
 
 @dataclass

@@ -34,7 +34,7 @@ from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
-from raymoco.yamlfile import write_atomically
+from raymoco.files import absolute, write_atomically
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -109,11 +109,11 @@ def ensure_shards(
 
 def shards_folder(data: DataConfig, output: Path) -> Path:
     """Where the shards of a source lie: its name and eight digits of a hash of name and root."""
-    root = str(Path(data.root).expanduser().absolute()) if data.root else ""
+    root = str(absolute(data.root)) if data.root else ""
     columns = mapped_columns(data)
     mapped = f"\0{json.dumps(columns, sort_keys=True)}" if columns else ""
     digits = hashlib.sha256(f"{data.source}\0{root}{mapped}".encode()).hexdigest()[:8]
-    return Path(output).expanduser().absolute() / "shards" / f"{data.source}-{digits}"
+    return absolute(output) / "shards" / f"{data.source}-{digits}"
 
 
 def build_shards(
@@ -150,7 +150,7 @@ def build_shards(
         DataError: the folder exists, a file cannot be read, no readable images are left for
             training, evaluation or testing, or `strict` and some are corrupt.
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute(folder)
     if folder.exists():
         raise DataError(f"{folder}: exists already; delete it to build the shards again.")
     building = folder.parent / f".{folder.name}.building"

@@ -102,6 +102,8 @@ def run_gang(loop_config: dict[str, Any]) -> None:
             f"{folder} is not visible on node {socket.gethostname()}: on several nodes "
             "`output` must be storage that all of them see"
         )
+    else:
+        os.chdir(folder)  # this process may have been started in a job's copy, which goes
     boxed = session.broadcast(link.hello(session.rank, session.workers, problem))
     if boxed is None:
         return

@@ -7,11 +7,11 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from raymoco.files import write_atomically
 from raymoco.metrics import is_metric
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.journal.ranking import pareto_front
 from raymoco.study.sweepfile.sections import Objective
-from raymoco.yamlfile import write_atomically
 
 FIRST = (
     "trial_id",

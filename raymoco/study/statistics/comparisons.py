@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raymoco.files import write_atomically
 from raymoco.metrics import describe
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
@@ -29,7 +30,6 @@ from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 from raymoco.study.sweepfile.sweep import AblationSpec
-from raymoco.yamlfile import write_atomically
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
 

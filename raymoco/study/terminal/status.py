@@ -155,13 +155,13 @@ def read_status(found: FoundFolder, now: float | None = None) -> Status:
         raise DataError(f"{found.folder}: a run that has not begun (no {JOURNAL}).")
     events = read_journal(path)
     status = _sweep_status(found, events, now) if found.sweep else _run_status(found, events, now)
-    drivers = [event for event in events if event["event"] == "begun"]
+    drivers = [number for number, event in enumerate(events) if event["event"] == "begun"]
     if drivers:
-        last = drivers[-1]
+        last = events[drivers[-1]]
         alive = is_alive(last)
         silent = max(0.0, now - events[-1]["time"])
         status.driver = Driver(last["host"], last["pid"], alive, silent)
-        closed = [e for e in events[events.index(last) :] if e["event"] == "closed"]
+        closed = [e for e in events[drivers[-1] :] if e["event"] == "closed"]
         status.state = "interrupted" if alive is False else "running"
         if closed:
             status.state = closed[-1]["state"]
@@ -234,7 +234,7 @@ def _run_status(found: FoundFolder, events: list[Event], now: float) -> Status:
         trials=1,
         running=[RunningTrial(config.run_name, "", epoch, scores[-1] if scores else None, "", 0)],
     )
-    if len(rows) > 1:
+    if rows and rows[-1][0] > rows[0][0]:
         pace = (rows[-1][0] - rows[0][0]) / (len(rows) - 1)
         status.left_seconds = max(0.0, (config.epochs - epoch) * pace - (now - rows[-1][0]))
     return status
