@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.loader import Batch, ImageLoader, open_images
+from raymoco.data.loading.loader import Batch, Loader, Reader, open_images
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.data.views.two_views import Normalize, TwoViews
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
@@ -70,14 +70,9 @@ class _Run:
     def __init__(self, config: RunConfig, handle: PreparedImages, session: Session) -> None:
         self.config, self.session = config, session
         self.device = session.device
-        self.images: ImageLoader = open_images(
-            handle,
-            config.data,
-            seed=config.seed,
-            batch_size=config.optim.batch_size,
-            rank=session.rank,
-            workers=session.workers,
-            labelled_only=config.method.loss == "cross_entropy",
+        reader = Reader(config.seed, config.optim.batch_size, session.rank, session.workers)
+        self.images: Loader = open_images(
+            handle, config.data, reader, labelled_only=config.method.loss == "cross_entropy"
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels

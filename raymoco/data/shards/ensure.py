@@ -28,7 +28,7 @@ from raymoco.data.shards.manifest import (
     ShardSet,
     load_shards,
 )
-from raymoco.data.shards.plan import Plan
+from raymoco.data.shards.plan import Plan, PlanInputs
 from raymoco.data.shards.stats import Advance, Built, Progress, count, image_info, mean_and_std
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
@@ -157,14 +157,15 @@ def build_shards(
     with sole_builder(building, folder, progress) as alone:
         if not alone:
             return load_shards(folder)
-        plan, built = build_all(
-            source,
-            building,
+        inputs = PlanInputs(
+            version=SCHEMA_VERSION,
+            source=source.name,
+            fingerprint=source.fingerprint(),
             shard_bytes=shard_bytes,
             size=size,
-            parallel=parallel,
-            progress=progress,
-            advance=advance,
+        )
+        plan, built = build_all(
+            source, building, inputs, parallel=parallel, progress=progress, advance=advance
         )
         manifest = _manifest(source, plan, built, root)
         if strict:

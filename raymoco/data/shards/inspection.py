@@ -166,11 +166,11 @@ def _some_of_each_class(shards: ShardSet, size: int) -> list[tuple[str | None, l
     found: dict[str | None, list[Pixels]] = {name: [] for name in shards.classes[:MOST_CLASSES]}
     found[None] = []
     for shard in shards.shards("train"):
-        for slice_ in shard_slices(shards.folder, shard):
+        for group_slice in shard_slices(shards.folder, shard):
             wanted = list(found.values())[:-1] if shard.labelled else [found[None]]
             if all(len(row) >= PER_CLASS for row in wanted):
                 break
-            columns = read_columns(slice_, ["image", "label"])
+            columns = read_columns(group_slice, ["image", "label"])
             for encoded, label in zip(columns["image"], columns["label"], strict=True):
                 name = None if label is None else shards.classes[label]
                 if name in found and len(found[name]) < PER_CLASS:
