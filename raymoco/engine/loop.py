@@ -17,7 +17,8 @@ from torch.profiler import record_function
 from raymoco.config import RunConfig
 from raymoco.data.loading.loader import Batch, Loader, Reader, open_images
 from raymoco.data.loading.prepare import PreparedImages
-from raymoco.data.views.two_views import Normalize, TwoViews
+from raymoco.data.views.build import build_views
+from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.metrics_csv import Row
 from raymoco.engine.probes import (
@@ -76,7 +77,14 @@ class _Run:
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels
-        self.views = TwoViews(config.data.views, channels, size, mean, std).to(self.device)
+        self.views = build_views(
+            config.data.views,
+            channels=channels,
+            image_size=size,
+            mean=mean,
+            std=std,
+            device=self.device,
+        )
         self.normalize = Normalize(mean, std).to(self.device)
         module: nn.Module = build_method(
             config.model,

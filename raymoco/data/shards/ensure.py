@@ -34,6 +34,7 @@ from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
+from raymoco.registry import file_name_of, name_of
 from raymoco.yamlfile import write_atomically
 
 __all__ = [
@@ -108,12 +109,18 @@ def ensure_shards(
 
 
 def shards_folder(data: DataConfig, output: Path) -> Path:
-    """Where the shards of a source lie: its name and eight digits of a hash of name and root."""
+    """Where the shards of a source lie: its name and eight digits of a hash.
+
+    Of the name, `data.root`, `data.columns`, and the options beside the name.
+    """
     root = str(Path(data.root).expanduser().absolute()) if data.root else ""
     columns = mapped_columns(data)
     mapped = f"\0{json.dumps(columns, sort_keys=True)}" if columns else ""
-    digits = hashlib.sha256(f"{data.source}\0{root}{mapped}".encode()).hexdigest()[:8]
-    return Path(output).expanduser().absolute() / "shards" / f"{data.source}-{digits}"
+    source = data.source
+    options = "" if isinstance(source, str) else f"\0{json.dumps(source, sort_keys=True)}"
+    text = f"{name_of(source)}\0{root}{mapped}{options}"
+    digits = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return Path(output).expanduser().absolute() / "shards" / f"{file_name_of(source)}-{digits}"
 
 
 def build_shards(
