@@ -140,9 +140,10 @@ def _check_reading(source: Source, sample: Sequence[Entry]) -> list[SourceImage]
             continue  # corrupt images are left out, and named
         whole += 1
     assert whole, f"not one of {len(images)} images can be decoded"
-    order = list(range(len(places)))
-    random.Random(0).shuffle(order)
-    for what, turn in (("backwards", order[::-1]), ("shuffled", order), ("alone", order[:1])):
+    backwards = list(range(len(places)))[::-1]
+    shuffled = random.Random(0).sample(backwards, len(backwards))
+    turns = {"backwards": backwards, "shuffled": shuffled, "alone": backwards[:1]}
+    for what, turn in turns.items():
         found = list(source.read([places[i] for i in turn]))
         assert len(found) == len(turn), f"read {what}, {len(turn)} places give {len(found)} images"
         for i, image in zip(turn, found, strict=True):
