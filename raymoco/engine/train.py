@@ -113,7 +113,12 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     then, now = (
         flatten(one.model_dump(exclude=RESULT_NEUTRAL)) for one in (newest.run_config, config)
     )
-    changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
+    # of both: an option of somebody's code may be gone
+    changed = [
+        f"{key}: {then.get(key)} -> {now.get(key)}"
+        for key in {**now, **then}
+        if then.get(key) != now.get(key)
+    ]
     if changed:
         raise ConfigError(
             f"{folder} was begun with another config and cannot be resumed with this one: "

@@ -16,6 +16,7 @@ from raymoco.data.views.build import build_views, resolve_views
 from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import require_choices, resolve
 from raymoco.engine.session import Session
+from raymoco.engine.train import _resume_point
 from raymoco.errors import ConfigError, DataError
 from tests.unit.data.third_party import write_arrays, write_package
 
@@ -51,6 +52,19 @@ def test_a_run_trains_on_somebodys_source_with_somebodys_views(mylab, tmp_path):
     again = RunConfig.model_validate(resolved.model_dump())  # as a resume reads it
     assert again == resolved
     assert "mylab.views:Noise" in resolved.to_yaml()
+
+
+def test_a_run_goes_on_only_with_the_options_that_it_began_with(mylab, tmp_path):
+    def resolved(source):
+        config = RunConfig().with_values({**SMALL, "data.source": source, "epochs": 1})
+        return config, resolve(config, channels=1, train_images=200)
+
+    config, begun = resolved({**mylab, "claimed_bytes": 64})
+    images = load_images(config.data, ensure_shards(config.data, tmp_path / "out"))
+    run_loop(begun, images, Session(tmp_path / "run" / "checkpoints"))
+    assert _resume_point(tmp_path / "run", begun, print) is not None
+    with pytest.raises(ConfigError, match=r"data\.source\.claimed_bytes: 64 -> None"):
+        _resume_point(tmp_path / "run", resolved(mylab)[1], print)
 
 
 def test_options_tell_folders_names_and_digests_apart(mylab, tmp_path):
