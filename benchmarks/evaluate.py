@@ -14,6 +14,7 @@ from benchmarks.tables import Table
 from raymoco.config import load_run_config
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.probes import extract_features, knn_top1, linear_probe
@@ -50,7 +51,7 @@ def _seconds(source: str) -> tuple[float, ...]:
         config.model, config.method, channels=1, image_size=handle.image_size, classes=10, seed=0
     ).to(memory_format=torch.channels_last)
     normalize = Normalize(handle.manifest.mean, handle.manifest.std)
-    images = open_images(handle, config.data, seed=0, batch_size=config.optim.batch_size)
+    images = open_images(handle, config.data, Reader(seed=0, batch_size=config.optim.batch_size))
     marks = [time.perf_counter()]
     bank, choose, test = (
         extract_features(

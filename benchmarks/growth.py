@@ -13,7 +13,7 @@ from benchmarks.step import THREADS, bare
 from benchmarks.tables import Table
 from benchmarks.timing import interleaved
 from raymoco.config import load_run_config
-from raymoco.data.views.two_views import TwoViews
+from raymoco.data.views.two_views import ColorViews
 from raymoco.engine.metrics_csv import read_metrics
 from raymoco.engine.train import train
 from raymoco.ssl import MoCo, build_method
@@ -40,7 +40,7 @@ def _by_side(rounds: int) -> Table:
         assert isinstance(method, MoCo)
         images = torch.randint(256, (BATCH, 3, side, side), dtype=torch.uint8)
         seen = torch.randn(BATCH, 3, side, side).contiguous(memory_format=torch.channels_last)
-        views = TwoViews("colour", 3, side, [0.5] * 3, [0.25] * 3)
+        views = ColorViews(3, side, [0.5] * 3, [0.25] * 3)
         found = interleaved(
             {"network": bare(method, seen, "fp32"), "views": lambda v=views, i=images: v(i)}, rounds
         )

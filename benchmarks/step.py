@@ -22,7 +22,7 @@ from benchmarks.timing import Timing, interleaved
 from raymoco.config import RunConfig, load_run_config
 from raymoco.data.loading.prepare import PreparedImages, load_images
 from raymoco.data.shards.ensure import ensure_shards
-from raymoco.data.views.two_views import TwoViews
+from raymoco.data.views.build import build_views
 from raymoco.engine.cluster import connect
 from raymoco.engine.loop import run_loop
 from raymoco.engine.ray_train import build_trainer
@@ -86,7 +86,9 @@ def parts(config: RunConfig, handle: PreparedImages, rounds: int) -> Table:
     method, views, labels = build(config)
     optimizer = build_optimizer(config.optim, method.parameters())
     manifest = handle.manifest
-    two_views = TwoViews(config.data.views, 1, 28, manifest.mean, manifest.std)
+    two_views = build_views(
+        config.data.views, channels=1, image_size=28, mean=manifest.mean, std=manifest.std
+    )
     pixels = torch.randint(256, views.shape, dtype=torch.uint8)
     with torch.no_grad():
         query_BD, key_BD = method.encoder(views), method.encoders.key(views)

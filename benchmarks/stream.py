@@ -20,6 +20,7 @@ from benchmarks.timing import Timing
 from raymoco.config import DataConfig, ScaleConfig
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import prepare_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.engine.cluster import connect
@@ -86,7 +87,7 @@ def write_pngs(folder: Path, output: Path, data: DataConfig) -> None:
     """The training images of a source as files, for the peer to read."""
     shards = ensure_shards(data, output)
     handle = prepare_images(data, shards)
-    images = open_images(handle, data, seed=0, batch_size=BATCH)
+    images = open_images(handle, data, Reader(seed=0, batch_size=BATCH))
     for batch in images.split("train", 1024):
         for pixels, number, label in zip(batch.images, batch.index, batch.labels, strict=True):
             place = folder / str(int(label))
@@ -97,7 +98,7 @@ def write_pngs(folder: Path, output: Path, data: DataConfig) -> None:
 def _epochs(data: DataConfig, shards: ShardSet, cache: str) -> Callable[[], int]:
     chosen = data.model_copy(update={"cache": cache})
     handle = prepare_images(chosen, shards)
-    images = open_images(handle, chosen, seed=0, batch_size=BATCH)
+    images = open_images(handle, chosen, Reader(seed=0, batch_size=BATCH))
     numbers = iter(range(10**9))
 
     def epoch() -> int:

@@ -13,8 +13,9 @@ from torchvision import transforms
 from benchmarks.photographs import crops
 from benchmarks.tables import Table
 from benchmarks.timing import interleaved
+from raymoco.data.views.build import build_views
 from raymoco.data.views.color import BLUR_RADIUS
-from raymoco.data.views.two_views import BLUR_ABOVE, TwoViews
+from raymoco.data.views.two_views import BLUR_ABOVE
 
 THREADS = 2
 SIZES = ((28, "grey", 256), (32, "colour", 256), (96, "colour", 64), (224, "colour", 16))
@@ -50,7 +51,8 @@ def _ours(pixels: object, recipe: str) -> Callable[[], object]:
     if recipe == "grey":
         images = images[:, :1].contiguous()
     channels, size = images.shape[1], images.shape[2]
-    views = TwoViews(recipe, channels, size, [0.5] * channels, [0.25] * channels)
+    mean, std = [0.5] * channels, [0.25] * channels
+    views = build_views(recipe, channels=channels, image_size=size, mean=mean, std=std)
     return lambda: views(images)
 
 

@@ -203,6 +203,10 @@ def main() -> None:
     """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) != len(sys.argv) - 1
+    if "" not in sys.path:
+        sys.path.append(
+            ""
+        )  # the working directory, last: somebody's package.module:Name lies there
     code = 0
     try:
         code = app(arguments, standalone_mode=False) or 0

@@ -28,6 +28,7 @@ from raymoco.config.sections import (
     TrackingConfig,
 )
 from raymoco.errors import ConfigError
+from raymoco.registry import file_name_of
 from raymoco.yamlfile import Document, dotted_keys, dump_yaml, nearest, validate
 
 # what a run can change on its way: it decides no shape, no image and no state of the optimizer
@@ -148,7 +149,8 @@ class RunConfig(StrictModel):
     @property
     def run_name(self) -> str:
         """The given name, or source-loss-seed and a short hash."""
-        return self.name or f"{self.data.source}-{self.method.loss}-{self.seed}-{self.digest()}"
+        source = file_name_of(self.data.source)
+        return self.name or f"{source}-{self.method.loss}-{self.seed}-{self.digest()}"
 
     def to_yaml(self) -> str:
         """The whole config as YAML that `raymoco train` reads back."""

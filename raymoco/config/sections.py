@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+
+from raymoco.choices import SOURCES, VIEWS
+from raymoco.config.named import named
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -46,9 +49,9 @@ class ColumnsConfig(StrictModel):
 class DataConfig(StrictModel):
     """Which images, and which of their labels pre-training may see."""
 
-    source: Literal[
-        "digits", "fashion_mnist", "cifar10", "cifar100", "stl10", "folder", "shards"
-    ] = "digits"
+    source: Annotated[str | dict[str, Any], named(SOURCES), WithJsonSchema(SOURCES.schema())] = (
+        "digits"
+    )
     root: str | None = None
     limit: Count | None = None
     image_size: Annotated[int, Field(ge=4)] | None = None
@@ -56,7 +59,7 @@ class DataConfig(StrictModel):
     labelled_list: str | None = None
     label_seed: int | None = None
     mix: Annotated[str, Field(pattern=r"^(natural|[1-9]\d*:[1-9]\d*)$")] = "natural"
-    views: Literal["auto", "glyph", "grey", "colour"] = "auto"
+    views: Annotated[str | dict[str, Any], named(VIEWS), WithJsonSchema(VIEWS.schema())] = "auto"
     cache: Literal["auto", "memory", "stream"] = "auto"
     columns: ColumnsConfig = ColumnsConfig()
 

@@ -1,8 +1,8 @@
-"""Ray Data at work: pieces go in, decoded chunks come out, in the same order.
+"""Ray Data at work: jobs go in, results come out.
 
-Each pipeline is one map over bundles of pieces, run on CPUs anywhere in the cluster. The reading is
-ours and not `read_parquet`: a damaged shard is named in the error, and a bundle can be any rows.
-Without Ray the same work is done in this process.
+Each pipeline is one map over bundles of jobs or of row-group slices, run on CPUs anywhere in the
+cluster. The reading is ours and not `read_parquet`: a damaged shard is named in the error, and a
+bundle can be any rows. Without Ray the same work is done in this process.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def run_jobs(
         return
     require_free_cpu()
     items = [{"job": pickle.dumps((number, job))} for number, job in enumerate(jobs)]
-    with DataContext.current(_quiet_context(preserve_order=False)):
+    with DataContext.current(quiet_context(preserve_order=False)):
         dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             functools.partial(_do_jobs, function=function), batch_size=None, batch_format="numpy"
         )
         batches = dataset.iter_batches(batch_size=None, batch_format="numpy")
-    with _our_errors():
+    with unwrapped_errors():
         for batch in batches:
             for done in batch["done"]:
                 number, result = pickle.loads(done)  # our own, made a moment ago
@@ -103,7 +103,7 @@ def _do_jobs(batch: Any, function: Callable[[Any], Any]) -> Iterator[dict[str, A
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
+def unwrapped_errors() -> Iterator[None]:
     """Raise a DataError of a task as such, without Ray's wrapper and the trace in it."""
     try:
         yield
@@ -114,7 +114,7 @@ def _our_errors() -> Iterator[None]:
         raise
 
 
-def _quiet_context(*, preserve_order: bool) -> DataContext:
+def quiet_context(*, preserve_order: bool) -> DataContext:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     logging.getLogger(TASK_FAILURES).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():

@@ -15,9 +15,12 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.loader import Batch, ImageLoader, open_images
+from raymoco.data.loading.batch import Batch
+from raymoco.data.loading.loader import Loader, open_images
 from raymoco.data.loading.prepare import PreparedImages
-from raymoco.data.views.two_views import Normalize, TwoViews
+from raymoco.data.loading.train_plan import Reader
+from raymoco.data.views.build import build_views
+from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.probes import (
     Features,
@@ -81,18 +84,20 @@ class _Run:
     def __init__(self, config: RunConfig, handle: PreparedImages, session: Session) -> None:
         self.config, self.session = config, session
         self.device = session.device
-        self.images: ImageLoader = open_images(
-            handle,
-            config.data,
-            seed=config.seed,
-            batch_size=config.optim.batch_size,
-            rank=session.rank,
-            workers=session.workers,
-            labelled_only=config.method.loss == "cross_entropy",
+        reader = Reader(config.seed, config.optim.batch_size, session.rank, session.workers)
+        self.images: Loader = open_images(
+            handle, config.data, reader, labelled_only=config.method.loss == "cross_entropy"
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels
-        self.views = TwoViews(config.data.views, channels, size, mean, std).to(self.device)
+        self.views = build_views(
+            config.data.views,
+            channels=channels,
+            image_size=size,
+            mean=mean,
+            std=std,
+            device=self.device,
+        )
         self.normalize = Normalize(mean, std).to(self.device)
         module: nn.Module = build_method(
             config.model,

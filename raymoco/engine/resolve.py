@@ -5,10 +5,21 @@ from __future__ import annotations
 import torch
 
 from raymoco.config import RunConfig
-from raymoco.data.views.two_views import resolve_recipe
+from raymoco.data.sources.open import require_source
+from raymoco.data.views.build import require_views, resolve_views
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
 from raymoco.ssl.query_gradient import bf16_is_fast
+
+
+def require_choices(config: RunConfig) -> None:
+    """Import what the config names, so that a wrong name is refused before Ray starts.
+
+    Raises:
+        ConfigError: somebody's code is not there or not what it should be, or an option is wrong.
+    """
+    require_source(config.data)
+    require_views(config.data.views)
 
 
 def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig:
@@ -19,7 +30,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
         channels: of the images, 1 or 3.
         train_images: N, the images that training draws from.
     Raises:
-        ConfigError: the batch or the queue is too large for N images.
+        ConfigError: the batch or the queue is too large for N images, or the views do not suit.
     """
     batch = config.optim.batch_size
     if batch > train_images:
@@ -35,7 +46,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
         precision = "bf16" if fast else "fp32"
     return config.with_values(
         {
-            "data.views": resolve_recipe(config.data.views, config.data.source, channels),
+            "data.views": resolve_views(config.data.views, config.data.source, channels),
             "data.label_seed": (
                 config.seed if config.data.label_seed is None else config.data.label_seed
             ),

@@ -26,7 +26,7 @@ from raymoco.engine.mlflow_run import RunStory
 from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
-from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.resolve import queue_warning, require_choices, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import JOURNAL, Journal, begun, read_journal
@@ -94,6 +94,7 @@ def train(
         with lease(folder, "run"):
             _refuse_used(folder, resume)
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
+    require_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
         # nothing has been written so far, and another process may have been here meanwhile
@@ -122,7 +123,12 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     then, now = (
         flatten(one.model_dump(exclude=RESULT_NEUTRAL)) for one in (newest.run_config, config)
     )
-    changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
+    # of both: an option of somebody's code may be gone
+    changed = [
+        f"{key}: {then.get(key)} -> {now.get(key)}"
+        for key in {**now, **then}
+        if then.get(key) != now.get(key)
+    ]
     if changed:
         raise ConfigError(
             f"{folder} was begun with another config and cannot be resumed with this one: "

@@ -11,6 +11,7 @@ from torch import nn
 from raymoco.config import RunConfig
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
@@ -58,7 +59,9 @@ def evaluate(place: str | Path) -> Row:
         raise DataError(f"{place}: its images have no labels to judge by, or no test split.")
     # how a batch mixes labeled and unlabeled images is of no matter here
     data = config.data.model_copy(update={"mix": "natural"})
-    images = open_images(handle, data, seed=config.seed, batch_size=min(2, handle.rows("train")))
+    images = open_images(
+        handle, data, Reader(seed=config.seed, batch_size=min(2, handle.rows("train")))
+    )
     normalize = Normalize(checkpoint.data["mean"], checkpoint.data["std"])
     cpu = torch.device("cpu")
     train, chosen, test = (

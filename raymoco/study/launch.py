@@ -15,6 +15,7 @@ from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
 from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
+from raymoco.engine.resolve import require_choices
 from raymoco.engine.signals import Interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
@@ -73,6 +74,7 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
+    require_choices(loaded.base)
     if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
         # refused before anything is written; later on it is in the study
         load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)

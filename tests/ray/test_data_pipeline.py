@@ -13,6 +13,7 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images, prepare_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.ray_tasks import require_free_cpu
 from raymoco.data.shards.ensure import build_shards
 from raymoco.data.shards.manifest import load_shards
@@ -53,9 +54,7 @@ def streamed(cluster, shards):
 
 
 def opened(handle, data=STREAM, batch_size=16, rank=0, workers=1, **keys):
-    return open_images(
-        handle, data, seed=0, batch_size=batch_size, rank=rank, workers=workers, **keys
-    )
+    return open_images(handle, data, Reader(0, batch_size, rank, workers), **keys)
 
 
 def indices(images, epoch):
@@ -147,7 +146,7 @@ def test_a_limit_streams_the_images_that_memory_holds(shards):
 def test_a_worker_process_opens_what_the_driver_prepared(in_memory, streamed):
     @ray.remote(num_cpus=1)
     def epoch(handle, open_images, data):
-        images = open_images(handle, data, seed=0, batch_size=16)
+        images = open_images(handle, data, Reader(seed=0, batch_size=16))
         return [batch.index.tolist() for batch in images.epoch(0)]
 
     for handle in (in_memory, streamed):
@@ -224,9 +223,9 @@ def test_memory_stays_flat_over_epochs_at_ten_times_the_budget(tmp_path):
     assert handle.streamed
 
     @ray.remote(num_cpus=0)
-    class Reader:
+    class Epochs:
         def __init__(self, handle, open_images):
-            self.images = open_images(handle, DataConfig(), seed=0, batch_size=64)
+            self.images = open_images(handle, DataConfig(), Reader(seed=0, batch_size=64))
 
         def epoch(self, number):
             rows = sum(len(batch.index) for batch in self.images.epoch(number))
@@ -234,7 +233,7 @@ def test_memory_stays_flat_over_epochs_at_ten_times_the_budget(tmp_path):
             own = sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
             return rows, own / 1024
 
-    reader = Reader.remote(handle, open_images)
+    reader = Epochs.remote(handle, open_images)
     found = [ray.get(reader.epoch.remote(number)) for number in range(10)]
     ray.kill(reader)
     assert {rows for rows, _ in found} == {handle.rows("train") // 64 * 64}

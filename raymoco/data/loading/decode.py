@@ -11,16 +11,16 @@ import numpy as np
 import ray.data
 from ray.data import DataContext
 
-from raymoco.data.ray_tasks import BUNDLE_BYTES, BUNDLE_ROWS, _our_errors, _quiet_context
+from raymoco.data.ray_tasks import BUNDLE_BYTES, BUNDLE_ROWS, quiet_context, unwrapped_errors
 from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, read_slice
 
 
 def decode_slices(
     slices: Sequence[RowGroupSlice], channels: int, image_size: int
 ) -> Iterator[DecodedRows]:
-    """Decode pieces, in their order: through Ray Data, or here where Ray is not initialized.
+    """Decode row-group slices, in their order: through Ray Data, or here if Ray is not initialized.
 
-    Ray Data decodes ahead of whoever takes the chunks, by as much as its share of the object store
+    Ray Data decodes ahead of whoever takes the rows, by as much as its share of the object store
     holds.
 
     Args:
@@ -32,42 +32,42 @@ def decode_slices(
     if not slices:
         return
     if not ray.is_initialized():
-        for slice_ in slices:
-            yield read_slice(slice_, channels, image_size)
+        for group_slice in slices:
+            yield read_slice(group_slice, channels, image_size)
         return
     bundles = [{"bundle": pickle.dumps(b)} for b in _bundles(slices, channels * image_size**2)]
-    with DataContext.current(_quiet_context(preserve_order=True)):
+    with DataContext.current(quiet_context(preserve_order=True)):
         dataset = ray.data.from_items(bundles, override_num_blocks=len(bundles)).map_batches(
             functools.partial(_decode_bundles, channels=channels, image_size=image_size),
             batch_size=None,
             batch_format="numpy",
         )
         batches = dataset.iter_batches(batch_size=None, batch_format="numpy")
-    with _our_errors():
+    with unwrapped_errors():
         for batch in batches:
             yield DecodedRows(batch["image"], batch["label"], batch["index"])
 
 
 def _bundles(slices: Sequence[RowGroupSlice], image_bytes: int) -> list[list[RowGroupSlice]]:
-    """Consecutive pieces, as many as one task should decode."""
+    """Consecutive row-group slices, as many as one task should decode."""
     most = max(1, min(BUNDLE_ROWS, BUNDLE_BYTES // image_bytes))
     bundles: list[list[RowGroupSlice]] = []
     room = 0
-    for slice_ in slices:
-        if room < len(slice_.take):
+    for group_slice in slices:
+        if room < len(group_slice.take):
             bundles.append([])
             room = most
-        bundles[-1].append(slice_)
-        room -= len(slice_.take)
+        bundles[-1].append(group_slice)
+        room -= len(group_slice.take)
     return bundles
 
 
 def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict[str, Any]]:
     for bundle in batch["bundle"]:
-        for slice_ in pickle.loads(bundle):  # our own, made a moment ago
-            chunk = read_slice(slice_, channels, image_size)
+        for group_slice in pickle.loads(bundle):  # our own, made a moment ago
+            rows = read_slice(group_slice, channels, image_size)
             yield {
-                "image": chunk.images,
-                "label": chunk.labels,
-                "index": np.asarray(chunk.index, np.int64),
+                "image": rows.images,
+                "label": rows.labels,
+                "index": np.asarray(rows.index, np.int64),
             }

@@ -1,7 +1,8 @@
 """What the driver does once with a source's shards, before any worker starts.
 
 What fits is decoded through Ray Data into the object store, where every worker maps it without a
-copy; of large data only ids, labels and the list of pieces are kept, and the pixels are streamed.
+copy; of large data only ids, labels and the list of row-group slices are kept, and the pixels are
+streamed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Split:
     """One split as the driver prepared it; arrays, or references to them in the object store.
 
     `ids` (N,) bytes and `labels` (N,) int64 are always there, `images` (N, C, S, S) uint8 is None
-    where they are streamed from `pieces`.
+    where they are streamed from `slices`.
     """
 
     rows: int
@@ -118,8 +119,8 @@ def prepare_images(
         if in_memory:
             small = rows <= HERE_ROWS and size <= HERE_BYTES
             read = _read_here if small else decode_slices
-            chunks = read(split.slices, plan.channels, plan.image_size)
-            images = ray.put(_fill(chunks, split, plan))
+            decoded = read(split.slices, plan.channels, plan.image_size)
+            images = ray.put(_fill(decoded, split, plan))
         splits[name] = Split(
             split.rows, ray.put(split.ids), ray.put(split.labels), images, split.slices
         )
@@ -154,7 +155,7 @@ def fetch(value: Any) -> Any:
 
 
 def _plan(data: DataConfig, shards: ShardSet) -> PreparedImages:
-    """Ids, labels and pieces of every split: all but the images."""
+    """Ids, labels and row-group slices of every split: all but the images."""
     size = data.image_size or shards.image_size
     if size is None:
         image = shards.manifest.image
@@ -180,8 +181,8 @@ def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
     slices: list[RowGroupSlice] = []
     for shard in shards.shards(name):
         more, theirs = read_index(shards.folder, shard)
-        for slice_ in shard_slices(shards.folder, shard):
-            slices.append(replace(slice_, index=slice_.index + len(ids)))
+        for group_slice in shard_slices(shards.folder, shard):
+            slices.append(replace(group_slice, index=group_slice.index + len(ids)))
         ids += more
         labels.append(theirs)
     true = np.concatenate(labels)
@@ -190,24 +191,24 @@ def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
         keep = np.zeros(len(ids), dtype=bool)
         keep[np.argsort(keys, kind="stable")[:limit]] = True
         number = np.cumsum(keep) - 1
-        kept = [slice_.select(keep[slice_.index]) for slice_ in slices]
-        slices = [replace(p, index=number[p.index]) for p in kept if len(p.take)]
+        kept = [group_slice.select(keep[group_slice.index]) for group_slice in slices]
+        slices = [replace(some, index=number[some.index]) for some in kept if len(some.take)]
         ids, true = [ids[row] for row in np.flatnonzero(keep)], true[keep]
     encoded = np.array([image_id.encode() for image_id in ids], dtype=bytes)
     return Split(len(ids), encoded, true, None, tuple(slices))
 
 
-def _fill(chunks: Iterable[DecodedRows], split: Split, plan: PreparedImages) -> Pixels:
+def _fill(decoded: Iterable[DecodedRows], split: Split, plan: PreparedImages) -> Pixels:
     images = np.empty((split.rows, plan.channels, plan.image_size, plan.image_size), np.uint8)
-    for chunk in chunks:
-        images[chunk.index] = chunk.images
+    for rows in decoded:
+        images[rows.index] = rows.images
     return images
 
 
 def _read_here(
     slices: Sequence[RowGroupSlice], channels: int, image_size: int
 ) -> Iterator[DecodedRows]:
-    return (read_slice(slice_, channels, image_size) for slice_ in slices)
+    return (read_slice(group_slice, channels, image_size) for group_slice in slices)
 
 
 def _object_store_bytes() -> int:

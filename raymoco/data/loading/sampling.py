@@ -1,7 +1,7 @@
 """In which order images come, and what a batch is made of.
 
-A batch takes so many rows of each of its sides: one side of all images for the natural mix, one of
-those with a visible label and one of the rest for an exact ratio.
+A batch takes so many rows of each of its strata: one stratum of all images for the natural mix,
+one of those with a visible label and one of the rest for an exact ratio.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Stratum:
 def split_strata(
     visible: NDArray[np.bool_], mix: str, batch_size: int, workers: int
 ) -> tuple[Stratum, ...]:
-    """The sides of each worker's batches: one for `natural`, or visible labels and the rest.
+    """The strata of each worker's batches: one for `natural`, or visible labels and the rest.
 
     Args:
         visible: (N,), which images have a label that pre-training sees.
@@ -40,7 +40,7 @@ def split_strata(
         batch_size: global; a multiple of `workers`.
     Raises:
         ConfigError: a worker's batch is no multiple of the ratio's sum.
-        DataError: a side is empty.
+        DataError: a stratum is empty.
     """
     part = batch_size // workers
     if mix == "natural":
@@ -52,23 +52,24 @@ def split_strata(
             f"optim.batch_size {batch_size} over {workers} worker{'s' * (workers > 1)} is {part}."
         )
     rows = [np.flatnonzero(visible), np.flatnonzero(~visible)]
-    for side, what, cure in (
+    for members, what, cure in (
         (rows[0], "has a visible label", "raise data.labelled_fraction"),
         (rows[1], "is without one that is visible", "lower data.labelled_fraction"),
     ):
-        if not len(side):
+        if not len(members):
             raise DataError(
                 f"data.mix is {mix}, but none of the {len(visible)} training images {what}: "
                 f"{cure}, or use natural."
             )
     return tuple(
-        Stratum(side, part * number // sum(ratio)) for side, number in zip(rows, ratio, strict=True)
+        Stratum(members, part * number // sum(ratio))
+        for members, number in zip(rows, ratio, strict=True)
     )
 
 
-def count_steps(sides: Sequence[Stratum], workers: int) -> int:
-    """Batches of an epoch: as many as the side that lasts longest fills, each of its rows once."""
-    return max(len(side.rows) // (side.share * workers) for side in sides)
+def count_steps(strata: Sequence[Stratum], workers: int) -> int:
+    """Batches of an epoch: as many as the stratum that lasts longest fills, each row once."""
+    return max(len(stratum.rows) // (stratum.share * workers) for stratum in strata)
 
 
 def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
@@ -78,28 +79,30 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
 
 
 def batch_rows(
-    sides: Sequence[Stratum], steps: int, rank: int, workers: int, generator: np.random.Generator
+    strata: Sequence[Stratum], steps: int, rank: int, workers: int, generator: np.random.Generator
 ) -> Iterator[Rows]:
-    """The rows of each batch of one worker; a side that is too short begins again, reshuffled."""
+    """The rows of each batch of one worker; a stratum that is too short is cycled, reshuffled."""
     parts = []
-    for side in sides:
-        needed = side.needed(steps, workers)
-        cycles = -(-needed // len(side.rows))
-        order = np.concatenate([generator.permutation(side.rows) for _ in range(cycles)])[:needed]
-        parts.append(order.reshape(steps, workers, side.share)[:, rank])
+    for stratum in strata:
+        needed = stratum.needed(steps, workers)
+        cycles = -(-needed // len(stratum.rows))
+        order = np.concatenate([generator.permutation(stratum.rows) for _ in range(cycles)])[
+            :needed
+        ]
+        parts.append(order.reshape(steps, workers, stratum.share)[:, rank])
     own = generator.spawn(workers)[rank]
     for step in range(steps):
         rows = np.concatenate([part[step] for part in parts])
-        # groups of batch norm are neighbors: they must not be all of one side
-        yield own.permutation(rows) if len(sides) > 1 else rows
+        # groups of batch norm are neighbors: they must not be all of one stratum
+        yield own.permutation(rows) if len(strata) > 1 else rows
 
 
 def interleaved(lists: Sequence[Sequence[RowGroupSlice]]) -> list[RowGroupSlice]:
-    """Pieces of several sides in one list, so that each side comes at the pace of its rows."""
+    """Row-group slices of several strata in one list, each spread over it by its rows."""
     placed: list[tuple[float, int, RowGroupSlice]] = []
     for number, slices in enumerate(lists):
-        total, done = sum(len(slice_.take) for slice_ in slices), 0
-        for slice_ in slices:
-            placed.append((done / total, number, slice_))
-            done += len(slice_.take)
-    return [slice_ for _, _, slice_ in sorted(placed, key=lambda item: item[:2])]
+        total, done = sum(len(group_slice.take) for group_slice in slices), 0
+        for group_slice in slices:
+            placed.append((done / total, number, group_slice))
+            done += len(group_slice.take)
+    return [group_slice for _, _, group_slice in sorted(placed, key=lambda item: item[:2])]

@@ -1,4 +1,4 @@
-"""Rows drawn at random from a window that moves along a stream, and batches made ahead of time."""
+"""Rows drawn at random from a buffer that moves along a stream, and batches made ahead of time."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Item = TypeVar("Item")
 
 
 class ShuffleBuffer:
-    """Rows drawn at random from a window that moves along a stream, however the chunks come.
+    """Rows drawn at random from a buffer that moves along a stream, however decoded rows come.
 
     Ray's own local shuffle depends on how the blocks happen to come.
 
     Args:
         batch_size: rows of a draw; the last draw of a stream may have fewer.
-        rows: of the window; at least two draws.
+        rows: of the buffer; at least two draws.
     """
 
     def __init__(self, generator: np.random.Generator, batch_size: int, rows: int) -> None:
         self._generator, self._batch_size = generator, batch_size
         self._rows = max(rows, 2 * batch_size)
-        self._chunks: list[DecodedRows] = []
+        self._added: list[DecodedRows] = []
         self._held = 0
-        self._order: Rows = np.empty(0, np.int64)  # rows of the chunks that are being drawn
+        self._order: Rows = np.empty(0, np.int64)  # rows of `_added` that are being drawn
         self._drawn = self._ready = 0
         self._closed = False
 
-    def add(self, chunk: DecodedRows) -> None:
+    def add(self, decoded: DecodedRows) -> None:
         """More rows of the stream."""
-        self._chunks.append(chunk)
-        self._held += len(chunk.index)
+        self._added.append(decoded)
+        self._held += len(decoded.index)
 
     def close(self) -> None:
         """The stream has ended: what is held may be drawn to the last row."""
@@ -75,39 +75,39 @@ class ShuffleBuffer:
     def _forget(self) -> None:
         """Let go of the rows that were drawn."""
         left = np.concatenate([self._order[self._ready :], np.arange(len(self._order), self._held)])
-        self._chunks = [self._gather(left)] if len(left) else []
+        self._added = [self._gather(left)] if len(left) else []
         self._held, self._drawn, self._ready = len(left), 0, 0
         self._order = np.empty(0, np.int64)
 
     def _gather(self, rows: Rows) -> DecodedRows:
-        starts = np.cumsum([0] + [len(chunk.index) for chunk in self._chunks])
+        starts = np.cumsum([0] + [len(decoded.index) for decoded in self._added])
         owner = np.searchsorted(starts, rows, side="right") - 1
-        first = self._chunks[0]
+        first = self._added[0]
         images = np.empty((len(rows), *first.images.shape[1:]), first.images.dtype)
         labels, index = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         for number in np.unique(owner).tolist():
             mine = owner == number
-            place, chunk = rows[mine] - starts[number], self._chunks[number]
-            images[mine], labels[mine] = chunk.images[place], chunk.labels[place]
-            index[mine] = chunk.index[place]
+            place, found = rows[mine] - starts[number], self._added[number]
+            images[mine], labels[mine] = found.images[place], found.labels[place]
+            index[mine] = found.index[place]
         return DecodedRows(images, labels, index)
 
 
-def rebatched(chunks: Iterator[DecodedRows], batch_size: int) -> Iterator[DecodedRows]:
-    """The rows of chunks in their order, `batch_size` at a time; the last may be short."""
+def rebatched(stream: Iterator[DecodedRows], batch_size: int) -> Iterator[DecodedRows]:
+    """The same rows in their order, `batch_size` at a time; the last may be short."""
     waiting: list[DecodedRows] = []
     held = 0
 
     def take(rows: int) -> DecodedRows:
         names = ("images", "labels", "index")
-        joined = [np.concatenate([getattr(chunk, name) for chunk in waiting]) for name in names]
+        joined = [np.concatenate([getattr(decoded, name) for decoded in waiting]) for name in names]
         whole = DecodedRows(*joined)
         waiting[:] = [whole.rows(rows, held)] if rows < held else []
         return whole.rows(0, rows)
 
-    for chunk in chunks:
-        waiting.append(chunk)
-        held += len(chunk.index)
+    for decoded in stream:
+        waiting.append(decoded)
+        held += len(decoded.index)
         while held >= batch_size:
             yield take(batch_size)
             held -= batch_size

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from raymoco.data.codec import stored_form
 from raymoco.data.ray_tasks import run_jobs
-from raymoco.data.shards.manifest import CONTENT_KEY, SCHEMA_VERSION, ShardInfo
-from raymoco.data.shards.plan import Job, Plan, load_plan, make_plan, read_listing
+from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
+from raymoco.data.shards.plan import Job, Plan, PlanInputs, load_plan, make_plan, read_listing
 from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress
 from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
@@ -40,9 +40,8 @@ LOCK_POLL_S = 0.2
 def build_all(
     source: Source,
     building: Path,
+    inputs: PlanInputs,
     *,
-    shard_bytes: int,
-    size: int | None,
     parallel: bool | None,
     progress: Progress | None,
     advance: Advance | None,
@@ -52,22 +51,10 @@ def build_all(
     Returns:
         The plan and what was built, in the order of the plan.
     """
-    fingerprint = source.fingerprint()
     plan = load_plan(building)
-    wanted = (SCHEMA_VERSION, source.name, fingerprint, shard_bytes, size)
-    if plan is None or wanted != (
-        *(plan.version, plan.source, plan.fingerprint, plan.shard_bytes, plan.size),
-    ):
+    if plan is None or plan.inputs != inputs:
         _empty(building)
-        plan = make_plan(
-            source,
-            building,
-            version=SCHEMA_VERSION,
-            fingerprint=fingerprint,
-            shard_bytes=shard_bytes,
-            size=size,
-            progress=progress,
-        )
+        plan = make_plan(source, building, inputs, progress)
     found = {job.path: _finished(building, job) for job in plan.jobs}
     done = {path: built for path, built in found.items() if built is not None}
     if done and progress:
@@ -76,7 +63,7 @@ def build_all(
     if parallel is None:
         rows = sum(job.entries for job in left)
         parallel = rows > SMALL_ROWS or plan.bytes * rows > SMALL_BYTES * plan.entries
-    build = functools.partial(build_shard, source=source, building=building, size=size)
+    build = functools.partial(build_shard, source=source, building=building, size=inputs.size)
     images = sum(built.entries for built in done.values())
     said = time.monotonic()
     for built, job in run_jobs(build, left, parallel=parallel):

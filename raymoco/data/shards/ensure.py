@@ -28,13 +28,14 @@ from raymoco.data.shards.manifest import (
     ShardSet,
     load_shards,
 )
-from raymoco.data.shards.plan import Plan
+from raymoco.data.shards.plan import Plan, PlanInputs
 from raymoco.data.shards.stats import Advance, Built, Progress, count, image_info, mean_and_std
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
 from raymoco.files import absolute, write_atomically
+from raymoco.registry import file_name_of, name_of
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -108,12 +109,18 @@ def ensure_shards(
 
 
 def shards_folder(data: DataConfig, output: Path) -> Path:
-    """Where the shards of a source lie: its name and eight digits of a hash of name and root."""
+    """Where the shards of a source lie: its name and eight digits of a hash.
+
+    Of the name, `data.root`, `data.columns`, and the options beside the name.
+    """
     root = str(absolute(data.root)) if data.root else ""
     columns = mapped_columns(data)
     mapped = f"\0{json.dumps(columns, sort_keys=True)}" if columns else ""
-    digits = hashlib.sha256(f"{data.source}\0{root}{mapped}".encode()).hexdigest()[:8]
-    return absolute(output) / "shards" / f"{data.source}-{digits}"
+    source = data.source
+    options = "" if isinstance(source, str) else f"\0{json.dumps(source, sort_keys=True)}"
+    text = f"{name_of(source)}\0{root}{mapped}{options}"
+    digits = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return absolute(output) / "shards" / f"{file_name_of(source)}-{digits}"
 
 
 def build_shards(
@@ -157,14 +164,15 @@ def build_shards(
     with sole_builder(building, folder, progress) as alone:
         if not alone:
             return load_shards(folder)
-        plan, built = build_all(
-            source,
-            building,
+        inputs = PlanInputs(
+            version=SCHEMA_VERSION,
+            source=source.name,
+            fingerprint=source.fingerprint(),
             shard_bytes=shard_bytes,
             size=size,
-            parallel=parallel,
-            progress=progress,
-            advance=advance,
+        )
+        plan, built = build_all(
+            source, building, inputs, parallel=parallel, progress=progress, advance=advance
         )
         manifest = _manifest(source, plan, built, root)
         if strict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -107,26 +108,33 @@ def describe_shards(shards: ShardSet) -> ShardReport:
     )
 
 
-def contact_sheet(shards: ShardSet, path: Path, views: str = "auto", seed: int = 0) -> None:
+def contact_sheet(
+    shards: ShardSet, path: Path, views: str | dict[str, Any] = "auto", seed: int = 0
+) -> None:
     """Write a PNG with some training images of each class, each beside its two views.
 
     Args:
         path: where the PNG goes.
-        views: the recipe, as in `data.views`.
+        views: as in `data.views`.
         seed: of the views' random numbers; torch's global generator is left as it was.
     Raises:
-        ConfigError: the recipe does not suit the images.
+        ConfigError: the views do not suit the images.
     """
     # torch takes seconds to import, and inspecting counts does without
     import torch
 
-    from raymoco.data.views.two_views import TwoViews, resolve_recipe
+    from raymoco.data.views.build import build_views, resolve_views
 
     manifest = shards.manifest
     size = shards.image_size or min(manifest.image.height, manifest.image.width, 224)
     rows = _some_of_each_class(shards, size)
-    recipe = resolve_recipe(DataConfig(views=views).views, manifest.source, shards.channels)  # type: ignore[arg-type]  # pydantic checks it
-    two_views = TwoViews(recipe, shards.channels, size, manifest.mean, manifest.std)
+    two_views = build_views(
+        resolve_views(DataConfig(views=views).views, manifest.source, shards.channels),
+        channels=shards.channels,
+        image_size=size,
+        mean=manifest.mean,
+        std=manifest.std,
+    )
     everything = np.stack([pixels for _, row in rows for pixels in row])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -166,11 +174,11 @@ def _some_of_each_class(shards: ShardSet, size: int) -> list[tuple[str | None, l
     found: dict[str | None, list[Pixels]] = {name: [] for name in shards.classes[:MOST_CLASSES]}
     found[None] = []
     for shard in shards.shards("train"):
-        for slice_ in shard_slices(shards.folder, shard):
+        for group_slice in shard_slices(shards.folder, shard):
             wanted = list(found.values())[:-1] if shard.labelled else [found[None]]
             if all(len(row) >= PER_CLASS for row in wanted):
                 break
-            columns = read_columns(slice_, ["image", "label"])
+            columns = read_columns(group_slice, ["image", "label"])
             for encoded, label in zip(columns["image"], columns["label"], strict=True):
                 name = None if label is None else shards.classes[label]
                 if name in found and len(found[name]) < PER_CLASS:

@@ -48,8 +48,16 @@ class Job(BaseModel):
         return f"{LISTING}/{self.path.replace('/', '-')}.jsonl"
 
 
-class Plan(BaseModel):
-    """All jobs of a build, and what they depend on: a plan with other inputs is no use."""
+class PlanInputs(BaseModel):
+    """What a plan depends on: one that was made of others is of no use.
+
+    Attributes:
+        version: of the manifest to be.
+        source: its name.
+        fingerprint: the source's, taken before its entries are listed.
+        shard_bytes: bytes of images that a shard should hold, about.
+        size: see `build_shards`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,8 +66,18 @@ class Plan(BaseModel):
     fingerprint: str
     shard_bytes: int
     size: int | None
+
+
+class Plan(PlanInputs):
+    """All jobs of a build, and what they depend on."""
+
     bytes: int
     jobs: tuple[Job, ...]
+
+    @property
+    def inputs(self) -> PlanInputs:
+        """What it was made of."""
+        return PlanInputs(**{name: getattr(self, name) for name in PlanInputs.model_fields})
 
     @property
     def entries(self) -> int:
@@ -75,22 +93,12 @@ def load_plan(building: Path) -> Plan | None:
 
 
 def make_plan(
-    source: Source,
-    building: Path,
-    *,
-    version: int,
-    fingerprint: str,
-    shard_bytes: int,
-    size: int | None,
-    progress: Progress | None,
+    source: Source, building: Path, inputs: PlanInputs, progress: Progress | None
 ) -> Plan:
     """List a source's entries by shard into `building`, and the plan last.
 
-    Args:
-        version: of the manifest to be.
-        fingerprint: the source's, taken before.
-        shard_bytes: bytes of images that a shard should hold, about.
-        size: see `build_shards`.
+    Raises:
+        DataError: an entry's split or label is none of the source's.
     """
     (building / LISTING).mkdir(parents=True, exist_ok=True)
     everything = building / LISTING / "all.jsonl"
@@ -99,6 +107,7 @@ def make_plan(
     probes: list[tuple[float, int, Entry]] = []
     with everything.open("w", encoding="utf-8") as file:
         for number, entry in enumerate(source.entries(), start=1):
+            _check_entry(entry, source)
             kind = (entry.label is not None, _split(entry, source))
             rows[kind] += 1
             bytes_[kind] += entry.bytes
@@ -107,9 +116,13 @@ def make_plan(
             keep(probes, (-order_key(entry.id), number, entry))
             if progress and number % LISTED_EVERY == 0:
                 progress(f"{source.name}: {number:,} images found")
-    share = _stored_share(source, [entry for _, _, entry in sorted(probes, reverse=True)], size)
+    share = _stored_share(
+        source, [entry for _, _, entry in sorted(probes, reverse=True)], inputs.size
+    )
     parts = {
-        kind: max(math.ceil(bytes_[kind] * share / shard_bytes), math.ceil(rows[kind] / MOST_ROWS))
+        kind: max(
+            math.ceil(bytes_[kind] * share / inputs.shard_bytes), math.ceil(rows[kind] / MOST_ROWS)
+        )
         for kind in rows
     }
     entries = _deal(source, everything, building, parts)
@@ -119,11 +132,7 @@ def make_plan(
         for path, n in sorted(entries.items())
     ]
     plan = Plan(
-        version=version,
-        source=source.name,
-        fingerprint=fingerprint,
-        shard_bytes=shard_bytes,
-        size=size,
+        **inputs.model_dump(),
         bytes=sum(bytes_.values()),
         jobs=tuple(jobs),
     )
@@ -146,6 +155,20 @@ def _entries(path: Path) -> Iterator[Entry]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield Entry(*json.loads(line))
+
+
+def _check_entry(entry: Entry, source: Source) -> None:
+    """Refuse what would be lost without a word; ours never give it, somebody's source may."""
+    if entry.split not in ("train", "test"):
+        raise DataError(
+            f"{source.name}: '{entry.id}' is in the split '{entry.split}', but must be in train or "
+            "test (evaluation images are taken from train)."
+        )
+    if entry.label is not None and not 0 <= entry.label < len(source.classes):
+        raise DataError(
+            f"{source.name}: '{entry.id}' has the label {entry.label}, but there are "
+            f"{len(source.classes)} classes."
+        )
 
 
 def _split(entry: Entry, source: Source) -> str:

@@ -1,7 +1,7 @@
-"""Pieces of shards: what one read takes, and in which order and share a worker reads them.
+"""Slices of row groups: what one read takes, and in which order and share a worker reads them.
 
-A piece is a row group. Permuting pieces instead of whole shards mixes labeled and unlabeled
-shards, and lets workers share any number of shards evenly.
+A slice is a row group or some of its rows. Permuting slices instead of whole shards mixes labeled
+and unlabeled shards, and lets workers share any number of shards evenly.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RowGroupSlice:
     index: Rows
 
     def select(self, chosen: NDArray[np.bool_] | slice) -> RowGroupSlice:
-        """The piece with only the chosen ones of its rows."""
+        """The slice with only the chosen ones of its rows."""
         return replace(self, take=self.take[chosen], index=self.index[chosen])
 
 
@@ -63,7 +63,7 @@ class DecodedRows:
 
 
 def shard_slices(folder: Path, shard: ShardInfo) -> list[RowGroupSlice]:
-    """All rows of a shard, a piece for each row group, numbered from 0."""
+    """All rows of a shard, a slice for each row group, numbered from 0."""
     slices = []
     for group, first in enumerate(range(0, shard.rows, shard.rows_per_group)):
         rows = np.arange(min(shard.rows_per_group, shard.rows - first))
@@ -88,39 +88,39 @@ def read_index(folder: Path, shard: ShardInfo) -> tuple[list[str], Rows]:
     return columns["id"], _plain_labels(columns["label"])
 
 
-def read_slice(slice_: RowGroupSlice, channels: int, image_size: int) -> DecodedRows:
-    """Read and decode the rows of a piece.
+def read_slice(group_slice: RowGroupSlice, channels: int, image_size: int) -> DecodedRows:
+    """Read and decode the rows of a slice.
 
     Raises:
         DataError: the shard is missing, cut off or corrupt, never wrong pixels; names the file.
     """
-    columns = read_columns(slice_, ["id", "image", "label"])
-    images = np.empty((len(slice_.take), channels, image_size, image_size), np.uint8)
+    columns = read_columns(group_slice, ["id", "image", "label"])
+    images = np.empty((len(group_slice.take), channels, image_size, image_size), np.uint8)
     for place, encoded in enumerate(columns["image"]):
         try:
             images[place] = decode_to(encoded, channels, image_size)
         except DataError as error:
-            raise damaged(slice_.path, f"{columns['id'][place]} is {error}") from None
-    return DecodedRows(images, _plain_labels(columns["label"]), slice_.index)
+            raise damaged(group_slice.path, f"{columns['id'][place]} is {error}") from None
+    return DecodedRows(images, _plain_labels(columns["label"]), group_slice.index)
 
 
-def read_columns(slice_: RowGroupSlice, names: list[str]) -> dict[str, list[Any]]:
-    """Columns of the rows of a piece as they are stored: `id`, `image` (encoded), `label` or None.
+def read_columns(group_slice: RowGroupSlice, names: list[str]) -> dict[str, list[Any]]:
+    """Columns of the rows of a slice as they are stored: `id`, `image` (encoded), `label` or None.
 
     Raises:
         DataError: the shard is missing, cut off, corrupt or another one; names the file.
     """
-    path = Path(slice_.path)
-    with _opened(path, slice_.bytes, slice_.content) as file:
-        table = file.read_row_group(slice_.group, columns=names)
-        if table.num_rows != slice_.group_rows:
+    path = Path(group_slice.path)
+    with _opened(path, group_slice.bytes, group_slice.content) as file:
+        table = file.read_row_group(group_slice.group, columns=names)
+        if table.num_rows != group_slice.group_rows:
             raise damaged(
                 path,
-                f"row group {slice_.group} has {table.num_rows} rows, but the manifest says "
-                f"{slice_.group_rows}",
+                f"row group {group_slice.group} has {table.num_rows} rows, but the manifest says "
+                f"{group_slice.group_rows}",
             )
-        if len(slice_.take) < table.num_rows:
-            table = table.take(pa.array(slice_.take))
+        if len(group_slice.take) < table.num_rows:
+            table = table.take(pa.array(group_slice.take))
         return {name: table.column(name).to_pylist() for name in names}
 
 
@@ -135,14 +135,14 @@ def damaged(path: str | Path, reason: object) -> DataError:
 
 
 def cut_slices(slices: Sequence[RowGroupSlice], start: int, stop: int) -> list[RowGroupSlice]:
-    """Rows `start` to `stop` of the pieces laid end to end."""
+    """Rows `start` to `stop` of the slices laid end to end."""
     cut, first = [], 0
-    for slice_ in slices:
-        low, high = max(start - first, 0), min(stop - first, len(slice_.take))
+    for group_slice in slices:
+        low, high = max(start - first, 0), min(stop - first, len(group_slice.take))
         if low < high:
-            whole = high - low == len(slice_.take)
-            cut.append(slice_ if whole else slice_.select(slice(low, high)))
-        first += len(slice_.take)
+            whole = high - low == len(group_slice.take)
+            cut.append(group_slice if whole else group_slice.select(slice(low, high)))
+        first += len(group_slice.take)
     return cut
 
 

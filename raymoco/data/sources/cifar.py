@@ -18,6 +18,7 @@ from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
+from raymoco.registry import name_of
 
 Pixels = NDArray[np.uint8]
 SIDE = 32
@@ -110,8 +111,8 @@ class CifarSource:
     """
 
     def __init__(self, data: DataConfig) -> None:
-        self.name: str = data.source
-        self._published = CIFAR10 if data.source == "cifar10" else CIFAR100
+        self.name: str = name_of(data.source)
+        self._published = CIFAR10 if self.name == "cifar10" else CIFAR100
         if not data.root:
             raise ConfigError(
                 f"data.root is null, but data.source {self.name} needs its files. "

@@ -1,38 +1,47 @@
-"""Where images come from: each source yields the same entries, whatever its files look like."""
+"""From `data.source` to a source: ours by a short name, anybody's by `package.module:Name`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from raymoco.choices import SOURCES
 from raymoco.config import DataConfig
-from raymoco.data.sources.cifar import CifarSource
-from raymoco.data.sources.digits import DigitsSource
-from raymoco.data.sources.fashion_mnist import FASHION_MNIST_ROOT, FashionMnistSource
-from raymoco.data.sources.folder import FolderSource
-from raymoco.data.sources.parquet import ParquetSource
-from raymoco.data.sources.source import Entry, Source, SourceImage
-from raymoco.data.sources.stl10 import Stl10Source
-
-__all__ = ["FASHION_MNIST_ROOT", "SOURCES", "Entry", "Source", "SourceImage", "open_source"]
-
-
-SOURCES: dict[str, Callable[[DataConfig], Source]] = {
-    "digits": DigitsSource,
-    "fashion_mnist": FashionMnistSource,
-    "cifar10": CifarSource,
-    "cifar100": CifarSource,
-    "stl10": Stl10Source,
-    "folder": FolderSource,
-    "shards": ParquetSource,
-}
+from raymoco.data.sources.source import Source
+from raymoco.errors import ConfigError
+from raymoco.registry import name_of
 
 
 def open_source(data: DataConfig) -> Source:
     """The source that `data` names, its files found but not read.
 
     Raises:
-        ConfigError: `data.root` is missing.
+        ConfigError: `data.root` is missing; or somebody's source is not there, does not keep the
+            Protocol, or cannot be constructed.
         DataError: files are missing or have not the layout that the source expects; the message
             says where to put which.
     """
-    return SOURCES[data.source](data)
+    construct = require_source(data)
+    if SOURCES.find(data.source) is not None:
+        source: Source = construct(data)
+        return source
+    # absolute: the process that calls them may stand somewhere else than where it was typed
+    root = data.root and str(Path(data.root).expanduser().absolute())
+    source = construct(data.model_copy(update={"root": root}))
+    for attribute in ("name", "classes"):
+        if not hasattr(source, attribute):
+            raise ConfigError(
+                f"data.source is '{name_of(data.source)}', but it is no source: it has no "
+                f"attribute {attribute}. It must keep {SOURCES.protocol}."
+            )
+    return source
+
+
+def require_source(data: DataConfig) -> Callable[[DataConfig], Any]:
+    """What constructs the source that `data` names; no file of it is looked at.
+
+    Raises:
+        ConfigError: there is no such code, it does not keep the Protocol, or an option is wrong.
+    """
+    return SOURCES.constructor(data.source, ("data",))

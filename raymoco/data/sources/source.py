@@ -45,13 +45,19 @@ class Entry:
 
 
 class Source(Protocol):
-    """What every source offers to the builder of shards; it can be pickled."""
+    """What every source offers to the builder of shards; it can be pickled.
+
+    A class is constructed with the `DataConfig`, whose `root` is absolute then, and with its
+    options if it has a pydantic model `Options`. It finds its files, and reads little of them.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What messages and the manifest call it."""
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by number; empty where nothing has a label."""
 
     def entries(self) -> Iterator[Entry]:
         """Every image once, in whatever order it is found."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from raymoco.data.views.color import ColorJitter, blur_some, jitter_color
-from raymoco.errors import ConfigError
 
 CROP_TRIES = 10  # torchvision's
 BLUR_ABOVE = 64  # pixels a side: below, a blur leaves nothing to see
@@ -42,44 +42,6 @@ class Recipe:
     color: ColorJitter | None = None
 
 
-RECIPES = {
-    # a flipped 2 is no 2, and a crop of half a 9 is a 0: mild, and what lies outside is background
-    "glyph": Recipe((0.6, 1.0), (0.85, 1.18), 0.2, 0.04, False, 0.4, 0.4, "zeros"),
-    "grey": Recipe((0.3, 1.0), (0.75, 4 / 3), 0.0, 0.0, True, 0.4, 0.4, "border"),
-    # MoCo v2: arXiv 2003.04297 and the published recipe
-    "colour": Recipe(
-        (0.2, 1.0),
-        (0.75, 4 / 3),
-        0.0,
-        0.0,
-        True,
-        0.4,
-        0.4,
-        "border",
-        ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2),
-    ),
-}
-
-
-def resolve_recipe(views: str, source: str, channels: int) -> str:
-    """The recipe's name: `views`, or for `auto` what suits the source.
-
-    Raises:
-        ConfigError: no such recipe, or `colour` for images of one channel.
-    """
-    if views == "auto":
-        if source == "digits":
-            return "glyph"
-        return "colour" if channels == 3 else "grey"
-    if views not in RECIPES:
-        raise ConfigError(
-            f"data.views is {views}, but must be auto or one of {', '.join(RECIPES)}."
-        )
-    if views == "colour" and channels == 1:
-        raise ConfigError("data.views is colour, but the images are gray; use grey or auto.")
-    return views
-
-
 class Normalize(nn.Module):
     """uint8 images (B, C, H, W) to float32 with zero mean and unit variance, nothing random."""
 
@@ -96,33 +58,26 @@ class Normalize(nn.Module):
 
 
 class TwoViews(nn.Module):
-    """Two views of each image, with random numbers from torch's global generator.
+    """Two views of each image by a recipe, which a subclass has.
 
-    Equal seeds give equal views on one kind of device.
+    Random numbers come from torch's global generator: equal seeds give equal views on one kind of
+    device.
 
     Args:
-        recipe: glyph, gray or color, as `resolve_recipe` returns it.
         channels: 1 or 3.
         image_size: side of the views in pixels; that of the images, usually.
         mean: per channel, in 0-1.
         std: per channel, in 0-1.
-    Raises:
-        ConfigError: see `resolve_recipe`.
     """
 
+    recipe: ClassVar[Recipe]
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self,
-        recipe: str,
-        channels: int,
-        image_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
+        self, channels: int, image_size: int, mean: Sequence[float], std: Sequence[float]
     ) -> None:
         super().__init__()
-        self.recipe = RECIPES[resolve_recipe(recipe, "", channels)]
         self.image_size = image_size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -165,6 +120,40 @@ class TwoViews(nn.Module):
         return functional.grid_sample(
             images, grid, mode="bilinear", padding_mode=recipe.padding, align_corners=False
         )
+
+
+class GlyphViews(TwoViews):
+    """`data.views: glyph`.
+
+    A flipped 2 is no 2, and a crop of half a 9 is a 0: mild, and what lies outside is background.
+    """
+
+    recipe = Recipe((0.6, 1.0), (0.85, 1.18), 0.2, 0.04, False, 0.4, 0.4, "zeros")
+
+
+class GrayViews(TwoViews):
+    """`data.views: grey`."""
+
+    recipe = Recipe((0.3, 1.0), (0.75, 4 / 3), 0.0, 0.0, True, 0.4, 0.4, "border")
+
+
+class ColorViews(TwoViews):
+    """`data.views: colour`.
+
+    Source: MoCo v2, arXiv 2003.04297, and the published recipe.
+    """
+
+    recipe = Recipe(
+        (0.2, 1.0),
+        (0.75, 4 / 3),
+        0.0,
+        0.0,
+        True,
+        0.4,
+        0.4,
+        "border",
+        ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2),
+    )
 
 
 def _crop_sizes(recipe: Recipe, count: int, device: torch.device) -> tuple[Tensor, Tensor]:

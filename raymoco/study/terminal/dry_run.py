@@ -13,7 +13,7 @@ from rich.text import Text
 from raymoco.config import RunConfig
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
-from raymoco.data.views.two_views import TwoViews
+from raymoco.data.views.build import build_views
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.resolve import queue_warning, resolve
@@ -151,8 +151,12 @@ def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
         bf16=config.precision == "bf16",
         workers=1,
     )
-    views = TwoViews(
-        config.data.views, shards.channels, size, shards.manifest.mean, shards.manifest.std
+    views = build_views(
+        config.data.views,
+        channels=shards.channels,
+        image_size=size,
+        mean=shards.manifest.mean,
+        std=shards.manifest.std,
     )
     batch = config.optim.batch_size // config.scale.workers
     images = torch.randint(0, 256, (batch, shards.channels, size, size), dtype=torch.uint8)

@@ -6,6 +6,7 @@ import torch
 from raymoco.config import RunConfig
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.ssl import build_method
 
@@ -37,7 +38,7 @@ def images(tmp_path_factory):
 def start_of(images, values, seed):
     """Initial weights of the encoders, order of the first epoch, visible labels."""
     config = BASE.with_values({**values, "seed": seed})
-    opened = open_images(images, config.data, seed=config.seed, batch_size=64)
+    opened = open_images(images, config.data, Reader(seed=config.seed, batch_size=64))
     module = build_method(
         config.model,
         config.method,

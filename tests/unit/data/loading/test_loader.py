@@ -1,6 +1,7 @@
 """Order, shares and labels of batches, with the images in memory and no Ray."""
 
 import functools
+import hashlib
 import operator
 import shutil
 
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
 from raymoco.data.loading.loader import open_images
+from raymoco.data.loading.memory import MemoryLoader
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.loading.shuffle_buffer import ShuffleBuffer, prefetch, rebatched
+from raymoco.data.loading.stream import StreamLoader
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import build_shards
 from raymoco.data.shards.manifest import load_shards
 from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slices
@@ -45,15 +49,8 @@ def indices(images, epoch):
 
 
 def opened(handle, seed=0, batch_size=16, rank=0, workers=1, labelled_only=False, **keys):
-    return open_images(
-        handle,
-        DataConfig(**keys),
-        seed=seed,
-        batch_size=batch_size,
-        rank=rank,
-        workers=workers,
-        labelled_only=labelled_only,
-    )
+    reader = Reader(seed, batch_size, rank, workers)
+    return open_images(handle, DataConfig(**keys), reader, labelled_only=labelled_only)
 
 
 def test_every_image_comes_once_an_epoch_but_for_the_short_batch(handle):
@@ -181,13 +178,13 @@ def test_images_of_different_sizes_need_an_image_size(tmp_path):
     with pytest.raises(ConfigError, match=r"data.image_size is null, but .* of different sizes"):
         load_images(DataConfig(), shards)
     data = DataConfig(image_size=6)
-    images = open_images(load_images(data, shards), data, seed=0, batch_size=4)
+    images = open_images(load_images(data, shards), data, Reader(seed=0, batch_size=4))
     assert next(images.epoch(0)).images.shape == (4, 1, 6, 6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 5))
-def test_cut_pieces_share_all_rows_evenly(sizes, workers):
+def test_cut_slices_share_all_rows_evenly(sizes, workers):
     ends = np.cumsum(sizes)
     slices = [
         RowGroupSlice("x", 0, "", 0, int(n), np.arange(n), np.arange(end - n, end))
@@ -202,7 +199,7 @@ def test_cut_pieces_share_all_rows_evenly(sizes, workers):
     assert np.concatenate(parts).tolist() == list(range(share * workers))
 
 
-def chunks_of(sizes):
+def decoded_in(sizes):
     first = 0
     for size in sizes:
         index = np.arange(first, first + size)
@@ -210,40 +207,40 @@ def chunks_of(sizes):
         first += size
 
 
-def windowed(sizes, batch_size, rows):
-    window, found = ShuffleBuffer(np.random.default_rng(3), batch_size, rows), []
-    for chunk in chunks_of(sizes):
-        window.add(chunk)
-        while window.ready:
-            found.append(window.draw())
-    window.close()
-    while window.ready:
-        found.append(window.draw())
+def shuffled(sizes, batch_size, rows):
+    buffer, found = ShuffleBuffer(np.random.default_rng(3), batch_size, rows), []
+    for decoded in decoded_in(sizes):
+        buffer.add(decoded)
+        while buffer.ready:
+            found.append(buffer.draw())
+    buffer.close()
+    while buffer.ready:
+        found.append(buffer.draw())
     return found
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 9), st.integers(1, 50))
-def test_a_window_loses_and_repeats_nothing_however_the_chunks_come(sizes, batch_size, rows):
-    found = windowed(sizes, batch_size, rows)
-    index = np.concatenate([chunk.index for chunk in found])
+def test_a_shuffle_buffer_loses_and_repeats_nothing_however_the_rows_come(sizes, batch_size, rows):
+    found = shuffled(sizes, batch_size, rows)
+    index = np.concatenate([decoded.index for decoded in found])
     assert sorted(index) == list(range(sum(sizes)))
-    assert all((chunk.images[:, 0] == chunk.index % 256).all() for chunk in found)
-    assert all(len(chunk.index) == batch_size for chunk in found[:-1])
+    assert all((got.images[:, 0] == got.index % 256).all() for got in found)
+    assert all(len(decoded.index) == batch_size for decoded in found[:-1])
     others = (
-        windowed([sum(sizes)], batch_size, rows),
-        windowed([1] * sum(sizes), batch_size, rows),
+        shuffled([sum(sizes)], batch_size, rows),
+        shuffled([1] * sum(sizes), batch_size, rows),
     )
     for other in others:
-        assert [chunk.index.tolist() for chunk in other] == [c.index.tolist() for c in found]
+        assert [decoded.index.tolist() for decoded in other] == [c.index.tolist() for c in found]
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 40))
 def test_rebatching_keeps_the_order(sizes, batch_size):
-    found = list(rebatched(chunks_of(sizes), batch_size))
-    assert np.concatenate([chunk.index for chunk in found]).tolist() == list(range(sum(sizes)))
-    assert {len(chunk.index) for chunk in found[:-1]} <= {batch_size}
+    found = list(rebatched(decoded_in(sizes), batch_size))
+    assert np.concatenate([decoded.index for decoded in found]).tolist() == list(range(sum(sizes)))
+    assert {len(decoded.index) for decoded in found[:-1]} <= {batch_size}
 
 
 def test_what_is_made_ahead_is_bounded_and_ends_with_its_taker():
@@ -323,11 +320,11 @@ def test_the_ratio_is_exact_in_every_batch_of_every_worker(either, workers, mix,
             assert torch.equal(batch.labels, images.visible_labels[batch.index])
             counts += np.bincount(batch.index.numpy(), minlength=len(counts))
     visible = first.visible_labels.numpy() >= 0
-    sides = sorted((counts[visible], counts[~visible]), key=lambda side: side.mean())
-    assert sides[0].max() == 1  # the side that lasts longest: each at most once
-    assert (sides[0] == 0).sum() == first.short_batch(0)
-    assert sides[1].min() >= 1
-    assert sides[1].max() - sides[1].min() <= 1  # the other one is cycled evenly
+    strata = sorted((counts[visible], counts[~visible]), key=lambda stratum: stratum.mean())
+    assert strata[0].max() == 1  # the stratum that lasts longest: each at most once
+    assert (strata[0] == 0).sum() == first.short_batch(0)
+    assert strata[1].min() >= 1
+    assert strata[1].max() - strata[1].min() <= 1  # the other one is cycled evenly
 
 
 def test_a_mixed_order_repeats_after_reopening_and_changes_with_the_epoch(either):
@@ -336,7 +333,7 @@ def test_a_mixed_order_repeats_after_reopening_and_changes_with_the_epoch(either
     assert parts_of(either, 2, 2, **keys) != parts_of(either, 3, 2, **keys)
 
 
-def test_the_sides_of_a_batch_are_not_its_halves(either):
+def test_the_strata_of_a_batch_are_not_its_halves(either):
     images = opened(either, mix="1:1", labelled_fraction=0.5)
     batches = list(images.epoch(0))
     assert any((batch.labels[:8] >= 0).any() and (batch.labels[8:] >= 0).any() for batch in batches)
@@ -365,7 +362,7 @@ def test_a_ratio_that_does_not_divide_the_batch_of_a_worker_is_refused(handle):
         opened(handle, mix="1:7", batch_size=24, workers=2)
 
 
-def test_a_ratio_needs_both_sides(handle, tmp_path):
+def test_a_ratio_needs_both_strata(handle, tmp_path):
     with pytest.raises(DataError, match=r"1:1, but none of the .* has a visible label"):
         opened(handle, mix="1:1", labelled_fraction=0.0)
     for name in "ab":
@@ -404,3 +401,41 @@ def test_a_shard_that_is_spoilt_between_epochs_is_named(shards, tmp_path, spoil)
         list(images.epoch(1))
     with pytest.raises(DataError, match=f"{victim}"):
         load_images(data, load_shards(copy.folder))
+
+
+# of version 0.1: SHA-256 of rows, labels and pixels of three epochs on each worker in turn
+GOLDEN = {
+    ("memory", "natural", False, 1): "03a04108e9a38f23",
+    ("memory", "natural", False, 2): "086f32c7683ba4fc",
+    ("memory", "1:7", False, 1): "d345747be9865b4c",
+    ("memory", "1:7", False, 2): "4e8fb1c7a21c6948",
+    ("memory", "natural", True, 2): "0bad8676a5a046ee",
+    ("memory", "1:7", True, 2): "275d384f29cea284",
+    ("stream", "natural", False, 1): "bf940794429ffc92",
+    ("stream", "natural", False, 2): "e15cf4ac34a9f2de",
+    ("stream", "1:7", False, 1): "b6b330bc97060c6e",
+    ("stream", "1:7", False, 2): "0335b39a60a90695",
+    ("stream", "natural", True, 2): "1f4dab3bbf0f5216",
+    ("stream", "1:7", True, 2): "31c4a9b73f5e56a9",
+}
+
+
+@pytest.mark.parametrize(("cache", "mix", "labelled_only", "workers"), GOLDEN)
+def test_the_batches_are_those_of_version_0_1(handle, streamed, cache, mix, labelled_only, workers):
+    images = {"memory": handle, "stream": streamed}[cache]
+    fraction = 0.3 if labelled_only or mix != "natural" else 1.0
+    keys = {"mix": mix, "labelled_fraction": fraction, "labelled_only": labelled_only}
+    found = hashlib.sha256()
+    for rank in range(workers):
+        loader = opened(images, seed=3, rank=rank, workers=workers, **keys)
+        for epoch in range(3):
+            found.update(f"{loader.steps(epoch)} {loader.short_batch(epoch)}".encode())
+            for batch in loader.epoch(epoch):
+                for tensor in (batch.index, batch.labels, batch.images):
+                    found.update(tensor.numpy().tobytes())
+    assert found.hexdigest()[:16] == GOLDEN[cache, mix, labelled_only, workers]
+
+
+def test_decoded_images_are_read_from_memory_and_large_data_is_streamed(handle, streamed):
+    assert type(opened(handle)) is MemoryLoader
+    assert type(opened(streamed)) is StreamLoader

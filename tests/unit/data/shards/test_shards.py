@@ -286,15 +286,15 @@ def test_a_flipped_byte_never_gives_other_pixels(tmp_path):
     shard = shards.shards("eval")[0]
     path = shards.folder / shard.path
     content = path.read_bytes()
-    slice_ = shard_slices(shards.folder, shard)[0]
-    expected = read_slice(slice_, 1, 8)
+    group_slice = shard_slices(shards.folder, shard)[0]
+    expected = read_slice(group_slice, 1, 8)
     noticed = []
     for place in range(0, len(content), 11):
         damaged = bytearray(content)
         damaged[place] ^= 0x10
         path.write_bytes(damaged)
         try:
-            found = read_slice(slice_, 1, 8)
+            found = read_slice(group_slice, 1, 8)
         except DataError as error:
             noticed.append(str(error))
         else:
@@ -317,16 +317,16 @@ def test_another_shard_in_the_place_of_one_is_noticed(tmp_path):
         open_source(write_images(tmp_path / "in")), tmp_path / "out", shard_bytes=2000
     )
     one, other = shards.shards("train")[:2]
-    slice_ = shard_slices(shards.folder, one)[0]
+    group_slice = shard_slices(shards.folder, one)[0]
     content = (shards.folder / other.path).read_bytes()
     for found in (content, content[: one.bytes].ljust(one.bytes, b"\0")):
         (shards.folder / one.path).write_bytes(found)
         with pytest.raises(DataError, match=f"{one.path}: the shard is damaged"):
-            read_slice(slice_, 1, 8)
+            read_slice(group_slice, 1, 8)
     # of the right size, and whole: only its own metadata tell
     (shards.folder / one.path).write_bytes(content)
     with pytest.raises(DataError, match=r"another file has taken its place"):
-        read_slice(replace(slice_, bytes=other.bytes), 1, 8)
+        read_slice(replace(group_slice, bytes=other.bytes), 1, 8)
 
 
 def test_a_missing_manifest_or_shard_is_named(tmp_path):

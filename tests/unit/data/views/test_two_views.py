@@ -5,15 +5,21 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
 
-from raymoco.data.views.two_views import RECIPES, Normalize, TwoViews, _crop_sizes, resolve_recipe
-from raymoco.errors import ConfigError
+from raymoco.data.views.build import build_views
+from raymoco.data.views.two_views import ColorViews, GrayViews, Normalize, _crop_sizes
 
 CASES = [("glyph", 1, 8), ("grey", 1, 28), ("grey", 3, 16), ("colour", 3, 32), ("colour", 3, 72)]
 
 
+def built(recipe, channels, size, mean, std):
+    return build_views(
+        recipe, channels=channels, image_size=size, mean=[mean] * channels, std=[std] * channels
+    )
+
+
 def views_of(recipe, channels, size, images, seed=0):
     torch.manual_seed(seed)
-    return TwoViews(recipe, channels, size, [0.4] * channels, [0.2] * channels)(images)
+    return built(recipe, channels, size, 0.4, 0.2)(images)
 
 
 @pytest.mark.parametrize(("recipe", "channels", "size"), CASES)
@@ -58,7 +64,7 @@ def test_normalize_gives_zero_mean_and_unit_variance():
 
 
 def test_pixels_come_back_from_a_view():
-    views = TwoViews("grey", 1, 8, [0.3], [0.2])
+    views = GrayViews(1, 8, [0.3], [0.2])
     images = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
     assert torch.equal(views.to_pixels(Normalize([0.3], [0.2])(images)), images)
 
@@ -76,7 +82,7 @@ def test_glyphs_are_never_mirrored_and_photographs_are():
 @pytest.mark.parametrize("recipe", ["grey", "colour"])
 def test_crops_are_as_large_as_torchvisions(recipe):
     torch.manual_seed(0)
-    chosen = RECIPES[recipe]
+    chosen = {"grey": GrayViews, "colour": ColorViews}[recipe].recipe
     width, height = _crop_sizes(chosen, 20_000, torch.device("cpu"))
     theirs = torch.tensor(
         [
@@ -109,23 +115,9 @@ class _Waits(TorchDispatchMode):
 
 @pytest.mark.parametrize(("recipe", "channels"), [("grey", 1), ("colour", 3)])
 def test_views_never_wait_for_the_device(recipe, channels):
-    views = TwoViews(recipe, channels, 96, [0.5] * channels, [0.2] * channels)
+    views = built(recipe, channels, 96, 0.5, 0.2)
     images = torch.randint(256, (4, channels, 96, 96), dtype=torch.uint8)
     views(images)
     with _Waits() as waits:
         views(images)
     assert waits.seen == set()
-
-
-def test_auto_takes_what_suits_the_source():
-    assert resolve_recipe("auto", "digits", 1) == "glyph"
-    assert resolve_recipe("auto", "fashion_mnist", 1) == "grey"
-    assert resolve_recipe("auto", "folder", 3) == "colour"
-    assert resolve_recipe("glyph", "folder", 3) == "glyph"
-
-
-def test_color_views_of_gray_images_are_refused():
-    with pytest.raises(ConfigError, match=r"data.views is colour, but the images are gray"):
-        resolve_recipe("colour", "folder", 1)
-    with pytest.raises(ConfigError, match=r"data.views is sepia, but must be auto or one of"):
-        resolve_recipe("sepia", "folder", 1)

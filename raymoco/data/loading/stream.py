@@ -1,0 +1,101 @@
+"""Batches out of images that are read from the shards and decoded anew in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import ray
+
+from raymoco.data.loading.batch import Batch, to_batch
+from raymoco.data.loading.decode import decode_slices
+from raymoco.data.loading.sampling import Stratum, epoch_generator, interleaved
+from raymoco.data.loading.shuffle_buffer import ShuffleBuffer, prefetch, rebatched
+from raymoco.data.loading.train_plan import Planned, TrainPlan
+from raymoco.data.ray_tasks import require_free_cpu
+from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slices
+
+BUFFER_ROWS = 8192
+BUFFER_BYTES = 256 * 2**20
+PREFETCHED = 2  # batches that are ready before the step asks for them
+
+
+class StreamLoader(Planned):
+    """A `Loader` that holds no images: an epoch is a permutation of row-group slices.
+
+    Their rows are drawn at random from a shuffle buffer for each stratum.
+    """
+
+    def __init__(self, plan: TrainPlan) -> None:
+        super().__init__(plan)
+        self._checked_cpu = False
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """See `Loader`."""
+        generator = epoch_generator(self._plan.reader.seed, epoch)
+        for rows in prefetch(self._epoch_rows(generator), PREFETCHED):
+            yield to_batch(rows, self._plan.labels[rows.index])
+
+    def split(self, name: str, batch_size: int) -> Iterator[Batch]:
+        """See `Loader`."""
+        self._check_cpu()
+        images = self._plan.images
+        decoded = decode_slices(images.splits[name].slices, images.channels, images.image_size)
+        for rows in prefetch(rebatched(decoded, batch_size), PREFETCHED):
+            yield to_batch(rows, rows.labels)
+
+    def _epoch_rows(self, generator: np.random.Generator) -> Iterator[DecodedRows]:
+        """The rows of each of this worker's batches."""
+        self._check_cpu()
+        plan, reader = self._plan, self._plan.reader
+        images, strata = plan.images, plan.strata
+        mine = [self._share_of(stratum, generator) for stratum in strata]
+        own = generator.spawn(reader.workers)[reader.rank]
+        held = max(1, min(BUFFER_ROWS, BUFFER_BYTES // images.image_bytes))
+        buffers = [ShuffleBuffer(own, s.share, held * s.share // reader.share) for s in strata]
+        # one pipeline for all strata: two would wait for each other's CPUs
+        decoded = decode_slices(interleaved(mine), images.channels, images.image_size)
+        for _ in range(plan.steps):
+            while not all(buffer.ready for buffer in buffers):
+                self._hand_out(next(decoded, None), buffers)
+            drawn = [buffer.draw() for buffer in buffers]
+            yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
+
+    def _share_of(self, stratum: Stratum, generator: np.random.Generator) -> list[RowGroupSlice]:
+        """The row-group slices that this worker reads of a stratum in an epoch."""
+        plan, reader = self._plan, self._plan.reader
+        wanted = np.zeros(len(plan.labels), dtype=bool)
+        wanted[stratum.rows] = True
+        everything = plan.images.splits["train"].slices
+        chosen = (group_slice.select(wanted[group_slice.index]) for group_slice in everything)
+        filled = [group_slice for group_slice in chosen if len(group_slice.take)]
+        needed = stratum.needed(plan.steps, reader.workers)
+        cycles = -(-needed // len(stratum.rows))
+        order = [filled[i] for _ in range(cycles) for i in generator.permutation(len(filled))]
+        share = needed // reader.workers
+        return cut_slices(order, reader.rank * share, (reader.rank + 1) * share)
+
+    def _hand_out(self, rows: DecodedRows | None, buffers: Sequence[ShuffleBuffer]) -> None:
+        """Give each buffer the rows of its stratum, or tell all that nothing more comes."""
+        for number, buffer in enumerate(buffers):
+            if rows is None:
+                buffer.close()
+            elif len(buffers) == 1:
+                buffer.add(rows)
+            else:
+                mine = rows.select((self._plan.labels[rows.index] >= 0) == (number == 0))
+                if len(mine.index):
+                    buffer.add(mine)
+
+    def _check_cpu(self) -> None:
+        # once: who holds CPUs does so for a trainer's life
+        if not self._checked_cpu and ray.is_initialized():
+            require_free_cpu()
+            self._checked_cpu = True
+
+
+def _mixed(drawn: Sequence[DecodedRows], generator: np.random.Generator) -> DecodedRows:
+    """One batch of the draws of several strata: batch norm groups must not be all of one."""
+    order = generator.permutation(sum(len(rows.index) for rows in drawn))
+    parts = ([getattr(rows, name) for rows in drawn] for name in ("images", "labels", "index"))
+    return DecodedRows(*(np.concatenate(part)[order] for part in parts))

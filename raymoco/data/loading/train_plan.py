@@ -1,0 +1,162 @@
+"""What both loaders know before they read a pixel: visible labels, strata, steps of an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raymoco.config import DataConfig
+from raymoco.data.loading.prepare import PreparedImages, fetch
+from raymoco.data.loading.sampling import Stratum, count_steps, split_strata
+from raymoco.data.loading.visible_labels import visible_labels
+from raymoco.data.shards.row_groups import Rows, read_index
+from raymoco.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads: one worker of one run.
+
+    Attributes:
+        seed: the run's seed: order, and hidden labels where `data.label_seed` is null.
+        batch_size: global, over all workers.
+        rank: of this worker, 0 to workers - 1.
+    """
+
+    seed: int
+    batch_size: int
+    rank: int = 0
+    workers: int = 1
+
+    @property
+    def share(self) -> int:
+        """Images of each global batch that are this worker's."""
+        return self.batch_size // self.workers
+
+
+@dataclass(frozen=True, eq=False)
+class TrainPlan:
+    """What one worker's epochs are made of; `plan_training` makes it.
+
+    Attributes:
+        images: as the driver prepared them.
+        labels: what pre-training sees of the train split's labels, (N,), -1 where nothing.
+        strata: what each batch takes its rows from, and how many.
+        steps: batches of an epoch, the same on every worker.
+    """
+
+    images: PreparedImages
+    reader: Reader
+    labels: Rows
+    strata: tuple[Stratum, ...]
+    steps: int
+
+    @property
+    def visible(self) -> int:
+        """How many training images have a label that pre-training sees."""
+        return int((self.labels >= 0).sum())
+
+    @property
+    def left_out(self) -> int:
+        """Images that an epoch leaves out, of the stratum that lasts longest."""
+        left = (len(s.rows) - s.needed(self.steps, self.reader.workers) for s in self.strata)
+        return max(0, *left, 0)
+
+
+def plan_training(
+    images: PreparedImages, data: DataConfig, reader: Reader, *, labelled_only: bool
+) -> TrainPlan:
+    """Decide which labels are visible and what a batch is made of; see `open_images`.
+
+    Raises:
+        ConfigError, DataError: as `open_images`.
+    """
+    _check(images, data, reader)
+    train = images.splits["train"]
+    ids = [name.decode() for name in fetch(train.ids).tolist()]
+    elsewhere = _all_ids(images) if data.labelled_list else ()
+    labels = visible_labels(ids, fetch(train.labels), data, reader.seed, elsewhere)
+    seen = labels >= 0
+    if labelled_only and not seen.any():
+        raise DataError(
+            f"no training image has a visible label: data.labelled_fraction is "
+            f"{data.labelled_fraction:g}, and this loss needs some."
+        )
+    strata = split_strata(seen, data.mix, reader.batch_size, reader.workers)
+    steps = count_steps(strata, reader.workers)
+    if labelled_only:
+        strata = (Stratum(np.flatnonzero(seen), reader.share),)
+    return TrainPlan(images, reader, labels, strata, steps)
+
+
+class Planned:
+    """What a loader says of its plan: the half of `Loader` that reads no image."""
+
+    def __init__(self, plan: TrainPlan) -> None:
+        self._plan = plan
+
+    @cached_property
+    def visible_labels(self) -> Tensor:
+        """See `Loader`."""
+        return torch.from_numpy(self._plan.labels.copy())
+
+    @property
+    def visible(self) -> int:
+        """See `Loader`."""
+        return self._plan.visible
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `Loader`."""
+        return self._plan.images.classes
+
+    @property
+    def channels(self) -> int:
+        """See `Loader`."""
+        return self._plan.images.channels
+
+    @property
+    def image_size(self) -> int:
+        """See `Loader`."""
+        return self._plan.images.image_size
+
+    def steps(self, epoch: int) -> int:
+        """See `Loader`."""
+        return self._plan.steps
+
+    def short_batch(self, epoch: int) -> int:
+        """See `Loader`."""
+        return self._plan.left_out
+
+
+def _check(images: PreparedImages, data: DataConfig, reader: Reader) -> None:
+    rows = images.rows("train")
+    if reader.batch_size % reader.workers:
+        raise ConfigError(
+            f"batch_size is {reader.batch_size}, but must be a multiple of {reader.workers} "
+            "workers."
+        )
+    if reader.batch_size > rows:
+        raise ConfigError(
+            f"batch_size is {reader.batch_size}, but must be at most the number of training "
+            f"images, {rows}."
+        )
+    if data.image_size not in (None, images.image_size):
+        raise ConfigError(
+            f"data.image_size is {data.image_size}, but the images were prepared with "
+            f"{images.image_size} for the whole sweep: it cannot vary within one."
+        )
+    if data.limit != images.limit:
+        raise ConfigError(
+            f"data.limit is {data.limit}, but the images were prepared with {images.limit} for the "
+            "whole sweep: it cannot vary within one."
+        )
+
+
+def _all_ids(images: PreparedImages) -> set[str]:
+    shards = images.manifest.shards
+    return {image_id for shard in shards for image_id in read_index(images.folder, shard)[0]}

@@ -1,0 +1,97 @@
+"""From `data.views` to two views of a batch: ours by a short name, anybody's by an import path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from raymoco.choices import VIEWS
+from raymoco.errors import ConfigError
+from raymoco.registry import name_of
+
+ARGUMENTS = ("channels", "image_size", "mean", "std")
+
+
+class Views(Protocol):
+    """Two random views of each image of a batch, on whatever device the batch lies.
+
+    A class is constructed with `(channels, image_size, mean, std)`: 1 or 3, the side in pixels, and
+    for each channel in 0-1; then its options if it has a pydantic model `Options`. Where it is an
+    `nn.Module` it is moved to the device once. All random numbers come from torch's global
+    generator of the device, and nothing is asked of the device: a step must not wait for it.
+    """
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalized.
+
+        Normalized as encoders are judged: `(pixels / 255 - mean) / std`.
+        """
+
+    def to_pixels(self, views: Tensor) -> Tensor:
+        """Undo the normalization: what a view looks like, (B, C, H, W) uint8."""
+
+
+def resolve_views(
+    views: str | Mapping[str, Any], source: str | Mapping[str, Any], channels: int
+) -> str | Mapping[str, Any]:
+    """`views` as a run's config says it: for `auto` what suits the source, the rest as it is.
+
+    Args:
+        views: as in `data.views`.
+        source: as in `data.source`.
+        channels: of the images, 1 or 3.
+    Raises:
+        ConfigError: no such views, they do not keep the Protocol, an option is wrong, or `colour`
+            for images of one channel.
+    """
+    name = name_of(views)
+    if name == "auto":
+        if not isinstance(views, str):
+            raise ConfigError("data.views is auto, which has no options: name the views.")
+        if name_of(source) == "digits":
+            return "glyph"
+        return "colour" if channels == 3 else "grey"
+    require_views(views)
+    if name == "colour" and channels == 1:
+        raise ConfigError("data.views is colour, but the images are gray; use grey or auto.")
+    return views
+
+
+def require_views(views: str | Mapping[str, Any]) -> None:
+    """Refuse views that cannot be constructed, whatever the images are.
+
+    Raises:
+        ConfigError: see `resolve_views`.
+    """
+    if name_of(views) not in VIEWS.others:
+        VIEWS.constructor(views, ARGUMENTS)
+
+
+def build_views(
+    views: str | Mapping[str, Any],
+    *,
+    channels: int,
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | None = None,
+) -> Views:
+    """The views that a config names.
+
+    Args:
+        views: as `resolve_views` returned it.
+        channels: 1 or 3.
+        image_size: side of the views in pixels; that of the images, usually.
+        mean: per channel, in 0-1.
+        std: per channel, in 0-1.
+        device: where batches will lie; None: on the CPU.
+    Raises:
+        ConfigError: see `resolve_views`.
+    """
+    built: Views = VIEWS.constructor(views, ARGUMENTS)(channels, image_size, mean, std)
+    if isinstance(built, nn.Module) and device is not None:
+        built.to(device)
+    return built
