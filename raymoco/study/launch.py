@@ -19,11 +19,18 @@ from raymoco.engine.provenance import provenance
 from raymoco.engine.signals import interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
-from raymoco.event_log import Event, Journal, begun
+from raymoco.event_log import Closed, Journal, RunState, begun
 from raymoco.study.budget import budget_check
-from raymoco.study.gangs.broker import ORDERLY
-from raymoco.study.journal.folder import CLOSED, journal_bytes, lease, open_folder
-from raymoco.study.journal.ledger import Ledger, ended_event, search_trials
+from raymoco.study.journal.events import (
+    Ended,
+    GangClosed,
+    GangLost,
+    Retried,
+    SweepEvent,
+    TrialState,
+)
+from raymoco.study.journal.folder import SweepFolder, journal_bytes, lease, open_folder
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.mlflow.translate import SweepStory
 from raymoco.study.phases import PhaseRunner
@@ -39,7 +46,7 @@ from raymoco.study.proposals.remaining import (
     open_tuning,
     trials_left,
 )
-from raymoco.study.proposals.warm_start import LOG, load_warm_start
+from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
 from raymoco.study.results import SweepResult, _result, best_first
@@ -75,11 +82,12 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
-    if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
+    files = SweepFolder(folder)
+    if isinstance(spec, SearchSpec) and spec.warm_start and not files.optuna_log.exists():
         # refused before anything is written; later on it is in the study
         load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
-    if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
+    if files.closed.exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
     seen = journal_bytes(folder)
     progress = SweepProgress(
@@ -98,8 +106,8 @@ def sweep(
         with lease(folder):
             if journal_bytes(folder) != seen:
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
-            (folder / CLOSED).unlink(missing_ok=True)
-            write_atomically(folder / "sweep.yaml", spec.to_yaml())
+            files.closed.unlink(missing_ok=True)
+            write_atomically(files.spec, spec.to_yaml())
             launch = _Launch(loaded, resolved, output, folder, ledger, progress, handle)
             launch.run(slots)
     return _result(loaded, folder, ledger, interrupted=launch.interrupted)
@@ -123,7 +131,7 @@ class _Launch:
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
         self.interrupted = False
-        self.journal = Journal(folder / "journal.jsonl")
+        self.journal = Journal(SweepFolder(folder).journal)
         self.recorder = Recorder(
             folder, ledger, self.journal, sweep.objectives, sweep.axes, self._heard
         )
@@ -139,7 +147,7 @@ class _Launch:
         identity = self.ledger.identity or uuid4().hex
         self.recorder.record(begun(identity, provenance(self.handle, self.spec.gang)))
         self.mirror.start()
-        state = "failed"
+        state = RunState.FAILED
         try:
             stage = PhaseRunner(
                 self.sweep.base,
@@ -160,7 +168,7 @@ class _Launch:
             else:
                 self._ablate(stage, self.spec, enough)
             self.interrupted = stage.interrupted
-            state = "stopped" if self.interrupted else "completed"
+            state = RunState.STOPPED if self.interrupted else RunState.COMPLETED
         finally:
             # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
             stage.close()
@@ -196,22 +204,26 @@ class _Launch:
         self, stage: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
     ) -> None:
         for trial in beyond_budget(spec, self.folder, self.ledger):
-            self.recorder.record(ended_event(trial.trial_id, "stopped", "the budget was lowered"))
+            reason = "the budget was lowered"
+            self.recorder.record(
+                Ended(trial_id=trial.trial_id, state=TrialState.STOPPED, reason=reason)
+            )
         self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
-        ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
+        ended = [trial for trial in self.ledger.search_trials if trial.ended is not None]
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
         left = trials_left(spec, self.ledger)
         last = spec.confirm is None
         stage.run_trials("search", self.proposals, left, scheduler, enough, last=last)
 
-    def _heard(self, event: Event) -> None:
-        if event["event"] == "retry":
-            self.progress.say(f"{event['trial_id']} is tried again: {event['reason']}")
-        elif event["event"] == "gang_lost":
-            self.progress.say(f"{event['gang']} was lost: {event['reason']}")
-        elif event["event"] == "gang_closed" and event["reason"] not in ORDERLY:
-            self.progress.say(f"{event['gang']} is closed: {event['reason']}")
+    def _heard(self, event: SweepEvent) -> None:
+        match event:
+            case Retried():
+                self.progress.say(f"{event.trial_id} is tried again: {event.reason}")
+            case GangLost():
+                self.progress.say(f"{event.gang} was lost: {event.reason}")
+            case GangClosed(orderly=False):
+                self.progress.say(f"{event.gang} is closed: {event.reason}")
         self.progress.take(event)
         self.mirror.wake()
 
@@ -222,7 +234,7 @@ class _Launch:
             again = f"raymoco report {shlex.quote(str(self.folder))}"
             self.progress.say(f"warning: the report could not be written: {error}; again: {again}")
 
-    def _close(self, state: str) -> None:
+    def _close(self, state: RunState) -> None:
         self.recorder.finish()
         if self.proposals is not None:
             # what Tune did not come to carry back, a Ctrl-C in between: nothing stays RUNNING
@@ -231,21 +243,23 @@ class _Launch:
         best = best_first(self.sweep, self.ledger)
         if best:
             config = self.resolved.with_values({**best[0].values, "name": None})
-            write_atomically(self.folder / "best.yaml", config.to_yaml())
-        for trial in search_trials(self.ledger):
+            write_atomically(SweepFolder(self.folder).best, config.to_yaml())
+        for trial in self.ledger.search_trials:
             if "changes" in trial.values:
                 config = self.resolved.with_values({**trial.values, "name": None})
-                write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
+                write_atomically(
+                    SweepFolder(self.folder).schedule(trial.trial_id), config.to_yaml()
+                )
         comparisons = compare_cells(self.sweep, self.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
         self._report()
         # last: what lies in the folder by now becomes artifacts
-        self.recorder.record({"event": "closed", "state": state})
-        outcome = self.mirror.close(hasty=state == "stopped")
+        self.recorder.record(Closed(state=state))
+        outcome = self.mirror.close(hasty=state == RunState.STOPPED)
         for line in tracking.missing_lines(self.mirror.place, outcome):
             self.progress.say(line)
         self.recorder.write_tables()  # with the ids of MLflow's runs
         self.journal.close()
-        if state == "completed" and self.recorder.error is None:
-            (self.folder / CLOSED).touch()
+        if state == RunState.COMPLETED and self.recorder.error is None:
+            SweepFolder(self.folder).closed.touch()

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray import tune
@@ -21,7 +20,9 @@ from raymoco.engine.resolve import resolve
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.gangs.pool import Gangs, start_broker
 from raymoco.study.gangs.trial_queue import Assignment
-from raymoco.study.journal.ledger import INTERRUPTED, ended_event
+from raymoco.study.journal.events import Ended, Proposed, TrialState
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import INTERRUPTED
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.proposals.population import Population
 from raymoco.study.proposals.proposal import Proposal, Proposals
@@ -105,7 +106,7 @@ class PhaseRunner:
             ),
             run_config=tune.RunConfig(
                 name=f"{name}-{os.getpid()}",
-                storage_path=str(self._folder / ".ray"),
+                storage_path=str(SweepFolder(self._folder).ray),
                 verbose=0,
             ),
         )
@@ -172,7 +173,7 @@ class PhaseRunner:
         if self._searcher is None or self._searcher.stopping:
             return
         self._searcher.stopping = True
-        ray.get(self._broker.stop_all.remote("stopped", reason))
+        ray.get(self._broker.stop_all.remote(TrialState.STOPPED, reason))
 
     def _abandon(self) -> None:
         if self._searcher is not None:
@@ -194,7 +195,7 @@ class PhaseRunner:
             proposal.trial_id,
             proposal.attempt,
             config.model_dump(),
-            str(self._folder / "checkpoints" / proposal.trial_id),
+            str(SweepFolder(self._folder).checkpoints_of(proposal.trial_id)),
             proposal.resume_from,
             proposal.until,
             known.failures,
@@ -205,16 +206,17 @@ class PhaseRunner:
     def _refused(self, proposal: Proposal, reason: str) -> None:
         """A combination of values that no run can have: a failed trial, not the sweep's end."""
         self._recorder.record(_proposed(proposal, None))
-        self._recorder.record(ended_event(proposal.trial_id, "failed", reason))
+        self._recorder.record(
+            Ended(trial_id=proposal.trial_id, state=TrialState.FAILED, reason=reason)
+        )
 
 
-def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:
-    return {
-        "event": "proposed",
-        "trial_id": proposal.trial_id,
-        "values": proposal.values,
-        "seed": proposal.seed,
-        "cell": proposal.cell,
-        "phase": proposal.phase,
-        "config": config.to_yaml() if config else "",
-    }
+def _proposed(proposal: Proposal, config: RunConfig | None) -> Proposed:
+    return Proposed(
+        trial_id=proposal.trial_id,
+        values=proposal.values,
+        seed=proposal.seed,
+        cell=proposal.cell,
+        phase=proposal.phase,
+        config=config.to_yaml() if config else "",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raymoco.study.journal.ledger import Ledger, TrialRecord, search_trials
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import pareto_front, ranked
 from raymoco.study.statistics.comparisons import (
     Comparisons,
@@ -31,7 +31,7 @@ class SweepResult:
 
 def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
     """The completed trials by the objective; with several, their Pareto front by the first."""
-    trials = search_trials(ledger)
+    trials = ledger.search_trials
     if len(sweep.objectives) > 1:
         return pareto_front(trials, sweep.objectives)
     return ranked(trials, sweep.spec.objective)

@@ -17,7 +17,7 @@ def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRec
     done = [
         trial
         for trial in trials
-        if trial.state == "completed" and math.isfinite(trial.final.get(objective.metric, math.nan))
+        if trial.completed and math.isfinite(trial.final.get(objective.metric, math.nan))
     ]
     sign = -1 if objective.mode == "max" else 1
     return sorted(done, key=lambda trial: sign * trial.final[objective.metric])
@@ -34,7 +34,7 @@ def pareto_front(
     done = [
         trial
         for trial in trials
-        if trial.state == "completed"
+        if trial.completed
         and all(math.isfinite(trial.final.get(o.metric, math.nan)) for o in objectives)
     ]
     scores = [[trial.final[objective.metric] for objective in objectives] for trial in done]

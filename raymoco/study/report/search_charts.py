@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.figure_style import (
@@ -88,7 +89,7 @@ class Ruler:
 def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing | None:
     """The best completed score after each completed trial, in the order in which they ended."""
     done = sorted(
-        (t for t in trials if t.state == "completed" and objective.metric in t.final),
+        (t for t in trials if t.completed and objective.metric in t.final),
         key=lambda trial: trial.ended or 0.0,
     )
     if len(done) < 2:
@@ -117,7 +118,7 @@ def front_chart(
 ) -> Drawing:
     """The completed trials in their first two objectives, those of the Pareto front joined."""
     one, two = (objective.metric for objective in objectives[:2])
-    done = [t for t in trials if t.state == "completed" and one in t.final and two in t.final]
+    done = [t for t in trials if t.completed and one in t.final and two in t.final]
     with style():
         figure, axes = new_figure(3.3)
         rest = [t for t in done if t not in front]
@@ -143,7 +144,7 @@ def parallel_coordinates(
     trials: Sequence[TrialRecord], axes_of: Mapping[str, Axis], objective: Objective
 ) -> Drawing | None:
     """Each completed trial as a line through its values; the darker, the better its score."""
-    done = [t for t in trials if t.state == "completed" and objective.metric in t.final]
+    done = [t for t in trials if t.completed and objective.metric in t.final]
     if len(done) < 2:
         return None
     scores = np.array([trial.final[objective.metric] for trial in done], dtype=float)
@@ -193,7 +194,8 @@ def slices(
     scored = [
         (trial, found[max(found)])
         for trial in trials
-        if trial.state in ("completed", "pruned") and (found := curve(trial, objective.metric))
+        if trial.state in (TrialState.COMPLETED, TrialState.PRUNED)
+        and (found := curve(trial, objective.metric))
     ]
     if len(scored) < 2:
         return []
@@ -203,8 +205,8 @@ def slices(
         with style():
             figure, axes = new_figure(2.9)
             for state, marker, color, label in (
-                ("pruned", "x", ORANGE, "pruned early, at its last evaluation"),
-                ("completed", "o", BLUE, "completed"),
+                (TrialState.PRUNED, "x", ORANGE, "pruned early, at its last evaluation"),
+                (TrialState.COMPLETED, "o", BLUE, "completed"),
             ):
                 mine = [
                     (ruler.place(trial.values[key]), score)

@@ -63,8 +63,7 @@ def axis_importance(
         (
             trial
             for trial in trials
-            if trial.state == "completed"
-            and math.isfinite(trial.final.get(objective.metric, math.nan))
+            if trial.completed and math.isfinite(trial.final.get(objective.metric, math.nan))
         ),
         key=lambda trial: trial.trial_id,
     )
