@@ -130,6 +130,38 @@ class Axis(StrictModel):
             return None
         return values if self.or_ is None else [*values, self.or_]
 
+    def at(self, share: float, *, with_or: bool = False) -> Any:
+        """The value at a share of the axis, from 0 to 1; on its logarithm if it has one.
+
+        Args:
+            with_or: the lower half of the shares is the value of `or`, the upper half the range.
+                Without it the value of `or` is left out, in a finite range that holds it too.
+        """
+        # Two ways for one thing: what sweeps of version 0.1 have drawn must be drawn again to the
+        # last digit, and a population and the settings of an ablation were drawn differently.
+        finite = self.points
+        if with_or and self.or_ is not None:
+            if share < 0.5:
+                return self.or_
+            share, finite = 2 * share - 1, finite and finite[:-1]
+        elif self.or_ is not None:
+            finite = [point for point in finite or [] if point != self.or_]
+        if finite:
+            return finite[min(int(share * len(finite)), len(finite) - 1)]
+        low, high = self._range()
+        if self.loguniform is None:
+            return low + (high - low) * share
+        if with_or:
+            return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        return min(max(low * (high / low) ** share, low), high)
+
+    def position(self, value: float) -> float:
+        """The share of a continuous axis at which a value lies: what `at` makes the value of."""
+        low, high = self._range()
+        if self.loguniform is not None:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
     @property
     def distribution(self) -> BaseDistribution:
         """Optuna's word for the axis, its `or` left out."""
