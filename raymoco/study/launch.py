@@ -75,9 +75,10 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
-    if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
+    search = loaded.search
+    if search is not None and search.warm_start and not (folder / LOG).exists():
         # refused before anything is written; later on it is in the study
-        load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
+        load_warm_start(search.warm_start, output, loaded.space, search.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
@@ -155,10 +156,10 @@ class _Launch:
             raise
         try:
             enough = budget_check(self.spec.budget, self.spec.objective, self.ledger)
-            if isinstance(self.spec, SearchSpec):
-                self._search(stage, self.spec, enough)
-            else:
-                self._ablate(stage, self.spec, enough)
+            if self.sweep.search is not None:
+                self._search(stage, self.sweep.search, enough)
+            elif self.sweep.ablation is not None:
+                self._ablate(stage, self.sweep.ablation, enough)
             self.interrupted = stage.interrupted
             state = "stopped" if self.interrupted else "completed"
         finally:
@@ -171,7 +172,7 @@ class _Launch:
     def _search(
         self, stage: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
     ) -> None:
-        if spec.scheduler.name == "pbt":
+        if spec.scheduler.population:
             population = open_population(
                 self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
             )

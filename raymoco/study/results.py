@@ -14,7 +14,6 @@ from raymoco.study.statistics.comparisons import (
     judge_confirmation,
 )
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import SearchSpec
 
 
 @dataclass
@@ -38,13 +37,11 @@ def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
 
 
 def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
-    spec = sweep.spec
-    confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
     return SweepResult(
         folder,
         ledger.all(),
         best_first(sweep, ledger),
-        judge_confirmation(ledger) if confirmed else [],
+        judge_confirmation(ledger) if sweep.spec.confirmations else [],
         compare_cells(sweep, ledger),
         interrupted,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from raymoco.config import RunConfig, TrackingConfig, load_run_config
 from raymoco.engine.output_folder import resolve_output
 from raymoco.errors import DataError
-from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.load import Sweep, read_sweep
 
 OUTPUT = "runs"
 
@@ -55,7 +55,7 @@ def find(name_or_folder: str) -> FoundFolder:
     """
     folder = find_folder(name_or_folder)
     if (folder / "sweep.yaml").exists():
-        return FoundFolder(folder, sweep=load_sweep(folder / "sweep.yaml"))
+        return FoundFolder(folder, sweep=read_sweep(folder / "sweep.yaml"))
     if (folder / "config.yaml").exists():
         return FoundFolder(folder, run=load_run_config(str(folder / "config.yaml"), []))
     inside = [path.parent.name for path in sorted(folder.glob("*/sweep.yaml"))]

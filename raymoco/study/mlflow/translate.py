@@ -12,7 +12,6 @@ from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.tracking import PARENT, RUNNING, Change, Story, points_of
 from raymoco.tracking.shared_view import comparison_view
 
@@ -29,6 +28,8 @@ FILES = (
     "report.tex",
 )
 FIGURES = "figures"
+# what a trial of a phase is called in MLflow; one that tunes a cell is called as its phase
+KINDS = {"search": "trial", "compare": "trial", "confirm": "confirmation"}
 SUMMARY, NOTE = "summary.md", "mlflow.note.content"
 
 
@@ -126,14 +127,11 @@ class SweepStory:
         params = {key: value for key, value in trial.values.items() if key != "changes"}
         varied = short_name(params)
         name = varied or "default"
-        kind = "trial"
         if trial.cell:  # a search keeps one seed: nobody would compare it
             params |= {"cell": trial.cell, "seed": trial.seed}
             name = f"{trial.cell} seed={trial.seed}"
-            if isinstance(self._sweep.spec, SearchSpec):
-                kind = "confirmation"
+        phase = self._sweep.spec.phase_of(trial.cell, event.get("phase", ""))
         if event.get("phase"):  # a trial that tunes its cell, and is not compared
-            kind = event["phase"]
             name = f"{trial.cell} {varied}"
         return Change(
             trial.trial_id,
@@ -143,7 +141,7 @@ class SweepStory:
             params=params,
             tags={
                 **self._tags,
-                "raymoco.kind": kind,
+                "raymoco.kind": KINDS.get(phase, phase),
                 "raymoco.cell": trial.cell,
                 "raymoco.seed": trial.seed,
                 "raymoco.state": "waiting",
@@ -164,9 +162,8 @@ class SweepStory:
         )
 
     def _report(self, trial: TrialRecord, event: Event) -> Change:
-        row, spec = event["row"], self._sweep.spec
         # the page opens on what comes first; a test metric comes last
-        opens = spec.tuned_on if isinstance(spec, AblationSpec) else spec.objective
+        row, opens = event["row"], self._sweep.spec.tuned_on
         trial.rows = {trial.epochs: trial.final}  # the curve itself is not needed here
         return Change(
             trial.trial_id,

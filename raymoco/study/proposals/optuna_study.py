@@ -25,7 +25,6 @@ from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Objective
-from raymoco.study.sweepfile.sweep import SearchSpec
 from raymoco.yamlfile import flatten
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random
@@ -42,7 +41,7 @@ class OptunaProposals:
     Args:
         first: points that are tried before anything is sampled, whole or partial: the run's own
             values, so that what is found is compared with where one stood, and those to enqueue.
-            All points of a grid.
+            All points of a sampler that lists them, such as a grid.
         again: trials of an earlier driver to go on with.
         known: what the journal says of an earlier driver's trials.
         warm: reads the trials of another sweep, of this study's axes and objectives; called until
@@ -74,6 +73,7 @@ class OptunaProposals:
         lost = self.settle() if self.known is not None else 0
         trials = self._study.get_trials(deepcopy=False)[len(self._earlier) :]
         self._asked = sum(trial.state != TrialState.WAITING for trial in trials) - lost
+        self._lists_points = self.sampler.points(self.space) is not None
         points = [self.space.params(point) for point in self.first]
         self._points = different(point for point in points if point is not None)
 
@@ -111,7 +111,7 @@ class OptunaProposals:
         if self.again:
             return self.again.pop(0)
         number = self._asked
-        exhausted = self.sampler.name == "grid" and number >= len(self._points)
+        exhausted = self._lists_points and number >= len(self._points)
         if number >= self.budget or exhausted:
             return None
         if number < len(self._points) and not self._study.get_trials(
@@ -164,8 +164,8 @@ def open_proposals(
     Args:
         resolved: the base run with its `auto` values written out.
     """
-    spec, space = sweep.spec, sweep.space
-    assert isinstance(spec, SearchSpec)
+    spec, space = sweep.search, sweep.space
+    assert spec is not None
 
     def warm() -> Sequence[FrozenTrial]:
         if not spec.warm_start:
@@ -173,8 +173,7 @@ def open_proposals(
         return load_warm_start(spec.warm_start, folder.parent, space, spec.objectives)
 
     points: list[dict[str, Any]] = [flatten(resolved.model_dump()), *spec.enqueue]
-    if spec.sampler.name == "grid":
-        points += space.grid()
+    points += spec.sampler.points(space) or []
     return OptunaProposals(
         spec.name,
         space,

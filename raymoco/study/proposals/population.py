@@ -25,8 +25,8 @@ from raymoco.study.proposals.mutation import draw, mutate
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sections import Objective, Scheduler
-from raymoco.study.sweepfile.sweep import SearchSpec
+from raymoco.study.sweepfile.scheduler_options import Scheduler
+from raymoco.study.sweepfile.sections import Objective
 from raymoco.yamlfile import flatten
 
 POLL_S = 0.05
@@ -177,8 +177,8 @@ def open_population(
     Args:
         resolved: the base run with its `auto` values written out.
     """
-    spec = sweep.spec
-    assert isinstance(spec, SearchSpec)
+    spec = sweep.search
+    assert spec is not None
     for member in search_trials(ledger):
         if member.state == "stopped":  # by Ctrl-C or its hours: it is as far as it was
             record({"event": "paused", "trial_id": member.trial_id})

@@ -46,7 +46,7 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
 def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
     """How many trials of a search have not ended, or not begun; a stopped member goes on."""
     ended = [trial for trial in search_trials(ledger) if trial.ended is not None]
-    if spec.scheduler.name == "pbt":
+    if spec.scheduler.population:
         ended = [trial for trial in ended if trial.state != "stopped"]
     return spec.budget.trials - len(ended)
 
@@ -58,12 +58,13 @@ def beyond_budget(spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Propos
 
 def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
     """The trials known beforehand that are not over; for a search one stands for the rest."""
-    spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        if trials_left(spec, ledger) > 0:
+    search, ablation = sweep.search, sweep.ablation
+    if search is not None:
+        if trials_left(search, ledger) > 0:
             return [Proposal("search", {}, sweep.base.seed)]
-        return open_confirmations(sweep, spec, folder, ledger)
-    return open_tuning(sweep, spec, folder, ledger) or open_cells(spec, folder, ledger)
+        return open_confirmations(sweep, search, folder, ledger)
+    assert ablation is not None
+    return open_tuning(sweep, ablation, folder, ledger) or open_cells(ablation, folder, ledger)
 
 
 def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
@@ -126,15 +127,9 @@ def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal
 def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
     """How many gangs can be of use for what is left."""
     spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        confirming = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
-        left = max(trials_left(spec, ledger), confirming)
+    if sweep.search is not None:
+        left = max(trials_left(sweep.search, ledger), spec.confirmations)
     else:
         ended = [trial for trial in ledger.all() if trial.ended is not None]
-        left = trial_count(sweep) - sum(trial.state != "stopped" for trial in ended)
+        left = spec.trials - sum(trial.state != "stopped" for trial in ended)
     return max(1, min(spec.budget.concurrent, left))
-
-
-def trial_count(sweep: Sweep) -> int:
-    """How many trials the file asks for, confirmations left out."""
-    return sweep.trials

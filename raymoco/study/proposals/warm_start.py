@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from raymoco.errors import ConfigError
-from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.load import read_sweep
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import SearchSpec
@@ -41,8 +41,8 @@ def load_warm_start(
         raise ConfigError(
             f"warm_start is '{name}', but {folder} holds no search (no sweep.yaml and {LOG})."
         )
-    other = load_sweep(folder / "sweep.yaml").spec
-    if not isinstance(other, SearchSpec):
+    other = read_sweep(folder / "sweep.yaml").search
+    if other is None:
         raise ConfigError(f"warm_start is '{name}', which is no search.")
     _compare(name, other, space, objectives)
     storage = JournalStorage(JournalFileBackend(str(folder / LOG)))

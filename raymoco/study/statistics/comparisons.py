@@ -27,7 +27,6 @@ from raymoco.study.statistics.paired import (
 from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
-from raymoco.study.sweepfile.sweep import AblationSpec
 from raymoco.yamlfile import write_atomically
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
@@ -195,8 +194,8 @@ class Comparisons:
 
 def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     """What an ablation's trials say so far; None for a search."""
-    spec = sweep.spec
-    if not isinstance(spec, AblationSpec):
+    spec = sweep.ablation
+    if spec is None:
         return None
     return Comparisons(
         spec.cells,

@@ -96,7 +96,8 @@ class SearchSpace:
         if endless:
             raise ConfigError(
                 f"search.{endless[0]} is continuous, but sampler grid needs axes with a choice, "
-                "an int range, or a uniform range with a step."
+                "an int range, or a uniform range with a step.",
+                ("search", endless[0]),
             )
         columns = [self.axes[key].points or [] for key in self._order]
         found: dict[str, dict[str, Any]] = {}
@@ -126,9 +127,11 @@ class SearchSpace:
         return next(value for value in tried if matches(wanted, value))
 
     def _check(self, key: str, other: str, wanted: Any) -> None:
-        here = f"search.{key}.when"
+        here, place = f"search.{key}.when", ("search", key, "when")
         if other not in self._base:
-            raise ConfigError(f"{here}: '{other}' is no key of a run{nearest(other, self._base)}")
+            raise ConfigError(
+                f"{here}: '{other}' is no key of a run{nearest(other, self._base)}", place
+            )
         taken: list[Any] = []
         axis = self.axes.get(other)
         if axis is None or axis.when:
@@ -142,7 +145,7 @@ class SearchSpace:
             taken.append(axis.or_)
         if not any(matches(wanted, value) for value in taken):
             values = ", ".join(map(str, dict.fromkeys(map(str, taken)))) or "no single value"
-            raise ConfigError(f"{here}: {other} is never {say(wanted)}; it takes {values}.")
+            raise ConfigError(f"{here}: {other} is never {say(wanted)}; it takes {values}.", place)
 
     def _sorted(self) -> list[str]:
         order: list[str] = []
@@ -150,7 +153,9 @@ class SearchSpace:
         def visit(key: str, path: tuple[str, ...]) -> None:
             if key in path:
                 circle = " needs ".join([*path[path.index(key) :], key])
-                raise ConfigError(f"search.{key}.when goes in a circle: {circle}.")
+                raise ConfigError(
+                    f"search.{key}.when goes in a circle: {circle}.", ("search", key, "when")
+                )
             for other in self.axes[key].conditions:
                 if other in self.axes:
                     visit(other, (*path, key))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from raymoco.config import Count, Fraction, Positive, ScaleConfig, Seed, StrictModel
+from raymoco.config import Count, Positive, ScaleConfig, Seed, StrictModel
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.yamlfile import nearest
 
@@ -50,24 +50,6 @@ class Objective(StrictModel):
     def better(self, a: float, b: float) -> bool:
         """Whether a is better than b."""
         return a > b if self.mode == "max" else a < b
-
-
-class Scheduler(StrictModel):
-    """Who stops early; epochs are the run's own.
-
-    `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
-    pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes
-    on from checkpoints and values of the best; a value is moved, or with probability `resample`
-    drawn anew.
-    """
-
-    name: Literal["asha", "median", "pbt", "none"] = "none"
-    grace_epochs: Count = 5
-    reduction_factor: Annotated[float, Field(gt=1)] = 3
-    min_trials: Count = 3
-    every_epochs: Count = 5
-    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    resample: Fraction = 0.25
 
 
 class Pace(StrictModel):
