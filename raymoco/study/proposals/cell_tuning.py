@@ -1,4 +1,4 @@
-"""Nuisance axes of an ablation, pure: the same settings are tried in every cell.
+"""Tune the nuisance axes of an ablation: every cell tries the same settings. Pure.
 
 The settings are the run's own and then quasi-random ones (Halton): they cover the axes more evenly
 than random ones, every cell gets the very same, and they do not depend on which trial ends first,

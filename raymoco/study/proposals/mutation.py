@@ -1,4 +1,4 @@
-"""How a population's values are drawn and moved: pure, and the same for the same numbers."""
+"""Draw and move the values of a population: pure, the same for the same random numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def draw(axis: Axis, numbers: random.Random) -> Any:
 
 
 def mutate(axis: Axis, value: Any, numbers: random.Random, resample: float) -> Any:
-    """A value near by: a fifth of the axis up or down, a neighbor on a finite axis.
+    """A nearby value: a fifth of the axis up or down; on a finite axis, a neighbor.
 
     With probability `resample` a value drawn anew, which is also the only way to and from `or`.
     """

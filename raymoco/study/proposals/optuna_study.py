@@ -1,4 +1,4 @@
-"""Optuna's proposals: a study on disk that is told the truth about every trial."""
+"""Proposals from an Optuna study on disk, which is told how every trial really ended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OptunaProposals:
         first: points that are tried before anything is sampled, whole or partial: the run's own
             values, so that what is found is compared with where one stood, and those to enqueue.
             All points of a sampler that lists them, such as a grid.
-        again: trials of an earlier driver to go on with.
+        again: unfinished trials of an earlier driver, handed out first.
         known: what the journal says of an earlier driver's trials.
         warm: reads the trials of another sweep, of this study's axes and objectives; called until
             there are trials of this one.
@@ -78,7 +78,7 @@ class OptunaProposals:
         self._points = different(point for point in points if point is not None)
 
     def _learn(self) -> None:
-        """Begin the study with the other sweep's trials; a kill in between is made good."""
+        """Copy the other sweep's trials into the study; complete one that a kill interrupted."""
         trials = self._study.get_trials(deepcopy=False)
         begun = any(SOURCE not in trial.user_attrs for trial in trials)
         have = {trial.user_attrs.get(SOURCE) for trial in trials}
@@ -93,7 +93,7 @@ class OptunaProposals:
         """Tell the study every end that the journal knows and it does not.
 
         Returns:
-            How many trials were asked for and never proposed: a driver was killed in between.
+            How many trials were asked for and never proposed, because the driver was killed.
         """
         lost = 0
         for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:

@@ -35,9 +35,9 @@ CHANGES = "changes"
 
 @dataclass
 class Population:
-    """The members of one sweep, as the ledger knows them, and what each does next.
+    """Decides what each member of a population does next, from the ledger alone.
 
-    Nothing else is remembered: a resumed sweep decides as an undisturbed one would.
+    It keeps no other state, so a resumed sweep decides as an undisturbed one would.
 
     Args:
         axes: by config key; each a key that a run can change on its way.
@@ -84,7 +84,7 @@ class Population:
                 submit(self._proposal(member.trial_id, member.values, self.epochs, member.attempt))
 
     def next_round(self) -> list[Proposal]:
-        """What is to run now; at the end of a round the worst have been given their new start."""
+        """The proposals of the next round; first, the worst members get their new start."""
         members = [trial for trial in self.ledger.all() if not trial.cell]
         born = {member.trial_id for member in members}
         unborn = {name: values for name, values in self._newborn().items() if name not in born}

@@ -1,4 +1,4 @@
-"""What another sweep has found out, for a sampler to begin with."""
+"""Load the trials of another sweep for a sampler to start from."""
 
 from __future__ import annotations
 

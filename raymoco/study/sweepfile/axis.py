@@ -1,4 +1,4 @@
-"""Search axes: what a sweep file says of one key, and what Optuna makes of it."""
+"""Search axes: the values that a sweep file gives one key, as Optuna samples them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Axis(StrictModel):
 
     @property
     def points(self) -> list[Any] | None:
-        """Every value of a finite axis, the one of `or` last; None if there is no end of them."""
+        """Every value of a finite axis, the one of `or` last; None for a continuous axis."""
         if self.choice is not None:
             return list(self.choice)
         if self.int_ is not None:
@@ -164,7 +164,7 @@ class Axis(StrictModel):
 
     @property
     def distribution(self) -> BaseDistribution:
-        """Optuna's word for the axis, its `or` left out."""
+        """The axis as an Optuna distribution, its `or` left out."""
         if self.choice is not None:
             return CategoricalDistribution(self.choice)
         if self.int_ is not None:
@@ -238,7 +238,7 @@ def _check_condition(other: str, wanted: Any) -> None:
 
 
 def short_name(values: dict[str, Any]) -> str:
-    """`T=0.10 K=256 m=0.99`: what varies, as short as a paper says it."""
+    """The values of a trial, keys abbreviated as in papers: `T=0.1 K=256 m=0.99`."""
     return " ".join(
         f"{SHORT.get(key, key.rpartition('.')[2])}={format_value(value)}"
         for key, value in values.items()
@@ -254,7 +254,7 @@ def format_value(value: Any) -> str:
 
 
 def setting_count(axes: Mapping[str, Axis]) -> int | None:
-    """How many different settings finite axes have; None if there is no end of them."""
+    """How many different settings the axes allow together; None if one is continuous."""
     counts = []
     for axis in axes.values():
         points = axis.points

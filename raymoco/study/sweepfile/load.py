@@ -1,4 +1,4 @@
-"""Reading a sweep file: every mistake found before anything starts, with its file and line."""
+"""Read a sweep file, and find every mistake in it before anything starts, with file and line."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig) -> Sweep:
 
 
 def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:
-    """What `gang` does not say of workers, CPUs and GPUs is as the preset of the run has it."""
+    """Take the workers, CPUs and GPUs that `gang` leaves out from the preset of the run."""
     unsaid = ScaleConfig.model_fields.keys() - gang.model_fields_set
     return gang.model_copy(update={name: getattr(scale, name) for name in unsaid})
 

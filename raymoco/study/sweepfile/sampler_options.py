@@ -1,4 +1,4 @@
-"""The `sampler` section: who proposes the trials of a search, with the options of that sampler."""
+"""The `sampler` section: what proposes the trials of a search, with the options of that sampler."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _describe_options(schema: dict[str, Any]) -> None:
 
 
 class Sampler(StrictModel):
-    """Who proposes; `startup_trials` are random before it believes what it has seen.
+    """What proposes trials; `startup_trials` are random before it relies on what it has seen.
 
     `options` are the sampler's own, by Optuna's names.
     """

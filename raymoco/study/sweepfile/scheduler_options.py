@@ -1,4 +1,4 @@
-"""The `scheduler` section: who ends trials early, with the options of that scheduler."""
+"""The `scheduler` section: what ends trials early, with the options of that scheduler."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _describe_options(schema: dict[str, Any]) -> None:
 
 
 class Scheduler(StrictModel):
-    """Who stops early; epochs are the run's own.
+    """What ends trials early; epochs are those of the run.
 
     `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
     pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes

@@ -1,4 +1,4 @@
-"""The axes of a search together: which depends on which, its points, its grid."""
+"""The axes of a search together: how they depend on each other, their points, their grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raymoco.yamlfile import nearest
 
 
 class SearchSpace:
-    """The axes of a search and the run that stands behind them.
+    """The axes of a search, and the run that gives all other keys their values.
 
     A condition asks for the value that a trial has: of another axis where that is sampled, else of
     the base run.
@@ -24,7 +24,7 @@ class SearchSpace:
         axes: by config key.
         base: every value of the base run by dotted key.
     Raises:
-        ConfigError: a condition names no key of a run, waits for itself, or never comes true.
+        ConfigError: a condition names no key of a run, waits for itself, or can never be true.
     """
 
     def __init__(self, axes: Mapping[str, Axis], base: Mapping[str, Any]) -> None:
@@ -168,7 +168,7 @@ class SearchSpace:
 
 
 def different(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The points without those that came before."""
+    """The points in their order, each once."""
     found: dict[str, dict[str, Any]] = {}
     for point in points:
         found.setdefault(repr(sorted(point.items())), point)

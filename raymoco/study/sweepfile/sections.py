@@ -24,7 +24,7 @@ TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
 
 
 def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """A seed that is given twice would be one trial under two names."""
+    """Refuse a seed that is given twice: it would be one trial under two names."""
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds are {list(seeds)}, but each must be there once")
     return seeds
@@ -53,7 +53,7 @@ class Objective(StrictModel):
 
 
 class Pace(StrictModel):
-    """How many gangs at once, and for how many hours at most."""
+    """How many gangs run at once, and how many hours the sweep may take."""
 
     concurrent: Count = 2
     hours: Positive | None = None
@@ -67,11 +67,11 @@ class Budget(Pace):
 
 
 class GangConfig(ScaleConfig):
-    """What each gang holds, how long it may be silent, and how often a trial is tried again.
+    """The resources of each gang, how long it may be silent, and how often a trial is retried.
 
     A trial that fails is tried again from its last checkpoint, at most `max_failures` times.
     Nothing heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial.
-    Besides its reports a gang gives a sign of life, and asks whether it shall stop, each
+    Between reports a gang signals that it is alive, and asks whether to stop, every
     `check_every` steps.
     """
 
@@ -88,7 +88,7 @@ class GangConfig(ScaleConfig):
 
 
 class Confirm(StrictModel):
-    """After a search: the best and the default again, with seeds that chose nothing."""
+    """After a search, train the best and the default again, with seeds that chose nothing."""
 
     top: Count = 3
     seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (100, 101, 102)
@@ -97,7 +97,7 @@ class Confirm(StrictModel):
 
 
 class Tune(StrictModel):
-    """Inside each cell of an ablation: the best of the same settings of nuisance axes."""
+    """Tune nuisance axes inside each cell of an ablation: all cells try the same settings."""
 
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     trials: Annotated[int, Field(ge=2)] = 8

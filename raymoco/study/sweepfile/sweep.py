@@ -1,4 +1,4 @@
-"""The sweep file: what to run, what varies, and when to stop."""
+"""The two kinds of sweep file: what to run, what varies, and when to stop."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class SearchSpec(SweepSpec):
 
 
 class AblationSpec(SweepSpec):
-    """The file says all cells; each runs with every seed."""
+    """The file lists all cells; each is trained with every seed."""
 
     kind: Literal["ablation"]
     question: str = ""
