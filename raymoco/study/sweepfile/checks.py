@@ -107,14 +107,16 @@ def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
         for level, values in levels.items():
             for key in values:
                 _check_value(key, {}, base, ("factors", factor, level))
-    axes = spec.tune.axes if spec.tune else {}
-    for key, axis in axes.items():
+    for key, axis in spec.sampled.items():
         for value in axis.extremes:
             _check_value(key, {key: value}, base, ("tune", "axes", key))
     if spec.tune is not None:
         _check_tune(spec.tune)
     for cell in spec.cells:
-        for values in ({}, *({key: end} for key, axis in axes.items() for end in axis.extremes)):
+        for values in (
+            {},
+            *({key: end} for key, axis in spec.sampled.items() for end in axis.extremes),
+        ):
             try:
                 base.with_values({**cell.values, **values})
             except ConfigError as error:

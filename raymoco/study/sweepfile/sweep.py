@@ -40,8 +40,8 @@ class SweepSpec(StrictModel):
     """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema.
 
     What a search and an ablation do differently, both answer by the same names: `objective` and
-    `objectives`, `tuned_on`, `axes`, `space`, `trials`, `confirmations`, `phase_of`, `extremes`,
-    `count_in_words`, `question`.
+    `objectives`, `tuned_on`, `axes`, `sampled`, `trials`, `confirmations`, `phase_of`, `extremes`,
+    `count_in_words`, `question`. `base` is every value of the base run by dotted key.
     """
 
     kind: Literal["search", "ablation"]
@@ -56,6 +56,15 @@ class SweepSpec(StrictModel):
         """The resolved file: running it again repeats the sweep."""
         values = self.model_dump(by_alias=True, exclude_none=True, mode="json")
         return dump_yaml({key: value for key, value in values.items() if value != []})
+
+    @property
+    def sampled(self) -> dict[str, Axis]:
+        """The axes that values are drawn from."""
+        raise NotImplementedError
+
+    def space(self, base: Mapping[str, Any]) -> SearchSpace:
+        """The axes that values are drawn from, with the run behind them."""
+        return SearchSpace(self.sampled, base)
 
     @property
     def trials(self) -> int:
@@ -146,13 +155,10 @@ class SearchSpec(SweepSpec):
         """The config keys that vary."""
         return list(self.search)
 
-    def space(self, base: Mapping[str, Any]) -> SearchSpace:
-        """The axes that are sampled, with the run behind them.
-
-        Args:
-            base: every value of the base run by dotted key.
-        """
-        return SearchSpace(self.search, base)
+    @property
+    def sampled(self) -> dict[str, Axis]:
+        """The axes of the search."""
+        return self.search
 
     @property
     def trials(self) -> int:
@@ -169,11 +175,7 @@ class SearchSpec(SweepSpec):
         return phase or ("confirm" if cell else "search")
 
     def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """What every run must accept if the axes are to make sense: whose values, and the values.
-
-        Args:
-            base: every value of the base run by dotted key.
-        """
+        """The values that every run must accept, and whose they are."""
         space = self.space(base)
         return [
             (f"search.{key}", {**space.witness(key), key: value})
@@ -259,19 +261,12 @@ class AblationSpec(SweepSpec):
     @property
     def axes(self) -> list[str]:
         """The config keys that vary: those that some level sets, and those that are tuned."""
-        return [*_factor_keys(self.factors), *self._tuned]
+        return [*_factor_keys(self.factors), *self.sampled]
 
     @property
-    def _tuned(self) -> dict[str, Axis]:
+    def sampled(self) -> dict[str, Axis]:
+        """The axes that are tuned inside each cell."""
         return self.tune.axes if self.tune else {}
-
-    def space(self, base: Mapping[str, Any]) -> SearchSpace:
-        """The axes that are tuned inside each cell, with the run behind them.
-
-        Args:
-            base: every value of the base run by dotted key.
-        """
-        return SearchSpace(self._tuned, base)
 
     @property
     def trials(self) -> int:
@@ -284,12 +279,8 @@ class AblationSpec(SweepSpec):
         return phase or "compare"
 
     def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """What every run must accept if the cells are to make sense: whose values, and the values.
-
-        Args:
-            base: every value of the base run by dotted key.
-        """
-        ends = [{key: end} for key, axis in self._tuned.items() for end in axis.extremes]
+        """The values that every run must accept, and whose they are."""
+        ends = [{key: end} for key, axis in self.sampled.items() for end in axis.extremes]
         return [
             (f"the cell '{cell.name}'", {**cell.values, **end})
             for cell in self.cells
