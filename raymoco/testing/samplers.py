@@ -61,8 +61,9 @@ def check_sampler(
 ) -> None:
     """Put a sampler through what a search asks of it.
 
-    It proposes values on the axes whose conditions hold; the same seed and trial number propose the
-    same, in a search that is reopened every few trials too; and it goes on whatever trials end as.
+    It proposes values on the axes whose conditions hold, mostly new ones; the same seed and trial
+    number propose the same, in a search that is reopened every few trials too; and it goes on
+    however trials end.
 
     Args:
         name: as in a sweep file: `tpe`, `mylab.search:Evolution`.
@@ -113,6 +114,8 @@ def _check_proposals(sampler: Sampler, space: SearchSpace, folder: Path) -> None
             expect((key in values) == holds, f"{there}: the condition of {key} is {holds}")
             on_axis = key not in values or axis.point(key, values[key]) is not None
             expect(on_axis, f"{there}: {key} must be {axis.describe()}")
+    different = len({repr(values) for _, values in asked})
+    expect(different > wanted // 2, f"of {wanted} trials only {different} differ: {asked}")
     again = play(open_search(folder / "again", sampler, space))
     expect(again == asked, f"the same seed proposed {asked} and then {again}")
     reopened: Asked = []

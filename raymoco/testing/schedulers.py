@@ -40,6 +40,7 @@ def check_scheduler(name: str, said: Mapping[str, Any] | None = None) -> None:
     for objective in OBJECTIVES:
         undisturbed = _check_decisions(scheduler, objective)
         _check_resumes(scheduler, objective, undisturbed)
+        _check_goes_on(scheduler, objective)
         _check_what_else_happens(scheduler, objective)
 
 
@@ -73,15 +74,21 @@ def _check_decisions(scheduler: Scheduler, objective: Objective) -> dict[str, li
                 f"{name} is the best so far at every epoch ({objective.metric}, "
                 f"{objective.mode}), but it is stopped at epoch {len(said)}",
             )
-        stopped = said[-1] == "STOP"
-        expect(not (stopped and len(said) == EPOCHS), f"{name} is stopped at its last epoch")
+    fallen = _curve(1.0, objective)
+    fallen[EPOCHS] = {**_curve(0.0, objective)[EPOCHS], "epoch": EPOCHS}
+    said = _run(built, tune_trial("fallen"), fallen.values())
+    expect(
+        said == ["CONTINUE"] * EPOCHS,
+        f"of a trial that leads until its last epoch, where nothing can be stopped, it says {said}",
+    )
     return decisions
 
 
 def _check_resumes(
     scheduler: Scheduler, objective: Objective, undisturbed: Mapping[str, list[str]]
 ) -> None:
-    curves = {name: _curve(level, objective) for name, level in zip(undisturbed, LEVELS)}  # noqa: B905
+    levels = zip(undisturbed, LEVELS, strict=True)
+    curves = {name: _curve(level, objective) for name, level in levels}
     heard = {
         name: dict(list(curves[name].items())[: len(said)]) for name, said in undisturbed.items()
     }
@@ -97,6 +104,25 @@ def _check_resumes(
                 f"resumed with {number} ended trials and {name} at epoch {epoch}, it says {again}; "
                 f"an undisturbed one said {said[epoch:]}",
             )
+
+
+def _check_goes_on(scheduler: Scheduler, objective: Objective) -> None:
+    """The first of all pauses half way, better ones come to their end, and it goes on."""
+    curve, half = list(_curve(0.5, objective).values()), EPOCHS // 2
+    better = {f"t{n:03d}": _curve(0.9 + n / 100, objective) for n in range(4)}
+    built, first = build_scheduler(scheduler, objective, EPOCHS), tune_trial("first")
+    said = _run(built, first, curve[:half])
+    for name, rows in better.items():
+        _run(built, tune_trial(name), rows.values())
+    said += _report(built, first, curve[half:])
+    known = {int(row["epoch"]): row for row in curve[:half]}
+    resumed = build_scheduler(scheduler, objective, EPOCHS, ended_trials(better))
+    again = _run(resumed, tune_trial("first", known), curve[half:])
+    expect(
+        again == said[half:],
+        f"of a trial that goes on behind epoch {half}, once better ones have ended, it says "
+        f"{again} after a resume, and {said[half:]} without: it was judged again where it has been",
+    )
 
 
 def _check_what_else_happens(scheduler: Scheduler, objective: Objective) -> None:
@@ -115,8 +141,13 @@ def _check_what_else_happens(scheduler: Scheduler, objective: Objective) -> None
 
 
 def _run(built: EvaluatedEpochs, trial: Trial, rows: Iterable[dict[str, float]]) -> list[str]:
-    """Report rows until the scheduler stops the trial; what it said."""
+    """Add a trial and report its rows."""
     built.on_trial_add(None, trial)
+    return _report(built, trial, rows)
+
+
+def _report(built: EvaluatedEpochs, trial: Trial, rows: Iterable[dict[str, float]]) -> list[str]:
+    """Report rows until the scheduler stops the trial; what it said."""
     said: list[str] = []
     for row in rows:
         said.append(built.on_trial_result(None, trial, dict(row)))

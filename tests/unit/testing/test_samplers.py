@@ -24,6 +24,13 @@ class Forgetful(SearchSampler):
         return optuna.samplers.RandomSampler(seed=next(COUNT))
 
 
+class Repeats(SearchSampler):
+    """Takes the seed of the search for that of the trial."""
+
+    def build(self, options, trial):
+        return optuna.samplers.RandomSampler(seed=trial.seed)
+
+
 class Overstates(SearchSampler):
     """Learns from ends that it is never told."""
 
@@ -48,7 +55,11 @@ def test_a_sampler_from_outside_passes(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("Forgetful", "the same seed proposed"), ("Overstates", "learns_from names {'failed'}")],
+    [
+        ("Forgetful", "the same seed proposed"),
+        ("Repeats", "of 12 trials only 2 differ"),
+        ("Overstates", "learns_from names {'failed'}"),
+    ],
 )
 def test_a_sampler_that_breaks_a_promise_is_found(name, words):
     with pytest.raises(AssertionError, match=words):
