@@ -86,6 +86,8 @@ def _with_listed_points(spec: SearchSpec, points: int) -> SearchSpec:
         raise ConfigError(
             f"sampler {name} tries every point: there is none to enqueue.", ("enqueue",)
         )
+    if points == 0:
+        raise ConfigError(f"sampler {name} has no point to try in this space.", ("sampler",))
     trials = spec.budget.trials
     if "trials" in spec.budget.model_fields_set and trials < points:
         raise ConfigError(

@@ -54,8 +54,11 @@ def load_code(registry: Registry[Any], name: str) -> Any:
             raise ConfigError(f"{about} it is no class.")
         try:
             return found()
-        except TypeError as error:  # abstract, or it wants arguments
-            raise ConfigError(f"{about} it cannot be created without arguments: {error}.") from None
+        except Exception as error:
+            # abstract, or it wants arguments; somebody else's code may raise anything
+            raise ConfigError(
+                f"{about} it cannot be created without arguments: {type(error).__name__}: {error}."
+            ) from error
 
 
 def check_options_of(code: Any, given: Mapping[str, Any], key: tuple[str, ...], name: str) -> Any:

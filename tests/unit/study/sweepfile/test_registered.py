@@ -60,6 +60,13 @@ def test_somebody_elses_code_is_named_by_its_path_and_has_options_of_its_own(fil
         ("mylab_search:Evolution", "mylab_search:optuna", 8, "no sampler: it cannot be called"),
         ("mylab_search:Evolution", "mylab_search:Unfinished", 8, "abstract method '?build"),
         ("mylab_search:Evolution", "mylab_search:Patience", 8, "it is no sampler"),
+        ("mylab_search:Evolution", "mylab_search:Broken", 8, "RuntimeError: no licence"),
+        (
+            "mylab_search:Evolution\n  options:\n    population_size: 6",
+            "mylab_search:Empty",
+            7,
+            "no point",
+        ),
         ("population_size: 6", "population_size: 1", 10, "population_size is 1"),
         ("population_size: 6", "popsize: 6", 10, "has no such option; it belongs to cmaes"),
         ("mylab_search:Patience", "mylab_search:patience", 12, "did you mean 'Patience'"),
