@@ -32,13 +32,13 @@ from ray.tune.schedulers import TrialScheduler
 from benchmarks.tables import Table
 from raymoco.files import write_atomically
 from raymoco.study.journal.ledger import TrialRecord, load_ledger
-from raymoco.study.proposals.mutation import position
 from raymoco.study.proposals.samplers import build_sampler
 from raymoco.study.statistics.paired import cell_mean, paired_difference
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sampler_options import Sampler
+from raymoco.study.sweepfile.scheduler_options import Scheduler
 from raymoco.study.sweepfile.search_space import SearchSpace
-from raymoco.study.sweepfile.sections import Objective, Scheduler
+from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.tune.schedulers import Past, build_scheduler
 
 HERE = Path(__file__).parent / "curves"
@@ -230,7 +230,7 @@ def place(space: SearchSpace, values: dict[str, Any]) -> tuple[float, ...]:
     for key, axis in space.axes.items():
         points = axis.points
         if points is None:
-            found.append(position(axis, values[key]))
+            found.append(axis.position(values[key]))
         else:
             found.append(points.index(values[key]) / max(1, len(points) - 1))
     return tuple(found)

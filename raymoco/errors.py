@@ -13,6 +13,9 @@ A message is one sentence or two: what is wrong, where, and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RaymocoError(Exception):
     """What every error raised on purpose derives from; `exit_code` is the process's status."""
@@ -27,7 +30,18 @@ class InputError(RaymocoError):
 
 
 class ConfigError(InputError):
-    """A key, a value or a combination of values that no run can have."""
+    """A key, a value or a combination of values that no run can have.
+
+    Args:
+        text: the message.
+        key: the key that it is about, as a path in its file: `("search", "optim.lr", "when")`.
+            Whoever has the file puts file and line before the message: `Document.locating`. None
+            where that has been done, or where no key is to blame.
+    """
+
+    def __init__(self, text: str, key: tuple[str, ...] | None = None) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class DataError(InputError):
@@ -44,3 +58,14 @@ class NotFiniteError(TrainingError):
 
 class GangError(TrainingError):
     """A gang of workers was lost, or never came up."""
+
+
+@contextmanager
+def concerning(*key: str) -> Iterator[None]:
+    """Say which key a ConfigError from inside is about, unless it says so itself."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.key is None:
+            error.key = key
+        raise

@@ -209,7 +209,8 @@ def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, na
         known = ", ".join(model.model_fields) or "none"
         raise ConfigError(
             f"{key}.{unknown[0]}: {name} has no such option"
-            f"{nearest(unknown[0], model.model_fields)} Its options are: {known}."
+            f"{nearest(unknown[0], model.model_fields)} Its options are: {known}.",
+            (*key.split("."), unknown[0]),
         )
     try:
         return model.model_validate(dict(given))
@@ -217,12 +218,13 @@ def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, na
         problem = error.errors()[0]
         where = ".".join([key, *map(str, problem["loc"])])
         reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        about = tuple(where.split("."))
         if problem["type"] == "missing":
-            raise ConfigError(f"{where} is missing: {name} needs it.") from None
+            raise ConfigError(f"{where} is missing: {name} needs it.", about) from None
         if problem["type"] == "value_error":
-            raise ConfigError(f"{where}: {reason}.") from None
+            raise ConfigError(f"{where}: {reason}.", about) from None
         raise ConfigError(
-            f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
+            f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}.", about
         ) from None
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -59,10 +60,31 @@ class Document:
         value = self.values.get(name)
         if value is not None and not isinstance(value, dict):
             where = self.origin((name,))
-            raise ConfigError(f"{_at(where)}{name} is {value!r}, but must be a mapping of keys.")
+            raise ConfigError(
+                located(where, f"{name} is {value!r}, but must be a mapping of keys.")
+            )
         below = {path[1:]: origin for path, origin in self.origins.items() if path[:1] == (name,)}
         below.pop((), None)
         return Document(dict(value or {}), below)
+
+    @contextmanager
+    def locating(self, file: str = "") -> Iterator[None]:
+        """Put file and line before the message of a ConfigError that says which key it is about.
+
+        Args:
+            file: named where nobody wrote the key.
+        """
+        try:
+            yield
+        except ConfigError as error:
+            if error.key is None:
+                raise
+            raise ConfigError(located(self.origin(error.key) or file, str(error))) from None
+
+
+def located(where: str, text: str) -> str:
+    """A message with the place that it is about before it; as it is where there is none."""
+    return f"{where}: {text}" if where else text
 
 
 def read_yaml(path: Path) -> Document:
@@ -186,7 +208,10 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
 def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: str) -> str:
     path = _written(problem["loc"], document.values)
     key = prefix + ".".join(path)
-    where = _at(document.origin(path))
+    return located(document.origin(path), _reason(problem, key, model, prefix))
+
+
+def _reason(problem: Any, key: str, model: type[BaseModel], prefix: str) -> str:
     if problem["type"] == "extra_forbidden":
         valid = [prefix + name for name in dotted_keys(model)]
         siblings = [name for name in valid if name.rpartition(".")[0] == key.rpartition(".")[0]]
@@ -194,13 +219,13 @@ def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: s
         hint = close if close != "." else nearest(key, valid)
         if hint == "." and siblings:
             hint = f"; the keys here are {', '.join(name.rpartition('.')[2] for name in siblings)}."
-        return f"{where}unknown key '{key}'{hint}"
+        return f"unknown key '{key}'{hint}"
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if problem["type"] == "value_error":
-        return f"{where}{key + ': ' if key else ''}{reason}"
+        return f"{key}: {reason}" if key else reason
     if problem["type"] == "missing":
-        return f"{where}key '{key}' is missing."
-    return f"{where}{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
+        return f"key '{key}' is missing."
+    return f"{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
 
 
 def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
@@ -214,10 +239,6 @@ def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
             continue
         path.append(str(step))
     return tuple(path)
-
-
-def _at(where: str) -> str:
-    return f"{where}: " if where else ""
 
 
 class _KeysAsWritten(RoundTripConstructor):

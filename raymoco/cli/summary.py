@@ -13,7 +13,6 @@ from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.proposals.confirmation import NOTHING_ELSE
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.tables import best_table, cells_table
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     elif result.best:
         console.print(best_table(result.best[:SHOWN], objectives, sweep.axes))
     if result.comparisons is not None:
-        if isinstance(sweep.spec, AblationSpec) and sweep.spec.question:
+        if sweep.spec.question:
             console.print(sweep.spec.question, markup=False)
         console.print(cells_table(result.comparisons))
         for cell in result.comparisons.rows:
@@ -46,9 +45,12 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     for row in result.confirmation:
         said = f"{row.name} against default, {CONFIRMED}, new seeds: {row.words}"
         console.print(said, markup=False)
-    spec = sweep.spec
-    confirms = isinstance(spec, SearchSpec) and spec.confirm is not None
-    if confirms and result.best and not result.confirmation and not result.interrupted:
+    if (
+        sweep.spec.confirmations
+        and result.best
+        and not result.confirmation
+        and not result.interrupted
+    ):
         console.print(NOTHING_ELSE, markup=False)
     # by its full name: after `make demo` nobody has activated .venv
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"

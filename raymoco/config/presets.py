@@ -9,7 +9,15 @@ from typing import Any
 
 from raymoco.config.run import RunConfig
 from raymoco.errors import ConfigError
-from raymoco.yamlfile import Document, apply_overrides, merge, nearest, read_yaml, validate
+from raymoco.yamlfile import (
+    Document,
+    apply_overrides,
+    located,
+    merge,
+    nearest,
+    read_yaml,
+    validate,
+)
 
 
 def preset_names() -> list[str]:
@@ -28,9 +36,9 @@ def preset_values(name: str, where: str = "") -> dict[str, Any]:
     """
     names = preset_names()
     if name not in names:
-        at = f"{where}: " if where else ""
+        there_are = f"There are: {', '.join(names)}."
         raise ConfigError(
-            f"{at}no preset is called '{name}'{nearest(name, names)} There are: {', '.join(names)}."
+            located(where, f"no preset is called '{name}'{nearest(name, names)} {there_are}")
         )
     return read_yaml(Path(str(resources.files("raymoco") / "presets" / f"{name}.yaml"))).values
 

@@ -83,9 +83,10 @@ def sweep(
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
     require_choices(loaded.base)
     files = SweepFolder(folder)
-    if isinstance(spec, SearchSpec) and spec.warm_start and not files.optuna_log.exists():
+    search = loaded.search
+    if search is not None and search.warm_start and not files.optuna_log.exists():
         # refused before anything is written; later on it is in the study
-        load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
+        load_warm_start(search.warm_start, output, loaded.space, search.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if files.closed.exists() and not open_trials(loaded, folder, ledger):
         return read_result(loaded, folder, ledger)
@@ -193,15 +194,15 @@ class _Launch:
         self.mirror.start()
         phases.start()
         enough = budget_check(self.spec.budget, self.spec.objective, self.ledger)
-        if isinstance(self.spec, SearchSpec):
-            self._search(phases, self.spec, enough)
-        else:
-            self._ablate(phases, self.spec, enough)
+        if self.sweep.search is not None:
+            self._search(phases, self.sweep.search, enough)
+        elif self.sweep.ablation is not None:
+            self._ablate(phases, self.sweep.ablation, enough)
 
     def _search(
         self, phases: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
     ) -> None:
-        if spec.scheduler.name == "pbt":
+        if spec.scheduler.population:
             population = open_population(
                 self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
             )

@@ -25,7 +25,6 @@ from raymoco.study.statistics.comparisons import (
     judge_confirmation,
 )
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import SearchSpec
 
 
 @dataclass
@@ -44,13 +43,11 @@ def read_result(
     sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool = False
 ) -> SweepResult:
     """The result of a sweep as its ledger has it."""
-    spec = sweep.spec
-    confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
     return SweepResult(
         folder,
         ledger.all(),
         best_first(sweep, ledger),
-        judge_confirmation(ledger) if confirmed else [],
+        judge_confirmation(ledger) if sweep.spec.confirmations else [],
         compare_cells(sweep, ledger),
         interrupted,
     )

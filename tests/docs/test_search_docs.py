@@ -37,16 +37,14 @@ def test_every_snippet_is_valid(tmp_path, block):
 
 
 def test_the_samplers_and_schedulers_of_the_page_are_those_there_are():
-    from typing import get_args
-
-    from raymoco.study.sweepfile.sampler_options import OPTIONS
-    from raymoco.study.sweepfile.sections import Scheduler
+    from raymoco.choices import SAMPLERS, SCHEDULERS
 
     rows = {
         line.split("|")[1].split("`")[1]: line for line in TEXT.splitlines() if line[:3] == "| `"
     }
-    for name, model in OPTIONS.items():
-        for option in model.model_fields:
+    for name in SAMPLERS.choices:
+        for option in SAMPLERS.load(name).Options.model_fields:
             assert f"`{option}`" in rows[name], f"{name} has {option}"
-    for name in get_args(Scheduler.model_fields["name"].annotation):
-        assert name in rows
+    for name in SCHEDULERS.choices:
+        for option in SCHEDULERS.load(name).Options.model_fields:
+            assert f"`{option}`" in rows[name], f"{name} has {option}"

@@ -13,7 +13,7 @@ from raymoco.errors import DataError
 from raymoco.event_log import EventKinds
 from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.folder import SweepFolder
-from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.load import Sweep, read_sweep
 
 OUTPUT = "runs"
 
@@ -66,7 +66,7 @@ def find(name_or_folder: str) -> FoundFolder:
     folder = find_folder(name_or_folder)
     spec, config = SweepFolder(folder).spec, RunFolder(folder).config
     if spec.exists():
-        return FoundFolder(folder, sweep=load_sweep(spec))
+        return FoundFolder(folder, sweep=read_sweep(spec))
     if config.exists():
         return FoundFolder(folder, run=load_run_config(str(config), []))
     inside = [path.parent.name for path in sorted(folder.glob(f"*/{spec.name}"))]

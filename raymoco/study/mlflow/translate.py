@@ -26,7 +26,6 @@ from raymoco.study.journal.events import (
     SweepEvent,
     Tracked,
     TrialKind,
-    TrialPhase,
     TrialState,
 )
 from raymoco.study.journal.find import FoundFolder
@@ -35,11 +34,17 @@ from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.tracking import PARENT, RUNNING, Change, Story, points_of
 from raymoco.tracking.shared_view import comparison_view
 
 NOTE = "mlflow.note.content"
+# what a trial of a phase is called; one that tunes a cell is called as its phase
+KINDS = {
+    "search": TrialKind.TRIAL,
+    "compare": TrialKind.TRIAL,
+    "confirm": TrialKind.CONFIRMATION,
+    "tune": TrialKind.TUNE,
+}
 
 
 class SweepStory:
@@ -140,14 +145,11 @@ class SweepStory:
         params = {key: value for key, value in trial.values.items() if key != "changes"}
         varied = short_name(params)
         name = varied or "default"
-        kind = TrialKind.TRIAL
         if trial.cell:  # a search keeps one seed: nobody would compare it
             params |= {"cell": trial.cell, "seed": trial.seed}
             name = f"{trial.cell} seed={trial.seed}"
-            if isinstance(self._sweep.spec, SearchSpec):
-                kind = TrialKind.CONFIRMATION
-        if event.phase == TrialPhase.TUNE:
-            kind = TrialKind.TUNE
+        phase = self._sweep.spec.phase_of(trial.cell, event.phase)
+        if event.phase:  # a trial that tunes its cell, and is not compared
             name = f"{trial.cell} {varied}"
         return Change(
             trial.trial_id,
@@ -157,7 +159,7 @@ class SweepStory:
             params=params,
             tags={
                 **self._tags,
-                "raymoco.kind": kind,
+                "raymoco.kind": KINDS[phase],
                 "raymoco.cell": trial.cell,
                 "raymoco.seed": trial.seed,
                 "raymoco.state": TrialState.WAITING,
@@ -178,9 +180,8 @@ class SweepStory:
         )
 
     def _report(self, trial: TrialRecord, event: Reported) -> Change:
-        row, spec = event.row, self._sweep.spec
         # the page opens on what comes first; a test metric comes last
-        opens = spec.tuned_on if isinstance(spec, AblationSpec) else spec.objective
+        row, opens = event.row, self._sweep.spec.tuned_on
         trial.rows = {trial.epochs: trial.final}  # the curve itself is not needed here
         return Change(
             trial.trial_id,

@@ -1,4 +1,4 @@
-"""Nuisance axes of an ablation, pure: the same settings are tried in every cell.
+"""Tune the nuisance axes of an ablation: every cell tries the same settings. Pure.
 
 The settings are the run's own and then quasi-random ones (Halton): they cover the axes more evenly
 than random ones, every cell gets the very same, and they do not depend on which trial ends first,
@@ -12,7 +12,7 @@ from typing import Any
 
 from raymoco.study.journal.events import TrialPhase
 from raymoco.study.journal.ledger import Ledger, TrialRecord
-from raymoco.study.sweepfile.axis import Axis, setting_count
+from raymoco.study.sweepfile.axis import setting_count
 from raymoco.study.sweepfile.sections import Tune
 from raymoco.study.sweepfile.sweep import AblationSpec
 
@@ -37,27 +37,10 @@ def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
     while len(points) < wanted:  # it comes near every place, so it ends
         (place,) = sequence.random()
         axes = zip(tune.axes.items(), place, strict=True)
-        point = {key: value_at(axis, float(u)) for (key, axis), u in axes}
+        point = {key: axis.at(float(share), with_or=True) for (key, axis), share in axes}
         if point not in points:  # a finite axis, and an `or`, are met again and again
             points.append(point)
     return points
-
-
-def value_at(axis: Axis, u: float) -> Any:
-    """The value at the share u of an axis, 0 <= u < 1; an `or` takes the lower half."""
-    if axis.or_ is not None:
-        if u < 0.5:
-            return axis.or_
-        u = 2 * u - 1
-    points = axis.points
-    if points is not None:
-        several = points if axis.or_ is None else points[:-1]
-        return several[int(u * len(several))]
-    if axis.loguniform is not None:
-        log_low, log_high = (math.log(end) for end in axis.loguniform)
-        return math.exp(log_low + u * (log_high - log_low))
-    assert axis.uniform is not None
-    return axis.uniform[0] + u * (axis.uniform[1] - axis.uniform[0])
 
 
 def tuning_trials(ledger: Ledger, cell: str) -> list[TrialRecord]:

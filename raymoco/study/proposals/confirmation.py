@@ -1,4 +1,4 @@
-"""After a search: was the best really better, on seeds and a test set that chose nothing?"""
+"""Confirm the best trials of a search, on fresh seeds and a test set that did not choose them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTHING_ELSE = "No completed trial differs from the run as it stands: there was 
 
 
 def beside_default(best: list[TrialRecord], default: Mapping[str, Any]) -> list[TrialRecord]:
-    """The trials that set something else than the base run: what there is to confirm.
+    """The trials whose values differ from the base run: what there is to confirm.
 
     Args:
         best: completed trials, best first.
@@ -33,8 +33,8 @@ def confirm_proposals(
         best: completed trials, best first; the default itself is passed over.
         default: every value of the base run by dotted key.
     Returns:
-        None where no trial is left. A cell is called as its trial: when a resume finds a better
-        one, that is another cell.
+        An empty list where no trial is left. A cell is named after its trial: when a resume finds
+        a better one, that is another cell.
     """
     others = beside_default(best, default)
     if not others:

@@ -1,8 +1,7 @@
-"""How a population's values are drawn and moved: pure, and the same for the same numbers."""
+"""Draw and move the values of a population: pure, the same for the same random numbers."""
 
 from __future__ import annotations
 
-import math
 import random
 from typing import Any
 
@@ -15,11 +14,11 @@ def draw(axis: Axis, numbers: random.Random) -> Any:
     """A value anywhere on the axis; the one of `or` half of the time."""
     if axis.or_ is not None and numbers.random() < 0.5:
         return axis.or_
-    return value_at(axis, numbers.random())
+    return axis.at(numbers.random())
 
 
 def mutate(axis: Axis, value: Any, numbers: random.Random, resample: float) -> Any:
-    """A value near by: a fifth of the axis up or down, a neighbor on a finite axis.
+    """A nearby value: a fifth of the axis up or down; on a finite axis, a neighbor.
 
     With probability `resample` a value drawn anew, which is also the only way to and from `or`.
     """
@@ -32,23 +31,4 @@ def mutate(axis: Axis, value: Any, numbers: random.Random, resample: float) -> A
     if points:
         index = points.index(value) + (1 if up else -1)
         return points[min(max(index, 0), len(points) - 1)]
-    return value_at(axis, min(max(position(axis, value) + (STEP if up else -STEP), 0.0), 1.0))
-
-
-def position(axis: Axis, value: float) -> float:
-    """Where a value lies on a continuous axis, from 0 to 1; on its logarithm if it has one."""
-    low, high = axis.loguniform or axis.uniform or (0.0, 1.0)
-    if axis.loguniform:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
-
-
-def value_at(axis: Axis, share: float) -> Any:
-    """The value at a position from 0 to 1."""
-    points = [point for point in axis.points or [] if point != axis.or_ or axis.or_ is None]
-    if points:
-        return points[min(int(share * len(points)), len(points) - 1)]
-    low, high = axis.loguniform or axis.uniform or (0.0, 1.0)
-    if axis.loguniform:
-        return min(max(low * (high / low) ** share, low), high)
-    return low + (high - low) * share
+    return axis.at(min(max(axis.position(value) + (STEP if up else -STEP), 0.0), 1.0))

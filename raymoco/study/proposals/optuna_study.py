@@ -1,4 +1,4 @@
-"""Optuna's proposals: a study on disk that is told the truth about every trial."""
+"""Proposals from an Optuna study on disk, which is told how every trial really ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Objective
-from raymoco.study.sweepfile.sweep import SearchSpec
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -44,8 +43,8 @@ class OptunaProposals:
     Args:
         first: points that are tried before anything is sampled, whole or partial: the run's own
             values, so that what is found is compared with where one stood, and those to enqueue.
-            All points of a grid.
-        again: trials of an earlier driver to go on with.
+            All points of a sampler that lists them, such as a grid.
+        again: unfinished trials of an earlier driver, handed out first.
         known: what the journal says of an earlier driver's trials.
         warm: reads the trials of another sweep, of this study's axes and objectives; called until
             there are trials of this one.
@@ -76,11 +75,12 @@ class OptunaProposals:
         lost = self.settle() if self.known is not None else 0
         trials = self._study.get_trials(deepcopy=False)[len(self._earlier) :]
         self._asked = sum(trial.state != OptunaState.WAITING for trial in trials) - lost
+        self._lists_points = self.sampler.points(self.space) is not None
         points = [self.space.params(point) for point in self.first]
         self._points = different(point for point in points if point is not None)
 
     def _learn(self) -> None:
-        """Begin the study with the other sweep's trials; a kill in between is made good."""
+        """Copy the other sweep's trials into the study; complete one that a kill interrupted."""
         trials = self._study.get_trials(deepcopy=False)
         begun = any(SOURCE not in trial.user_attrs for trial in trials)
         have = {trial.user_attrs.get(SOURCE) for trial in trials}
@@ -95,7 +95,7 @@ class OptunaProposals:
         """Tell the study every end that the journal knows and it does not.
 
         Returns:
-            How many trials were asked for and never proposed: a driver was killed in between.
+            How many trials were asked for and never proposed, because the driver was killed.
         """
         lost = 0
         for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:
@@ -113,7 +113,7 @@ class OptunaProposals:
         if self.again:
             return self.again.pop(0)
         number = self._asked
-        exhausted = self.sampler.name == "grid" and number >= len(self._points)
+        exhausted = self._lists_points and number >= len(self._points)
         if number >= self.budget or exhausted:
             return None
         if number < len(self._points) and not self._study.get_trials(
@@ -166,8 +166,8 @@ def open_proposals(
     Args:
         resolved: the base run with its `auto` values written out.
     """
-    spec, space = sweep.spec, sweep.space
-    assert isinstance(spec, SearchSpec)
+    spec, space = sweep.search, sweep.space
+    assert spec is not None
 
     def warm() -> Sequence[FrozenTrial]:
         if not spec.warm_start:
@@ -175,8 +175,7 @@ def open_proposals(
         return load_warm_start(spec.warm_start, folder.parent, space, spec.objectives)
 
     points: list[dict[str, Any]] = [resolved.flat(), *spec.enqueue]
-    if spec.sampler.name == "grid":
-        points += space.grid()
+    points += spec.sampler.points(space) or []
     return OptunaProposals(
         spec.name,
         space,

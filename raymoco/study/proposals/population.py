@@ -26,8 +26,8 @@ from raymoco.study.proposals.mutation import draw, mutate
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sections import Objective, Scheduler
-from raymoco.study.sweepfile.sweep import SearchSpec
+from raymoco.study.sweepfile.scheduler_options import Scheduler
+from raymoco.study.sweepfile.sections import Objective
 
 POLL_S = 0.05
 CHANGES = "changes"
@@ -35,9 +35,9 @@ CHANGES = "changes"
 
 @dataclass
 class Population:
-    """The members of one sweep, as the ledger knows them, and what each does next.
+    """Decides what each member of a population does next, from the ledger alone.
 
-    Nothing else is remembered: a resumed sweep decides as an undisturbed one would.
+    It keeps no other state, so a resumed sweep decides as an undisturbed one would.
 
     Args:
         axes: by config key; each a key that a run can change on its way.
@@ -84,7 +84,7 @@ class Population:
                 submit(self._proposal(member.trial_id, member.values, self.epochs, member.attempt))
 
     def next_round(self) -> list[Proposal]:
-        """What is to run now; at the end of a round the worst have been given their new start."""
+        """The proposals of the next round; first, the worst members get their new start."""
         members = self.ledger.search_trials
         born = {member.trial_id for member in members}
         unborn = {name: values for name, values in self._newborn().items() if name not in born}
@@ -176,8 +176,8 @@ def open_population(
     Args:
         resolved: the base run with its `auto` values written out.
     """
-    spec = sweep.spec
-    assert isinstance(spec, SearchSpec)
+    spec = sweep.search
+    assert spec is not None
     for member in ledger.search_trials:
         if member.state == TrialState.STOPPED:  # by Ctrl-C or its hours: it is as far as it was
             record(Paused(trial_id=member.trial_id))

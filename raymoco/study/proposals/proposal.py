@@ -1,4 +1,4 @@
-"""One trial to run, and where such come from."""
+"""A trial to run, and the interface of what proposes trials."""
 
 from __future__ import annotations
 
@@ -43,4 +43,4 @@ class ListProposals:
         return self.waiting.pop(0) if self.waiting else None
 
     def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
-        """Nobody learns from it."""
+        """Nothing: the trials are fixed beforehand."""

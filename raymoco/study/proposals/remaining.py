@@ -1,4 +1,4 @@
-"""What a sweep still has to run, pure: from its file and its journal to proposals."""
+"""Work out what a sweep still has to run, from its file and its journal alone."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 
 def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
-    """What an earlier driver left unfinished, to go on from its last checkpoint.
+    """The trials that an earlier driver left unfinished, each with its last checkpoint.
 
-    A trial of a search that Ctrl-C or its hours have ended is over, Optuna has been told; a cell's
-    goes on, or the comparison would miss a pair.
+    A search's trial that Ctrl-C or the hours have stopped is over: Optuna has been told. A cell's
+    trial goes on, or the comparison would miss a pair.
     """
     unfinished = (TrialState.WAITING, TrialState.RUNNING)
     begun = ledger.in_state(*unfinished, *([TrialState.STOPPED] if cells else []))
@@ -46,30 +46,31 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
 
 
 def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
-    """How many trials of a search have not ended, or not begun; a stopped member goes on."""
+    """How many trials of a search have not ended yet; a stopped member of a population goes on."""
     ended = [trial for trial in ledger.search_trials if trial.ended is not None]
-    if spec.scheduler.name == "pbt":
+    if spec.scheduler.population:
         ended = [trial for trial in ended if trial.state != TrialState.STOPPED]
     return spec.budget.trials - len(ended)
 
 
 def beyond_budget(spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Interrupted trials that a budget lowered meanwhile has no room for."""
+    """Interrupted trials for which a budget that was lowered since has no room."""
     return interrupted_before(folder, ledger, cells=False)[max(0, trials_left(spec, ledger)) :]
 
 
 def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The trials known beforehand that are not over; for a search one stands for the rest."""
-    spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        if trials_left(spec, ledger) > 0:
+    """The known trials that have not ended; one stands for all that a search has yet to propose."""
+    search, ablation = sweep.search, sweep.ablation
+    if search is not None:
+        if trials_left(search, ledger) > 0:
             return [Proposal("search", {}, sweep.base.seed)]
-        return open_confirmations(sweep, spec, folder, ledger)
-    return open_tuning(sweep, spec, folder, ledger) or open_cells(spec, folder, ledger)
+        return open_confirmations(sweep, search, folder, ledger)
+    assert ablation is not None
+    return open_tuning(sweep, ablation, folder, ledger) or open_cells(ablation, folder, ledger)
 
 
 def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The trials that tune the cells, as far as they have not ended."""
+    """The trials that tune the cells and have not ended."""
     if spec.tune is None:
         return []
     points = tuning_points(spec.tune, sweep.base.flat())
@@ -89,7 +90,7 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
 
 
 def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The trials that are compared, as far as they have not ended.
+    """The trials that are compared and have not ended.
 
     With `tune` each cell has the values that it was tuned to; a cell none of whose tuning trials
     was completed has none and is left out: untuned beside tuned it would be no fair comparison.
@@ -119,24 +120,18 @@ def open_confirmations(
 
 
 def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Those that have not ended, the begun ones with their checkpoint."""
+    """Drop the trials that have ended; those that have begun get their last checkpoint."""
     begun = {p.trial_id: p for p in interrupted_before(folder, ledger, cells=True)}
     over = {t.trial_id for t in ledger.all() if t.ended is not None} - begun.keys()
     return [begun.get(p.trial_id, p) for p in wanted if p.trial_id not in over]
 
 
 def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
-    """How many gangs can be of use for what is left."""
+    """How many gangs the remaining trials can occupy."""
     spec = sweep.spec
-    if isinstance(spec, SearchSpec):
-        confirming = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
-        left = max(trials_left(spec, ledger), confirming)
+    if sweep.search is not None:
+        left = max(trials_left(sweep.search, ledger), spec.confirmations)
     else:
         ended = [trial for trial in ledger.all() if trial.ended is not None]
-        left = trial_count(sweep) - sum(trial.state != TrialState.STOPPED for trial in ended)
+        left = spec.trials - sum(trial.state != TrialState.STOPPED for trial in ended)
     return max(1, min(spec.budget.concurrent, left))
-
-
-def trial_count(sweep: Sweep) -> int:
-    """How many trials the file asks for, confirmations left out."""
-    return sweep.trials

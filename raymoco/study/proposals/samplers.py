@@ -1,73 +1,208 @@
-"""Build Optuna's samplers from their options."""
+"""The samplers that raymoco ships: Optuna's by name, each with its options, and the grid."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, model_validator
 
-from raymoco.study.sweepfile.sampler_options import Sampler, TpeOptions, _numbers
+from raymoco.config import Count, StrictModel
+from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.sampler_options import Sampler
+from raymoco.study.sweepfile.search_sampler import NextTrial, SearchSampler
 from raymoco.study.sweepfile.search_space import SearchSpace
+from raymoco.study.sweepfile.sweep import SearchSpec
 
 
 def build_sampler(
     sampler: Sampler, space: SearchSpace, number: int, earlier: Sequence[FrozenTrial] = ()
-) -> optuna.samplers.BaseSampler:
+) -> BaseSampler:
     """The sampler for the trial with this number, counted without those that nobody saw.
 
     A sampler of its own for each trial: what it draws depends on (seed, number) and on what the
-    study knows, not on how long this process has lived. QMC is one sequence and takes its next
-    point, so its seed stays.
+    study knows, not on how long this process has lived.
 
     Args:
-        earlier: trials of another sweep. CMA-ES starts at the distribution of the good ones; the
-            others that learn find them in the study.
+        earlier: trials of another sweep.
     """
-    seed = (sampler.seed * 1_000_003 + number) % 2**32
-    chosen = sampler.chosen
+    trial = NextTrial(space, sampler.seed, number, sampler.startup_trials, earlier)
     with warnings.catch_warnings():
         # options that Optuna calls experimental were asked for by name
         warnings.simplefilter("ignore", ExperimentalWarning)
-        if sampler.name == "tpe":
-            return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=sampler.startup_trials, **_tpe_options(chosen, space)
-            )
-        if sampler.name == "cmaes":
-            source = _source_trials(space, earlier)
-            return optuna.samplers.CmaEsSampler(
-                seed=seed,
-                n_startup_trials=sampler.startup_trials,
-                warn_independent_sampling=False,
-                source_trials=source or None,
-                **chosen.model_dump(),
-            )
-        if sampler.name == "gp":
-            return optuna.samplers.GPSampler(
-                seed=seed,
-                n_startup_trials=sampler.startup_trials,
-                warn_independent_sampling=False,
-                **chosen.model_dump(),
-            )
-        if sampler.name == "qmc":
-            return _WholeSpaceQMC(space, seed=sampler.seed, **chosen.model_dump())
-    # the grid's points are given; a sampler is there for nothing but the form
-    return optuna.samplers.RandomSampler(seed=seed)
+        return sampler.code.build(sampler.chosen, trial)
 
 
-def _tpe_options(chosen: TpeOptions, space: SearchSpace) -> dict[str, Any]:
-    group = chosen.group
-    if group is None:
-        # the axes of a conditional space have no joint density: one for each group that occurs
-        conditional = space.always().keys() != space.distributions().keys()
-        group = conditional and chosen.multivariate is not False
-    multivariate = True if group else chosen.multivariate
-    return {**chosen.model_dump(), "group": group, "multivariate": multivariate}
+class Tpe(SearchSampler):
+    """Tree-structured Parzen estimators, optuna.samplers.TPESampler."""
+
+    class Options(StrictModel):
+        """By Optuna's names."""
+
+        n_ei_candidates: Count = 24
+        multivariate: bool | None = None  # Optuna: true for one objective, false for several
+        # true where an axis has `or` or `when`, unless multivariate is false
+        group: bool | None = None
+        constant_liar: bool = True
+
+        @model_validator(mode="after")
+        def _group_is_multivariate(self) -> Tpe.Options:
+            if self.group and self.multivariate is False:
+                raise ValueError("group is true, so multivariate must not be false")
+            return self
+
+    def build(self, options: Options, trial: NextTrial) -> BaseSampler:
+        """With one density for each group of axes that occur together, if some are conditional."""
+        space, group = trial.space, options.group
+        if group is None:
+            # the axes of a conditional space have no joint density: one for each group that occurs
+            conditional = space.always().keys() != space.distributions().keys()
+            group = conditional and options.multivariate is not False
+        multivariate = True if group else options.multivariate
+        return optuna.samplers.TPESampler(
+            seed=trial.trial_seed,
+            n_startup_trials=trial.startup_trials,
+            **{**options.model_dump(), "group": group, "multivariate": multivariate},
+        )
+
+
+class Random(SearchSampler):
+    """Every axis at random, optuna.samplers.RandomSampler."""
+
+    class Options(StrictModel):
+        """None."""
+
+    def build(self, options: Options, trial: NextTrial) -> BaseSampler:
+        """Seeded by the trial."""
+        return optuna.samplers.RandomSampler(seed=trial.trial_seed)
+
+    def learns_from(self, options: Options) -> Collection[str]:
+        """Nothing."""
+        return ()
+
+
+class Cmaes(SearchSampler):
+    """CMA-ES, optuna.samplers.CmaEsSampler: on the numbers that every trial has."""
+
+    class Options(StrictModel):
+        """By Optuna's names."""
+
+        popsize: Annotated[int, Field(ge=2)] | None = None
+        with_margin: bool = False
+        use_separable_cma: bool = False
+        lr_adapt: bool = False
+        consider_pruned_trials: bool = False
+
+        @model_validator(mode="after")
+        def _one_variant(self) -> Cmaes.Options:
+            variants = ("with_margin", "use_separable_cma", "lr_adapt")
+            chosen = [name for name in variants if getattr(self, name)]
+            if len(chosen) > 1:
+                raise ValueError(f"{' and '.join(chosen)} are true, but only one of them can be")
+            return self
+
+    def build(self, options: Options, trial: NextTrial) -> BaseSampler:
+        """Starts at the distribution of the good trials of the other sweep, if there is one."""
+        return optuna.samplers.CmaEsSampler(
+            seed=trial.trial_seed,
+            n_startup_trials=trial.startup_trials,
+            warn_independent_sampling=False,
+            source_trials=_source_trials(trial.space, trial.earlier) or None,
+            **options.model_dump(),
+        )
+
+    def learns_from(self, options: Options) -> Collection[str]:
+        """Optuna leaves pruned trials out unless it is told otherwise."""
+        return ("completed", "pruned") if options.consider_pruned_trials else ("completed",)
+
+    def moves(self, options: Options, space: SearchSpace) -> Collection[str]:
+        """Numbers that every trial has."""
+        return numeric_axes(space)
+
+    def check(self, options: Options, spec: SearchSpec, space: SearchSpace) -> None:
+        """One objective, two numbers, and no separable start beside `warm_start`."""
+        if spec.warm_start and options.use_separable_cma:
+            raise ConfigError(
+                "sampler.options.use_separable_cma is true, but with warm_start it must be false: "
+                "CMA-ES would start at the spread of the earlier trials, which is not separable.",
+                ("sampler", "options", "use_separable_cma"),
+            )
+        if len(spec.objectives) > 1:
+            raise ConfigError(
+                f"sampler cmaes knows one objective, but there are {len(spec.objectives)}: use "
+                "tpe, gp, qmc or random.",
+                ("sampler",),
+            )
+        if len(numeric_axes(space)) < 2:
+            moved = ", ".join(numeric_axes(space)) or "none"
+            raise ConfigError(
+                "sampler cmaes moves numbers only, at least two that every trial has (no choice, "
+                f"`or` or `when`), but here are: {moved}. Use tpe or gp.",
+                ("sampler",),
+            )
+
+
+class Gp(SearchSampler):
+    """A Gaussian process, optuna.samplers.GPSampler: on the axes that every trial has."""
+
+    class Options(StrictModel):
+        """By Optuna's names."""
+
+        deterministic_objective: bool = False
+
+    def build(self, options: Options, trial: NextTrial) -> BaseSampler:
+        """Other axes are drawn at random; --dry-run says which."""
+        return optuna.samplers.GPSampler(
+            seed=trial.trial_seed,
+            n_startup_trials=trial.startup_trials,
+            warn_independent_sampling=False,
+            **options.model_dump(),
+        )
+
+    def learns_from(self, options: Options) -> Collection[str]:
+        """Optuna's reads completed trials only."""
+        return ("completed",)
+
+    def moves(self, options: Options, space: SearchSpace) -> Collection[str]:
+        """The axes that every trial has."""
+        return space.always()
+
+
+class Qmc(SearchSampler):
+    """Quasi-random points, optuna.samplers.QMCSampler, over every axis."""
+
+    class Options(StrictModel):
+        """By Optuna's names."""
+
+        qmc_type: Literal["sobol", "halton"] = "sobol"
+        scramble: bool = False
+
+    def build(self, options: Options, trial: NextTrial) -> BaseSampler:
+        """One sequence that takes its next point: its seed stays from trial to trial."""
+        return _WholeSpaceQMC(trial.space, seed=trial.seed, **options.model_dump())
+
+    def learns_from(self, options: Options) -> Collection[str]:
+        """Nothing."""
+        return ()
+
+
+class Grid(Random):
+    """Every point of a finite space once.
+
+    Not Optuna's GridSampler, which knows no conditional axes and repeats the points of trials that
+    run at once: the points are enqueued, and the sampler itself is there for nothing but the form.
+    """
+
+    def points(self, options: Any, space: SearchSpace) -> list[dict[str, Any]]:
+        """All of them, the last axis fastest."""
+        return space.grid()
 
 
 class _WholeSpaceQMC(optuna.samplers.QMCSampler):
@@ -87,9 +222,18 @@ class _WholeSpaceQMC(optuna.samplers.QMCSampler):
         return {name: d for name, d in self._space.items() if not d.single()}
 
 
+def numeric_axes(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """The axes of numbers that every trial has: what CMA-ES moves."""
+    return {
+        name: distribution
+        for name, distribution in space.always().items()
+        if not isinstance(distribution, CategoricalDistribution)
+    }
+
+
 def _source_trials(space: SearchSpace, earlier: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Earlier trials as CMA-ES reads them: the axes that it moves, and nothing else."""
-    moved = _numbers(space)
+    moved = numeric_axes(space)
     return [
         optuna.trial.create_trial(
             params={name: trial.params[name] for name in moved},

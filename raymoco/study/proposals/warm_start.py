@@ -1,4 +1,4 @@
-"""What another sweep has found out, for a sampler to begin with."""
+"""Load the trials of another sweep for a sampler to start from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
 from raymoco.study.journal.folder import SweepFolder
-from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.load import read_sweep
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import SearchSpec
@@ -43,8 +43,8 @@ def load_warm_start(
         raise ConfigError(
             f"warm_start is '{name}', but {folder} holds no search (no {file.name} and {log.name})."
         )
-    other = load_sweep(file).spec
-    if not isinstance(other, SearchSpec):
+    other = read_sweep(file).search
+    if other is None:
         raise ConfigError(f"warm_start is '{name}', which is no search.")
     _compare(name, other, space, objectives)
     storage = JournalStorage(JournalFileBackend(str(log)))

@@ -28,7 +28,7 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
             ]
         needed = "" if row.seeds is None else str(row.seeds)
         table.append([row.name, *shown, row.verdict, needed, str(row.failed)][: len(columns)])
-    caption = f"{family} needed: seeds that would resolve a difference of this size (80 % power)"
+    caption = f"{family} needed: seeds to detect a difference this small with 80 % power"
     return Grid(columns, table, caption, frozenset(columns[1:6]) | {"needed", "pairs lost"})
 
 

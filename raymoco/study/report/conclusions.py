@@ -18,8 +18,6 @@ from raymoco.study.report.labels import (
 from raymoco.study.statistics.comparisons import Judged
 from raymoco.study.statistics.paired import (
     ALPHA,
-    MOST_SEEDS,
-    ROUNDING,
     PairedDifference,
     binomial_reach,
 )
@@ -89,13 +87,9 @@ def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
     if math.isnan(found.p):
         return f"{subject}: not resolved. {found.interval}.{lost}"
     spread = f"{number(found.difference, sign=True)}, 95 % interval {_interval(found)}"
-    left = f"{counted(found.n, 'seed')} leave +-{number(found.reach)}"
+    left = row.resolution
     if row.p_holm < ALPHA:
         left = f"{counted(found.n, 'seed')}, but with lost pairs nothing is said to help"
-    elif row.seeds is not None:
-        left += f"; about {row.seeds} would resolve a difference of this size"
-    elif abs(found.difference) > ROUNDING:
-        left += f"; a difference of this size would need more than {MOST_SEEDS:,}"
     return f"{subject}: not resolved. {spread}; {left}.{lost}"
 
 

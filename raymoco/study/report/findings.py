@@ -19,7 +19,7 @@ from raymoco.study.statistics.comparisons import (
     judge_confirmation,
 )
 from raymoco.study.statistics.importance import Importance, axis_importance
-from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.load import Sweep, read_sweep
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
@@ -61,12 +61,12 @@ class Findings:
     @property
     def search(self) -> SearchSpec | None:
         """The spec of a search; None for an ablation."""
-        return self.sweep.spec if isinstance(self.sweep.spec, SearchSpec) else None
+        return self.sweep.search
 
     @property
     def ablation(self) -> AblationSpec | None:
         """The spec of an ablation; None for a search."""
-        return self.sweep.spec if isinstance(self.sweep.spec, AblationSpec) else None
+        return self.sweep.ablation
 
     @property
     def searched(self) -> list[TrialRecord]:
@@ -94,17 +94,18 @@ def read_findings(folder: Path) -> Findings:
     file = SweepFolder(folder).spec
     if not file.exists():
         raise DataError(f"{folder}: there is no {file.name}, so no sweep to report on.")
-    return gather_findings(folder, load_sweep(file), load_ledger(SweepFolder(folder).journal))
+    return gather_findings(folder, read_sweep(file), load_ledger(SweepFolder(folder).journal))
 
 
 def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
     """What a ledger says of a sweep."""
-    spec = sweep.spec
+    search = sweep.search
     importance, confirmed = None, list[Judged]()
-    if isinstance(spec, SearchSpec):
+    if search is not None:
         trials = ledger.search_trials
-        if spec.scheduler.name != "pbt":  # its values change on the way: none stands for a trial
-            importance = axis_importance(trials, spec.search, spec.objective)
+        # a population's values change on the way: none stands for a trial
+        if not search.scheduler.population:
+            importance = axis_importance(trials, search.search, search.objective)
         confirmed = judge_confirmation(ledger)
     return Findings(folder, sweep, ledger, compare_cells(sweep, ledger), confirmed, importance)
 

@@ -130,7 +130,7 @@ def _along_the_axes(findings: Findings) -> list[Section]:
 def _why_not(findings: Findings) -> str:
     """The reason for which there is no importance."""
     assert findings.search is not None
-    if findings.search.scheduler.name == "pbt":
+    if findings.search.scheduler.population:
         return "a population changes its values on the way, so none of them stands for a trial"
     if len(findings.best) < FEWEST:
         done = counted(len(findings.best), "trial")

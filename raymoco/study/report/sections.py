@@ -28,7 +28,7 @@ def build_document(findings: Findings) -> Document:
         sections = search_sections(findings)
         sections += [_curves(findings), _speed(findings)]
     sections += [_counts(findings), _circumstances(findings)]
-    question = findings.ablation.question if findings.ablation is not None else ""
+    question = findings.sweep.spec.question
     return Document(
         findings.name,
         question,
@@ -105,11 +105,7 @@ def _circumstances(findings: Findings) -> Section:
 
 
 def _phase(findings: Findings, trial: TrialRecord) -> str:
-    if trial.phase:
-        return trial.phase
-    if findings.search is None:
-        return "compare"
-    return "confirm" if trial.cell else "search"
+    return findings.sweep.spec.phase_of(trial.cell, trial.phase)
 
 
 def _state(findings: Findings) -> str:

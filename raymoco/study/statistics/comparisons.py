@@ -31,7 +31,6 @@ from raymoco.study.statistics.paired import (
 from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
-from raymoco.study.sweepfile.sweep import AblationSpec
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
 
@@ -58,8 +57,8 @@ class Judged:
         difference: None with fewer than two seeds.
         p_holm: adjusted over all rows of its file; nan where the row has no p itself.
         failed: pairs that a failed trial took away.
-        seeds: that would resolve a difference of this size; None where it is resolved, or where no
-            number up to MOST_SEEDS would.
+        seeds: how many are needed to detect a difference this small; None where it is resolved,
+            or where no number up to MOST_SEEDS is enough.
     """
 
     contrast: Contrast
@@ -75,7 +74,7 @@ class Judged:
 
     @property
     def words(self) -> str:
-        """Interval and verdict, and what would resolve it if it is not resolved."""
+        """Interval and verdict; if it is not resolved, how many seeds it would take."""
         lost = f"; {_pairs(self.failed)} lost to failed trials" if self.failed else ""
         found = self.difference
         if found is None:
@@ -84,14 +83,21 @@ class Judged:
             return f"{found.interval}: {self.verdict}{lost}"
         if self.p_holm < ALPHA:  # only a failed pair keeps it from `helps`
             return f"{found.interval}: not resolved{lost}"
+        return f"{found.interval}: not resolved; {self.resolution}{lost}"
+
+    @property
+    def resolution(self) -> str:
+        """How finely its seeds measure, and how many would be needed; '' without a difference."""
+        found = self.difference
+        if found is None:
+            return ""
         if self.seeds is not None:
-            more = f"about {self.seeds} would resolve a difference of this size"
+            needed = f"about {self.seeds} seeds are needed to detect a difference this small"
         elif abs(found.difference) <= ROUNDING:
-            more = "the mean difference is 0"
+            needed = "the mean difference is 0"
         else:
-            more = f"more than {MOST_SEEDS} would be needed for a difference of this size"
-        left = f"{found.n} seeds leave +-{found.reach:.4f}, {more}"
-        return f"{found.interval}: not resolved; {left}{lost}"
+            needed = f"more than {MOST_SEEDS:,} seeds are needed to detect a difference this small"
+        return f"±{found.reach:.4f} with {found.n} seeds; {needed}"
 
     def row(self) -> list[Any]:
         """The cells of its table, unrounded, as FOUND names them."""
@@ -199,8 +205,8 @@ class Comparisons:
 
 def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     """What an ablation's trials say so far; None for a search."""
-    spec = sweep.spec
-    if not isinstance(spec, AblationSpec):
+    spec = sweep.ablation
+    if spec is None:
         return None
     return Comparisons(
         spec.cells,

@@ -1,4 +1,4 @@
-"""Search axes: what a sweep file says of one key, and what Optuna makes of it."""
+"""Search axes: the values that a sweep file gives one key, as Optuna samples them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Axis(StrictModel):
 
     @property
     def points(self) -> list[Any] | None:
-        """Every value of a finite axis, the one of `or` last; None if there is no end of them."""
+        """Every value of a finite axis, the one of `or` last; None for a continuous axis."""
         if self.choice is not None:
             return list(self.choice)
         if self.int_ is not None:
@@ -130,9 +130,41 @@ class Axis(StrictModel):
             return None
         return values if self.or_ is None else [*values, self.or_]
 
+    def at(self, share: float, *, with_or: bool = False) -> Any:
+        """The value at a share of the axis, from 0 to 1; on its logarithm if it has one.
+
+        Args:
+            with_or: the lower half of the shares is the value of `or`, the upper half the range.
+                Without it the value of `or` is left out, in a finite range that holds it too.
+        """
+        # Two ways for one thing: what sweeps of version 0.1 have drawn must be drawn again to the
+        # last digit, and a population and the settings of an ablation were drawn differently.
+        finite = self.points
+        if with_or and self.or_ is not None:
+            if share < 0.5:
+                return self.or_
+            share, finite = 2 * share - 1, finite and finite[:-1]
+        elif self.or_ is not None:
+            finite = [point for point in finite or [] if point != self.or_]
+        if finite:
+            return finite[min(int(share * len(finite)), len(finite) - 1)]
+        low, high = self._range()
+        if self.loguniform is None:
+            return low + (high - low) * share
+        if with_or:
+            return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        return min(max(low * (high / low) ** share, low), high)
+
+    def position(self, value: float) -> float:
+        """The share of a continuous axis at which a value lies: what `at` makes the value of."""
+        low, high = self._range()
+        if self.loguniform is not None:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
     @property
     def distribution(self) -> BaseDistribution:
-        """Optuna's word for the axis, its `or` left out."""
+        """The axis as an Optuna distribution, its `or` left out."""
         if self.choice is not None:
             return CategoricalDistribution(self.choice)
         if self.int_ is not None:
@@ -206,7 +238,7 @@ def _check_condition(other: str, wanted: Any) -> None:
 
 
 def short_name(values: dict[str, Any]) -> str:
-    """`T=0.10 K=256 m=0.99`: what varies, as short as a paper says it."""
+    """The values of a trial, keys abbreviated as in papers: `T=0.1 K=256 m=0.99`."""
     return " ".join(
         f"{SHORT.get(key, key.rpartition('.')[2])}={format_value(value)}"
         for key, value in values.items()
@@ -222,7 +254,7 @@ def format_value(value: Any) -> str:
 
 
 def setting_count(axes: Mapping[str, Axis]) -> int | None:
-    """How many different settings finite axes have; None if there is no end of them."""
+    """How many different settings the axes allow together; None if one is continuous."""
     counts = []
     for axis in axes.values():
         points = axis.points

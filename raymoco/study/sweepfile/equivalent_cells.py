@@ -1,4 +1,4 @@
-"""Cells that differ on paper and train the same: their comparison would say nothing, at length."""
+"""Reject ablation cells that are configured differently but train identically."""
 
 from __future__ import annotations
 

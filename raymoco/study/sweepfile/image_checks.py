@@ -1,4 +1,4 @@
-"""What a sweep file asks for and its images cannot give."""
+"""Reject values that no run on these images could use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
 from raymoco.metrics import EVAL_ALIGNMENT, EVAL_EFFECTIVE_RANK, describe
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import SearchSpec
+from raymoco.yamlfile import flatten
 
 
 def check_against_images(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
@@ -15,34 +15,15 @@ def check_against_images(sweep: Sweep, *, channels: int, train_images: int, clas
     Raises:
         ConfigError: names the axis or the cell, and why.
     """
-    spec = sweep.spec
     for metric in (objective.metric for objective in sweep.objectives):
         if classes == 0 and describe(metric).needs_labels:
             raise ConfigError(
                 f"no trial will report '{metric}': none of the images has a label. Choose a metric "
                 f"that needs none, such as {EVAL_ALIGNMENT} or {EVAL_EFFECTIVE_RANK}."
             )
-    if isinstance(spec, SearchSpec):
-        space = sweep.space
-        points = [
-            (f"search.{key}", {**space.witness(key), key: value})
-            for key, axis in spec.search.items()
-            for value in axis.extremes
-        ]
-    else:
-        ends = [
-            {key: value}
-            for key, axis in (spec.tune.axes if spec.tune else {}).items()
-            for value in axis.extremes
-        ]
-        points = [
-            (f"the cell '{cell.name}'", {**cell.values, **end})
-            for cell in spec.cells
-            for end in [{}, *ends]
-        ]
-    for what, values in points:
+    for whose, values in sweep.spec.extremes(flatten(sweep.base.model_dump())):
         try:
             config = sweep.base.with_values(values)
             resolve(config, channels=channels, train_images=train_images)
         except InputError as error:
-            raise ConfigError(f"{what}: {error}") from None
+            raise ConfigError(f"{whose}: {error}") from None

@@ -1,4 +1,4 @@
-"""Reading a sweep file: every mistake found before anything starts, with its file and line."""
+"""Read a sweep file, and find every mistake in it before anything starts, with file and line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raymoco.config import RunConfig, ScaleConfig, build_run_config
 from raymoco.errors import ConfigError
-from raymoco.study.sweepfile.checks import _check_factors, _check_search
+from raymoco.study.sweepfile.checks import check_ablation, check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import GangConfig, Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
@@ -23,79 +23,104 @@ class Sweep:
     base: RunConfig
 
     @property
+    def search(self) -> SearchSpec | None:
+        """The spec of a search; None for an ablation.
+
+        For what only a search has, such as its sampler. What both have, ask `spec`.
+        """
+        return self.spec if isinstance(self.spec, SearchSpec) else None
+
+    @property
+    def ablation(self) -> AblationSpec | None:
+        """The spec of an ablation; None for a search."""
+        return self.spec if isinstance(self.spec, AblationSpec) else None
+
+    @property
     def space(self) -> SearchSpace:
-        """The axes of a search with the run behind them."""
-        assert isinstance(self.spec, SearchSpec)
-        return SearchSpace(self.spec.search, self.base.flat())
+        """The axes that are sampled, with the run behind them."""
+        return self.spec.space(self.base.flat())
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What trials are ranked by; of an ablation one."""
-        spec = self.spec
-        return spec.objectives if isinstance(spec, SearchSpec) else (spec.objective,)
+        return self.spec.objectives
 
     @property
     def axes(self) -> list[str]:
         """The config keys that vary."""
-        return list(self.spec.search) if isinstance(self.spec, SearchSpec) else self.spec.keys
-
-    @property
-    def trials(self) -> int:
-        """How many trials the file asks for, confirmations left out."""
-        spec = self.spec
-        if isinstance(spec, SearchSpec):
-            return spec.budget.trials
-        tuning = spec.tune.trials if spec.tune else 0
-        return len(spec.cells) * (len(spec.seeds) + tuning)
+        return self.spec.axes
 
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
-    """Read a sweep file, with `key=value` overrides that address the file.
+    """Read a sweep file to run it, with `key=value` overrides that address the file.
 
     Raises:
         ConfigError: anything wrong in it, with file and line: unknown keys, an axis that no run
-            has, a value on an axis that the run refuses.
+            has, a value on an axis that the run refuses, a sampler or a scheduler of somebody
+            else's that is not there or is none.
     """
+    return _load(path, overrides, imports=True)
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read the file of a sweep that has run: nobody else's code is imported, it may not be here.
+
+    Raises:
+        ConfigError: as `load_sweep`, but for a sampler and a scheduler of somebody else's.
+    """
+    return _load(path, (), imports=False)
+
+
+def _load(path: Path, overrides: Iterable[str], *, imports: bool) -> Sweep:
     document = read_yaml(path)
     for text in overrides:
         _apply(document, text)
+    with document.locating(str(path)):
+        return _build(document, imports=imports)
+
+
+def _build(document: Document, *, imports: bool) -> Sweep:
     kind = document.values.get("kind")
     if kind not in ("search", "ablation"):
-        raise ConfigError(
-            f"{document.origin(('kind',)) or path}: kind is {kind!r}, but must be search or "
-            "ablation."
-        )
+        raise ConfigError(f"kind is {kind!r}, but must be search or ablation.", ("kind",))
     run_document = document.part("run")
     for key in ("output", "tracking", "scale"):
         if key in run_document.values:
-            where = run_document.origin((key,))
             instead = "gang" if key == "scale" else key
             raise ConfigError(
-                f"{where}: run.{key} belongs to the whole sweep: set {instead} instead."
+                f"run.{key} belongs to the whole sweep: set {instead} instead.", ("run", key)
             )
-    spec: SearchSpec | AblationSpec = (
-        validate(SearchSpec, document) if kind == "search" else validate(AblationSpec, document)
-    )
-    base = build_run_config(run_document, prefix="run.")
-    spec = spec.model_copy(update={"gang": _complete(spec.gang, base.scale)})
-    base = base.with_values(
+    if kind == "search":
+        search = validate(SearchSpec, document)
+        base = _base_run(search, run_document)
+        return _resolved(check_search(search, base, imports=imports), base)
+    ablation = validate(AblationSpec, document)
+    base = _base_run(ablation, run_document)
+    check_ablation(ablation, base)
+    return _resolved(ablation, base)
+
+
+def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunConfig:
+    """The run that is varied, with what the whole sweep says of it."""
+    with run_document.locating():
+        base = build_run_config(run_document, prefix="run.")
+    return base.with_values(
         {
-            "scale": spec.gang.scale.model_dump(),
+            "scale": _complete(spec.gang, base.scale).scale.model_dump(),
             "output": spec.output,
             "tracking": spec.tracking.model_dump(),
         }
     )
-    if isinstance(spec, SearchSpec):
-        spec = _check_search(spec, base, document, path)
-    else:
-        _check_factors(spec, base, document)
-    resolved = base.model_dump(exclude={"scale", "output", "tracking", "name"})
-    spec = spec.model_copy(update={"run": resolved})
-    return Sweep(spec, base)
+
+
+def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig) -> Sweep:
+    run = base.model_dump(exclude={"scale", "output", "tracking", "name"})
+    gang = _complete(spec.gang, base.scale)
+    return Sweep(spec.model_copy(update={"run": run, "gang": gang}), base)
 
 
 def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:
-    """What `gang` does not say of workers, CPUs and GPUs is as the preset of the run has it."""
+    """Take the workers, CPUs and GPUs that `gang` leaves out from the preset of the run."""
     unsaid = ScaleConfig.model_fields.keys() - gang.model_fields_set
     return gang.model_copy(update={name: getattr(scale, name) for name in unsaid})
 

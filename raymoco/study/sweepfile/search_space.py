@@ -1,4 +1,4 @@
-"""The axes of a search together: which depends on which, its points, its grid."""
+"""The axes of a search together: how they depend on each other, their points, their grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raymoco.yamlfile import nearest
 
 
 class SearchSpace:
-    """The axes of a search and the run that stands behind them.
+    """The axes of a search, and the run that gives all other keys their values.
 
     A condition asks for the value that a trial has: of another axis where that is sampled, else of
     the base run.
@@ -24,7 +24,7 @@ class SearchSpace:
         axes: by config key.
         base: every value of the base run by dotted key.
     Raises:
-        ConfigError: a condition names no key of a run, waits for itself, or never comes true.
+        ConfigError: a condition names no key of a run, waits for itself, or can never be true.
     """
 
     def __init__(self, axes: Mapping[str, Axis], base: Mapping[str, Any]) -> None:
@@ -96,7 +96,8 @@ class SearchSpace:
         if endless:
             raise ConfigError(
                 f"search.{endless[0]} is continuous, but sampler grid needs axes with a choice, "
-                "an int range, or a uniform range with a step."
+                "an int range, or a uniform range with a step.",
+                ("search", endless[0]),
             )
         columns = [self.axes[key].points or [] for key in self._order]
         found: dict[str, dict[str, Any]] = {}
@@ -126,9 +127,11 @@ class SearchSpace:
         return next(value for value in tried if matches(wanted, value))
 
     def _check(self, key: str, other: str, wanted: Any) -> None:
-        here = f"search.{key}.when"
+        here, place = f"search.{key}.when", ("search", key, "when")
         if other not in self._base:
-            raise ConfigError(f"{here}: '{other}' is no key of a run{nearest(other, self._base)}")
+            raise ConfigError(
+                f"{here}: '{other}' is no key of a run{nearest(other, self._base)}", place
+            )
         taken: list[Any] = []
         axis = self.axes.get(other)
         if axis is None or axis.when:
@@ -142,7 +145,7 @@ class SearchSpace:
             taken.append(axis.or_)
         if not any(matches(wanted, value) for value in taken):
             values = ", ".join(map(str, dict.fromkeys(map(str, taken)))) or "no single value"
-            raise ConfigError(f"{here}: {other} is never {say(wanted)}; it takes {values}.")
+            raise ConfigError(f"{here}: {other} is never {say(wanted)}; it takes {values}.", place)
 
     def _sorted(self) -> list[str]:
         order: list[str] = []
@@ -150,7 +153,9 @@ class SearchSpace:
         def visit(key: str, path: tuple[str, ...]) -> None:
             if key in path:
                 circle = " needs ".join([*path[path.index(key) :], key])
-                raise ConfigError(f"search.{key}.when goes in a circle: {circle}.")
+                raise ConfigError(
+                    f"search.{key}.when goes in a circle: {circle}.", ("search", key, "when")
+                )
             for other in self.axes[key].conditions:
                 if other in self.axes:
                     visit(other, (*path, key))
@@ -163,7 +168,7 @@ class SearchSpace:
 
 
 def different(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The points without those that came before."""
+    """The points in their order, each once."""
     found: dict[str, dict[str, Any]] = {}
     for point in points:
         found.setdefault(repr(sorted(point.items())), point)

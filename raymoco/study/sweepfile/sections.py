@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from raymoco.config import Count, Fraction, Positive, ScaleConfig, Seed, StrictModel
+from raymoco.config import Count, Positive, ScaleConfig, Seed, StrictModel
 from raymoco.metrics import EVAL_KNN, TEST_KNN, describe, optimizable
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.yamlfile import nearest
@@ -16,7 +16,7 @@ LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean
 
 
 def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """A seed that is given twice would be one trial under two names."""
+    """Refuse a seed that is given twice: it would be one trial under two names."""
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds are {list(seeds)}, but each must be there once")
     return seeds
@@ -48,26 +48,8 @@ class Objective(StrictModel):
         return a > b if self.mode == "max" else a < b
 
 
-class Scheduler(StrictModel):
-    """Who stops early; epochs are the run's own.
-
-    `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
-    pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes
-    on from checkpoints and values of the best; a value is moved, or with probability `resample`
-    drawn anew.
-    """
-
-    name: Literal["asha", "median", "pbt", "none"] = "none"
-    grace_epochs: Count = 5
-    reduction_factor: Annotated[float, Field(gt=1)] = 3
-    min_trials: Count = 3
-    every_epochs: Count = 5
-    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
-    resample: Fraction = 0.25
-
-
 class Pace(StrictModel):
-    """How many gangs at once, and for how many hours at most."""
+    """How many gangs run at once, and how many hours the sweep may take."""
 
     concurrent: Count = 2
     hours: Positive | None = None
@@ -81,11 +63,11 @@ class Budget(Pace):
 
 
 class GangConfig(ScaleConfig):
-    """What each gang holds, how long it may be silent, and how often a trial is tried again.
+    """The resources of each gang, how long it may be silent, and how often a trial is retried.
 
     A trial that fails is tried again from its last checkpoint, at most `max_failures` times.
     Nothing heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial.
-    Besides its reports a gang gives a sign of life, and asks whether it shall stop, each
+    Between reports a gang signals that it is alive, and asks whether to stop, every
     `check_every` steps.
     """
 
@@ -102,7 +84,7 @@ class GangConfig(ScaleConfig):
 
 
 class Confirm(StrictModel):
-    """After a search: the best and the default again, with seeds that chose nothing."""
+    """After a search, train the best and the default again, with seeds that chose nothing."""
 
     top: Count = 3
     seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (100, 101, 102)
@@ -111,7 +93,7 @@ class Confirm(StrictModel):
 
 
 class Tune(StrictModel):
-    """Inside each cell of an ablation: the best of the same settings of nuisance axes."""
+    """Tune nuisance axes inside each cell of an ablation: all cells try the same settings."""
 
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     trials: Annotated[int, Field(ge=2)] = 8

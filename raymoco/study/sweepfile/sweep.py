@@ -1,7 +1,8 @@
-"""The sweep file: what to run, what varies, and when to stop."""
+"""The two kinds of sweep file: what to run, what varies, and when to stop."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +19,9 @@ from raymoco.config import Positive, Seed, StrictModel, TrackingConfig
 from raymoco.metrics import EVAL_KNN, deciding, describe, while_training
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
-from raymoco.study.sweepfile.sampler_options import LEARNING, Sampler
+from raymoco.study.sweepfile.sampler_options import Sampler
+from raymoco.study.sweepfile.scheduler_options import Scheduler
+from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import (
     Budget,
     Confirm,
@@ -26,7 +29,6 @@ from raymoco.study.sweepfile.sections import (
     LevelName,
     Objective,
     Pace,
-    Scheduler,
     Tune,
     each_once,
     require_metric,
@@ -35,7 +37,12 @@ from raymoco.yamlfile import dump_yaml
 
 
 class SweepSpec(StrictModel):
-    """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema."""
+    """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema.
+
+    What a search and an ablation do differently, both answer by the same names: `objective` and
+    `objectives`, `tuned_on`, `axes`, `sampled`, `trials`, `confirmations`, `phase_of`, `extremes`,
+    `count_in_words`, `question`. `base` is every value of the base run by dotted key.
+    """
 
     kind: Literal["search", "ablation"]
     name: Annotated[str, Field(pattern=r"^\w[\w.+=-]*$")]
@@ -49,6 +56,30 @@ class SweepSpec(StrictModel):
         """The resolved file: running it again repeats the sweep."""
         values = self.model_dump(by_alias=True, exclude_none=True, mode="json")
         return dump_yaml({key: value for key, value in values.items() if value != []})
+
+    @property
+    def sampled(self) -> dict[str, Axis]:
+        """The axes that values are drawn from."""
+        raise NotImplementedError
+
+    def space(self, base: Mapping[str, Any]) -> SearchSpace:
+        """The axes that values are drawn from, with the run behind them."""
+        return SearchSpace(self.sampled, base)
+
+    @property
+    def trials(self) -> int:
+        """How many trials the file asks for, confirmations left out."""
+        raise NotImplementedError
+
+    @property
+    def confirmations(self) -> int:
+        """How many trials confirm the best of a search."""
+        return 0
+
+    @property
+    def planned_trials(self) -> int:
+        """All trials of the file, confirmations too."""
+        return self.trials + self.confirmations
 
 
 def _several(value: Any) -> Any:
@@ -102,16 +133,6 @@ class SearchSpec(SweepSpec):
                 )
             if self.budget.target is not None:
                 raise ValueError("budget.target needs one objective, but there are several")
-        if self.warm_start and self.sampler.name not in LEARNING:
-            raise ValueError(
-                f"warm_start is '{self.warm_start}', but sampler {self.sampler.name} learns from "
-                f"no trial: use {', '.join(LEARNING)}"
-            )
-        if self.warm_start and self.sampler.options.get("use_separable_cma"):
-            raise ValueError(
-                "sampler.options.use_separable_cma is true, but with warm_start it must be false: "
-                "CMA-ES would start at the spread of the earlier trials, which is not separable"
-            )
         return self
 
     @property
@@ -119,9 +140,56 @@ class SearchSpec(SweepSpec):
         """The first objective: what tables rank by, and what best.yaml is best in."""
         return self.objectives[0]
 
+    @property
+    def tuned_on(self) -> Objective:
+        """What settings are chosen by while trials run."""
+        return self.objective
+
+    @property
+    def question(self) -> str:
+        """A search answers none."""
+        return ""
+
+    @property
+    def axes(self) -> list[str]:
+        """The config keys that vary."""
+        return list(self.search)
+
+    @property
+    def sampled(self) -> dict[str, Axis]:
+        """The axes of the search."""
+        return self.search
+
+    @property
+    def trials(self) -> int:
+        """As many as the budget has."""
+        return self.budget.trials
+
+    @property
+    def confirmations(self) -> int:
+        """Each of the best and the default, with every fresh seed."""
+        return (self.confirm.top + 1) * len(self.confirm.seeds) if self.confirm else 0
+
+    def phase_of(self, cell: str, phase: str) -> str:
+        """The phase of a trial, from what the journal says of it: `search` or `confirm`."""
+        return phase or ("confirm" if cell else "search")
+
+    def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """The values that every run must accept, and whose they are."""
+        space = self.space(base)
+        return [
+            (f"search.{key}", {**space.witness(key), key: value})
+            for key, axis in self.search.items()
+            for value in axis.extremes
+        ]
+
+    def count_in_words(self, epochs: int) -> str:
+        """How many trials of how many epochs, for `--dry-run`."""
+        return f"{self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
+
 
 class AblationSpec(SweepSpec):
-    """The file says all cells; each runs with every seed."""
+    """The file lists all cells; each is trained with every seed."""
 
     kind: Literal["ablation"]
     question: str = ""
@@ -180,9 +248,44 @@ class AblationSpec(SweepSpec):
         return _objective(while_training(self.metric))
 
     @property
-    def keys(self) -> list[str]:
-        """Every config key that some level sets, and those that are tuned."""
-        return [*_factor_keys(self.factors), *(self.tune.axes if self.tune else [])]
+    def objectives(self) -> tuple[Objective, ...]:
+        """The one objective."""
+        return (self.objective,)
+
+    @property
+    def axes(self) -> list[str]:
+        """The config keys that vary: those that some level sets, and those that are tuned."""
+        return [*_factor_keys(self.factors), *self.sampled]
+
+    @property
+    def sampled(self) -> dict[str, Axis]:
+        """The axes that are tuned inside each cell."""
+        return self.tune.axes if self.tune else {}
+
+    @property
+    def trials(self) -> int:
+        """Each cell with each seed, and what tunes each cell."""
+        tuning = self.tune.trials if self.tune else 0
+        return len(self.cells) * (len(self.seeds) + tuning)
+
+    def phase_of(self, cell: str, phase: str) -> str:
+        """The phase of a trial, from what the journal says of it: `tune` or `compare`."""
+        return phase or "compare"
+
+    def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """The values that every run must accept, and whose they are."""
+        ends = [{key: end} for key, axis in self.sampled.items() for end in axis.extremes]
+        return [
+            (f"the cell '{cell.name}'", {**cell.values, **end})
+            for cell in self.cells
+            for end in [{}, *ends]
+        ]
+
+    def count_in_words(self, epochs: int) -> str:
+        """How many trials of how many epochs, for `--dry-run`."""
+        text = f"{len(self.cells)} cells x {len(self.seeds)} seeds, "
+        text += "epochs vary" if "epochs" in self.axes else f"{epochs} epochs each"
+        return f"{text}, and {self.tune.trials} to tune each cell" if self.tune else text
 
     @property
     def cells(self) -> list[Cell]:

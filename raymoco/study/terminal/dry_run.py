@@ -23,11 +23,10 @@ from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_pruned
+from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_completed_alone
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 STEPS = 3
-STOPPING = ("asha", "median")
 START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
 
 
@@ -47,23 +46,16 @@ def describe_sweep(sweep: Sweep) -> Group:
         sweep, channels=shards.channels, train_images=images, classes=len(shards.classes)
     )
     budget, gang, epochs = spec.budget, spec.gang, config.epochs
-    if isinstance(spec, SearchSpec):
-        confirm = len(spec.confirm.seeds) * (spec.confirm.top + 1) if spec.confirm else 0
-        trials = spec.budget.trials + confirm
-        said = f"{spec.budget.trials} of {epochs} epochs, and {confirm} to confirm"
-        chosen = _chosen_by(sweep, spec, resolve_output(spec.output))
-        shorter = "; early stops make it shorter" if spec.scheduler.name in STOPPING else ""
-        what = _axes_table(spec, config)
+    search, ablation, shorter = sweep.search, sweep.ablation, ""
+    if search is not None:
+        chosen = _chosen_by(sweep, search, resolve_output(spec.output))
+        shorter = "; early stops make it shorter" if search.scheduler.stops else ""
+        what = _axes_table(search, config)
     else:
-        tuning = spec.tune.trials if spec.tune else 0
-        trials = len(spec.cells) * (len(spec.seeds) + tuning)
-        said = f"{len(spec.cells)} cells x {len(spec.seeds)} seeds, "
-        said += "epochs vary" if "epochs" in sweep.axes else f"{epochs} epochs each"
-        if tuning:
-            said += f", and {tuning} to tune each cell"
-        chosen = f"{spec.design} design, seeds {', '.join(map(str, spec.seeds))}"
-        shorter = ""
-        what = _cells_table(spec)
+        assert ablation is not None
+        chosen = f"{ablation.design} design, seeds {', '.join(map(str, ablation.seeds))}"
+        what = _cells_table(ablation)
+    trials = spec.planned_trials
     groups = min(budget.concurrent, trials)
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
@@ -73,7 +65,7 @@ def describe_sweep(sweep: Sweep) -> Group:
     tested = f"{shards.rows('eval')} eval, {shards.rows('test')} test"
     facts = Table(title="what it takes", title_justify="left", show_header=False)
     facts.add_row("images", f"{images} to train on, {tested}")
-    facts.add_row("trials", said)
+    facts.add_row("trials", spec.count_in_words(epochs))
     facts.add_row("chosen by", Text(chosen))  # it may name a folder
     facts.add_row(
         "resources",
@@ -99,11 +91,11 @@ def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
         said.append(f"{len(warm)} trials of {spec.warm_start} to learn from")
     if spec.enqueue:
         said.append(f"{len(spec.enqueue)} points first")
-    if spec.scheduler.name == "pbt":
+    if spec.scheduler.population:
         said = [f"a population, its worst replaced each {spec.scheduler.every_epochs} epochs"]
     else:
         said.append(f"scheduler {spec.scheduler.name}")
-        if spec.scheduler.name in STOPPING and not learns_from_pruned(spec.sampler):
+        if spec.scheduler.stops and learns_from_completed_alone(spec.sampler):
             said.append(f"{spec.sampler.name} learns nothing from the trials that it stops")
     goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
     return f"{'; '.join(said)}; for {goals}"

@@ -32,7 +32,7 @@ from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
-from raymoco.study.terminal.time_left import active_seconds, planned_trials, seconds_left, span
+from raymoco.study.terminal.time_left import active_seconds, seconds_left, span
 from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
 
 SHOWN = 12
@@ -220,7 +220,7 @@ def _sweep_status(found: FoundFolder, events: list[SweepEvent], now: float) -> S
         state=RunState.WAITING,
         metric=metric,
         epochs=sweep.base.epochs,
-        trials=planned_trials(sweep),
+        trials=spec.planned_trials,
         counts=dict.fromkeys((*ENDED, TrialState.RUNNING, TrialState.WAITING), 0) | Counter(states),
         running=[
             RunningTrial(

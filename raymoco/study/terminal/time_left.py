@@ -8,16 +8,6 @@ from raymoco.event_log import Begun, Event
 from raymoco.study.journal.events import ENDED, Assigned, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import SearchSpec
-
-
-def planned_trials(sweep: Sweep) -> int:
-    """All trials of the file, confirmations too."""
-    spec = sweep.spec
-    planned = sweep.trials
-    if isinstance(spec, SearchSpec) and spec.confirm is not None:
-        planned += (spec.confirm.top + 1) * len(spec.confirm.seeds)  # the default is one more
-    return planned
 
 
 def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: float) -> float | None:
@@ -32,10 +22,10 @@ def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: flo
     ended = ledger.in_state(*ENDED)
     usual = sum(trial.epochs for trial in ended) / len(ended) if ended else epochs
     running = ledger.in_state(TrialState.RUNNING)
-    to_come = max(0, planned_trials(sweep) - len(ended) - len(running)) * usual
+    to_come = max(0, spec.planned_trials - len(ended) - len(running)) * usual
     to_come += sum(max(0.0, max(usual, trial.epochs) - trial.epochs) for trial in running)
     left = float(to_come * (now - first) / reported)
-    if isinstance(spec, SearchSpec) and spec.budget.hours is not None:
+    if spec.budget.hours is not None:
         left = min(left, max(0.0, recent[0].time + spec.budget.hours * 3600 - now))
     return left
 

@@ -1,59 +1,98 @@
-"""Tune's schedulers by name, on epochs that were evaluated."""
+"""A sweep file's scheduler as Ray Tune asks it: on evaluated epochs, and with what is known."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ray.tune.schedulers import (
-    AsyncHyperBandScheduler,
-    FIFOScheduler,
-    MedianStoppingRule,
-    TrialScheduler,
-)
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raymoco.metrics import Row
 from raymoco.study.journal.ledger import TrialRecord
-from raymoco.study.sweepfile.sections import Objective, Scheduler
+from raymoco.study.sweepfile.scheduler_options import Scheduler
+from raymoco.study.sweepfile.search_scheduler import SearchScheduler
+from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.tune.trainable import ASSIGNMENT
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class Past:
     """What a scheduler asks of a Tune trial that ended in an earlier driver."""
 
     trial_id: str
 
 
-class Asha(AsyncHyperBandScheduler):
-    """Successive halving; a trial that goes on stands in the rungs that it has passed."""
+class EvaluatedEpochs(TrialScheduler):
+    """Asks a scheduler where an epoch was evaluated, and holds back what a gang cannot do.
 
-    def on_trial_add(self, controller: Any, trial: Any) -> None:
-        """Tune has another trial."""
-        super().on_trial_add(controller, trial)
-        self.learn(trial, known_rows(trial))
+    A trial that goes on stands where it has been: the scheduler learns its curve, and does not
+    judge it again. At the last epoch nothing is left to stop, and a pause is no pause: the gang of
+    a trial would train on.
 
-    def learn(self, trial: Any, rows: list[Row]) -> None:
-        """What an earlier driver heard of a trial; nothing is decided by it."""
-        for row in rows:
-            super().on_trial_result(cast(Any, None), trial, dict(row))
+    Args:
+        scheduler: the one that decides.
+        code: knows how it learns.
+        objective: what trials are judged by.
+        epochs: of a whole run.
+    """
 
+    def __init__(
+        self, scheduler: TrialScheduler, code: SearchScheduler, objective: Objective, epochs: int
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._scheduler, self._code = scheduler, code
+        self._metric, self._epochs = objective.metric, epochs
+        self._supports_buffered_results = scheduler.supports_buffered_results
 
-class Median(MedianStoppingRule):
-    """The median rule; of a trial that goes on it knows the curve so far."""
+    def learn(self, ended: Iterable[TrialRecord]) -> None:
+        """Take the trials of an earlier driver as if they had just come in."""
+        for record in ended:
+            past = Past(record.trial_id)
+            self._scheduler.on_trial_add(cast(Any, None), cast(Any, past))
+            self._learn(past, [row for _, row in sorted(record.rows.items())])
 
-    def on_trial_add(self, controller: Any, trial: Any) -> None:
-        """Tune has another trial."""
-        super().on_trial_add(controller, trial)
-        self.learn(trial, known_rows(trial))
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Tune has another trial; one that goes on brings its rows."""
+        self._scheduler.on_trial_add(tune_controller, trial)
+        self._learn(trial, known_rows(trial))
 
-    def learn(self, trial: Any, rows: list[Row]) -> None:
-        """What an earlier driver heard of a trial; nothing is decided by it."""
-        # not by on_trial_result: it would judge a whole curve by those that were read before it
-        if rows:  # the rule takes an empty curve for one with a last epoch
-            self._results[trial].extend(dict(row) for row in rows)
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        if self._metric not in result:
+            return self.CONTINUE
+        decision = self._scheduler.on_trial_result(tune_controller, trial, result)
+        last = int(result["epoch"]) >= self._epochs
+        return self.CONTINUE if last or decision == self.PAUSE else decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A trial failed."""
+        self._scheduler.on_trial_error(tune_controller, trial)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """A trial has ended."""
+        self._scheduler.on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """A trial that did not run is gone."""
+        self._scheduler.on_trial_remove(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The trial that Tune starts next."""
+        return self._scheduler.choose_trial_to_run(tune_controller)
+
+    def debug_string(self) -> str:
+        """For Tune's log."""
+        return self._scheduler.debug_string()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is what a resume reads."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see save."""
+
+    def _learn(self, trial: Any, rows: list[Row]) -> None:
+        self._code.learn(self._scheduler, trial, [row for row in rows if self._metric in row])
 
 
 def known_rows(trial: Any) -> list[Row]:
@@ -70,41 +109,15 @@ def fifo() -> TrialScheduler:
 
 def build_scheduler(
     scheduler: Scheduler, objective: Objective, epochs: int, ended: Iterable[TrialRecord] = ()
-) -> TrialScheduler:
+) -> EvaluatedEpochs:
     """The scheduler that a sweep file names.
 
     Args:
         epochs: of a whole run.
         ended: trials of an earlier driver: what they reached counts as if it had just come in.
     """
-    built = _build(scheduler, objective, epochs)
-    if isinstance(built, Asha | Median):
-        for trial in ended:
-            past = Past(trial.trial_id)
-            built.on_trial_add(None, past)
-            built.learn(past, [row for _, row in sorted(trial.rows.items())])
-    return built
-
-
-def _build(scheduler: Scheduler, objective: Objective, epochs: int) -> TrialScheduler:
-    if scheduler.name == "asha":
-        return Asha(
-            time_attr="epoch",
-            metric=objective.metric,
-            mode=objective.mode,
-            max_t=epochs,
-            grace_period=scheduler.grace_epochs,
-            reduction_factor=scheduler.reduction_factor,
-            stop_last_trials=False,  # or max_t would cut the final probe
-        )
-    if scheduler.name == "median":
-        return Median(
-            time_attr="epoch",
-            metric=objective.metric,
-            mode=objective.mode,
-            grace_period=scheduler.grace_epochs,
-            min_samples_required=scheduler.min_trials,
-            # never: a trial cannot pause, its gang trains on
-            min_time_slice=math.inf,  # type: ignore[arg-type]
-        )
-    return fifo()
+    code: SearchScheduler = scheduler.code
+    built = code.build(scheduler.chosen, objective, epochs)
+    asked = EvaluatedEpochs(built, code, objective, epochs)
+    asked.learn(ended)
+    return asked

@@ -1,4 +1,4 @@
-"""Tune's Searcher, as an adapter to raymoco's own proposals."""
+"""A Ray Tune searcher that takes its trials from raymoco's proposals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TuneSearcher(Searcher):
         return {}
 
     def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
-        """Tune offers its metric; ours is the objective's."""
+        """Ignore Tune's metric: trials are judged by the objective."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
@@ -74,13 +74,13 @@ class TuneSearcher(Searcher):
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A report on its way through Tune."""
+        """Keep a report that Tune has received."""
         self._rows[trial_id][int(result["epoch"])] = result
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial is over for Tune: ask the broker how it ended, and end it if it still runs."""
+        """Tell the proposals how a trial ended: as the broker knows it, or as Tune does."""
         proposal = self._live.pop(trial_id, None)
         if proposal is None:
             return

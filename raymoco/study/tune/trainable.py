@@ -1,4 +1,4 @@
-"""The Tune trainable: a thin client of the broker. The training itself happens in a gang."""
+"""The Tune trainable: a thin client of the broker. Gangs do the training itself."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from raymoco.study.gangs.trial_queue import Assignment
 
 WAIT_S = 1.0
 ASSIGNMENT = "assignment"
-OVER = {"__duplicate__": True, "done": True}  # Tune's word for: as before, and done
+OVER = {"__duplicate__": True, "done": True}  # tells Tune: nothing new, and the trial is done
 
 
 class TrialClient(tune.Trainable):
-    """Submits its trial in the first step and hands over one report a step."""
+    """Submits its trial in its first step, and returns one report per step."""
 
     _broker: Any
     _assignment: Assignment
     _submitted: bool
 
     def setup(self, config: dict[str, Any], broker: Any = None) -> None:
-        """Tune's call at the start of the actor."""
+        """Called by Tune when the actor starts."""
         self._broker = broker
         self._begin(config)
 
@@ -46,7 +46,7 @@ class TrialClient(tune.Trainable):
             return dict(OVER)  # the broker has died: the driver says so
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Tune gives this actor another trial."""
+        """Called by Tune to reuse this actor for another trial."""
         self._begin(new_config)
         return True
 

@@ -8,8 +8,8 @@ from scipy.stats import qmc
 from raymoco.errors import ConfigError
 from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger
-from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points, value_at
-from raymoco.study.proposals.remaining import open_trials, trial_count
+from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points
+from raymoco.study.proposals.remaining import open_trials
 from raymoco.study.sweepfile.axis import Axis, setting_count
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sections import Tune
@@ -60,7 +60,7 @@ def test_every_cell_tries_the_same_settings_and_the_runs_own_first(sweep, tmp_pa
     assert one == two
     assert one[0] == (0.06, 0.1)
     assert len(set(one)) == 3
-    assert trial_count(sweep) == 2 * (3 + 2)
+    assert sweep.spec.trials == 2 * (3 + 2)
     again = open_trials(sweep, tmp_path, Ledger())
     assert [p.values for p in again] == [p.values for p in proposals]
 
@@ -141,7 +141,10 @@ def test_every_place_is_a_value_of_its_axis(u):
         Axis(int=(3, 5)),
         Axis(choice=["a", None, 7]),
     ):
-        assert axis.point("key", value_at(axis, u)) is not None or value_at(axis, u) is None
+        assert (
+            axis.point("key", axis.at(u, with_or=True)) is not None
+            or axis.at(u, with_or=True) is None
+        )
 
 
 def test_settings_spread_over_the_axes(sweep):
@@ -195,5 +198,5 @@ def test_settings_of_a_continuous_axis_are_those_of_the_sequence(sweep):
     points = tuning_points(tune, {"optim.lr": 0.5, "method.temperature": 0.1})
     places = qmc.Halton(d=2, scramble=True, rng=tune.seed).random(6)
     assert [point["optim.lr"] for point in points] == [
-        value_at(tune.axes["optim.lr"], u) for u in places[:, 0]
+        tune.axes["optim.lr"].at(u, with_or=True) for u in places[:, 0]
     ]

@@ -7,38 +7,19 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
-from ray.tune.experiment import Trial
 
 from raymoco.errors import ConfigError
-from raymoco.study.gangs.trial_queue import Assignment
 from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
-from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.proposals.optuna_study import OptunaProposals
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace
-from raymoco.study.sweepfile.sections import Objective, Scheduler
-from raymoco.study.tune.schedulers import build_scheduler
-from raymoco.study.tune.trainable import ASSIGNMENT
+from raymoco.study.sweepfile.sections import Objective
+from raymoco.testing import check_sampler
+from raymoco.testing.samplers import AXES, BASE, FINITE_AXES
 
-AXES = {
-    "lr": {"loguniform": [0.01, 1]},
-    "size": {"int": [16, 64], "step": 16},
-    "weight": {"loguniform": [0.1, 1], "or": 0},
-    "loss": {"choice": ["unicon", "info_nce"]},
-    "positives": {"choice": ["sum", "mean"], "when": {"loss": "unicon"}},
-    "form": {"choice": ["kl", "entropy"], "when": {"weight": {"not": 0}}},
-}
-FINITE = {
-    "lr": {"uniform": [0.1, 0.3], "step": 0.1},
-    "size": {"int": [1, 2]},
-    "loss": {"choice": ["unicon", "info_nce"]},
-    "positives": {"choice": ["sum", "mean"], "when": {"loss": "unicon"}},
-}
-BASE = {
-    "lr": 0.06, "size": 32, "weight": 0.0, "loss": "info_nce", "positives": "sum", "form": "kl",
-}  # fmt: skip
 SAMPLERS = [
     Sampler(name="tpe", seed=3, startup_trials=3),
     Sampler(name="tpe", seed=3, startup_trials=3, options={"group": False}),
@@ -62,6 +43,10 @@ def each(which=lambda sampler: True):
 EACH = each()
 
 
+def axes_of(sampler):
+    return FINITE_AXES if sampler.name == "grid" else AXES
+
+
 def space_of(axes):
     return SearchSpace({key: Axis.model_validate(axis) for key, axis in axes.items()}, BASE)
 
@@ -72,7 +57,7 @@ def size_of(sampler):
 
 def search(folder, sampler, axes=None, metrics=("score",), first=(), **more):
     folder.mkdir(exist_ok=True)
-    space = space_of(axes or (FINITE if sampler.name == "grid" else AXES))
+    space = space_of(axes or axes_of(sampler))
     points = [BASE, *first, *(space.grid() if sampler.name == "grid" else [])]
     objectives = [Objective.model_construct(metric=metric, mode="max") for metric in metrics]
     trials = len(points) if sampler.name == "grid" else TRIALS
@@ -103,26 +88,8 @@ def trials_of(folder):
 
 
 @EACH
-def test_a_sampler_asks_for_values_on_the_axes_whose_conditions_hold(tmp_path, sampler):
-    seen = play(search(tmp_path / "a", sampler))
-    assert [trial_id for trial_id, _ in seen] == [f"t{n:03d}" for n in range(len(seen))]
-    assert len(seen) == size_of(sampler)
-    for _, values in seen:
-        assert ("positives" in values) == (values["loss"] == "unicon")
-        if sampler.name != "grid":
-            assert ("form" in values) == (values["weight"] != 0)
-            assert values["weight"] == 0 or 0.1 <= values["weight"] <= 1
-            assert values["size"] in (16, 32, 48, 64)
-            assert 0.01 <= values["lr"] <= 1
-
-
-@EACH
-def test_a_search_that_is_reopened_asks_what_an_undisturbed_one_asks(tmp_path, sampler):
-    expected = play(search(tmp_path / "a", sampler))
-    seen = []
-    while part := play(search(tmp_path / "b", sampler), trials=5):  # a new process every five
-        seen += part
-    assert seen == expected
+def test_a_sampler_keeps_what_every_sampler_must(sampler):
+    check_sampler(sampler.name, sampler.options, axes=axes_of(sampler))
 
 
 @each(lambda s: s.name != "grid" and (s.name != "qmc" or s.options))
@@ -203,7 +170,7 @@ def test_several_objectives_are_told_together(tmp_path, sampler):
 
 
 def test_the_grid_is_every_point_once_and_the_runs_own_first(tmp_path):
-    axes = {**FINITE, "lr": {"choice": [0.01, 0.06]}, "size": {"int": [16, 32], "step": 16}}
+    axes = {**FINITE_AXES, "lr": {"choice": [0.01, 0.06]}, "size": {"int": [16, 32], "step": 16}}
     seen = play(search(tmp_path / "a", Sampler(name="grid"), axes))
     assert seen[0][1] == {"lr": 0.06, "size": 32, "loss": "info_nce"}
     points = [tuple(values.items()) for _, values in seen]
@@ -307,61 +274,3 @@ def test_a_narrower_range_takes_what_lies_in_it_and_another_objective_is_refused
         load_warm_start("old", tmp_path, narrow, [Objective(metric="train/loss", mode="min")])
     with pytest.raises(ConfigError, match="holds no search"):
         load_warm_start("older", tmp_path, narrow, [Objective()])
-
-
-def tune_trial(trial_id, rows=None):
-    trial = Trial("stub", stub=True)
-    trial.config = {ASSIGNMENT: Assignment(trial_id, 1, {}, "", rows=rows or {})}
-    return trial
-
-
-SCHEDULERS = pytest.mark.parametrize(
-    "scheduler",
-    [
-        Scheduler(name="asha", grace_epochs=2, reduction_factor=2),
-        Scheduler(name="median", grace_epochs=2, min_trials=3),
-    ],
-    ids=lambda scheduler: scheduler.name,
-)
-
-
-@SCHEDULERS
-def test_a_trial_that_goes_on_is_not_judged_again_where_it_has_been(scheduler):
-    """It was the first to come so far; those that came later were better there."""
-    slow = {epoch: {"epoch": epoch, "eval/knn_top1": 0.1 * epoch} for epoch in range(1, 7)}
-    fast = {epoch: {"epoch": epoch, "eval/knn_top1": 0.9} for epoch in (1, 2, 3, 4)}
-    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=fast) for n in range(4)]
-    built = build_scheduler(scheduler, Objective(), 8, ended)
-    trial = tune_trial("slow", slow)
-    built.on_trial_add(None, trial)
-    goes_on = [{"epoch": epoch, "eval/knn_top1": 0.1 * epoch} for epoch in (7, 8)]
-    assert [built.on_trial_result(None, trial, row) for row in goes_on] == ["CONTINUE"] * 2
-    # and the others know how far it has come
-    late = tune_trial("late")
-    built.on_trial_add(None, late)
-    rows = [{"epoch": epoch, "eval/knn_top1": 0.01} for epoch in (1, 2)]
-    assert [built.on_trial_result(None, late, row) for row in rows] == ["CONTINUE", "STOP"]
-
-
-@SCHEDULERS
-def test_a_curve_that_many_later_ones_beat_can_be_read_again(scheduler):
-    """Read in the order of the journal, its middle lies below what others reached later."""
-    good = {epoch: {"epoch": epoch, "eval/knn_top1": 0.8} for epoch in range(1, 9)}
-    bad = {epoch: {"epoch": epoch, "eval/knn_top1": 0.2} for epoch in range(1, 9)}
-    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=good) for n in range(4)]
-    build_scheduler(scheduler, Objective(), 8, [*ended, TrialRecord("t4", {}, "", 0, rows=bad)])
-
-
-@SCHEDULERS
-def test_a_scheduler_of_a_resumed_sweep_knows_what_the_ended_trials_reached(scheduler):
-    def decide(ended):
-        built = build_scheduler(scheduler, Objective(), 8, ended)
-        trial = tune_trial("new")
-        built.on_trial_add(None, trial)
-        rows = [{"epoch": epoch, "eval/knn_top1": 0.1} for epoch in (1, 2)]
-        return [built.on_trial_result(None, trial, row) for row in rows]
-
-    rows = {epoch: {"epoch": epoch, "eval/knn_top1": 0.5} for epoch in (1, 2)}
-    ended = [TrialRecord(f"t{n}", {}, "", 0, rows=rows) for n in range(4)]
-    assert decide([]) == ["CONTINUE", "CONTINUE"]
-    assert decide(ended) == ["CONTINUE", "STOP"]

@@ -18,11 +18,12 @@ from raymoco.study.journal.events import (
     TrialState,
 )
 from raymoco.study.journal.ledger import Ledger
-from raymoco.study.proposals.mutation import draw, mutate, position, value_at
+from raymoco.study.proposals.mutation import draw, mutate
 from raymoco.study.proposals.population import Population, hand_over, open_population
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.load import load_sweep
-from raymoco.study.sweepfile.sections import Objective, Scheduler
+from raymoco.study.sweepfile.scheduler_options import Scheduler
+from raymoco.study.sweepfile.sections import Objective
 
 AXES = {
     "optim.lr": Axis.model_validate({"loguniform": [0.01, 1]}),
@@ -215,12 +216,6 @@ def test_a_moved_value_stays_on_its_axis(number, resample):
         for _ in range(5):
             value = mutate(axis, value, numbers, resample)
             assert axis.point("k", value) is not None
-
-
-@given(share=st.floats(0, 1))
-def test_a_position_on_an_axis_is_found_again(share):
-    for axis in (AXES["optim.lr"], Axis.model_validate({"uniform": [-1, 3]})):
-        assert position(axis, value_at(axis, share)) == pytest.approx(share, abs=1e-9)
 
 
 PBT = """\

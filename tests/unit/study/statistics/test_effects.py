@@ -257,8 +257,8 @@ def test_what_is_not_resolved_says_what_the_seeds_leave_and_how_many_would_do():
     ledger = ledger_of(cells, lambda levels, seed: 0.5 + gains[seed] * (levels["a"] == "on"))
     row = Comparisons(cells, ledger, "m", higher=True).rows["a=on b=off"]
     assert row.verdict == "not resolved"
-    assert f"4 seeds leave +-{row.difference.reach:.4f}" in row.words
-    assert f"about {row.seeds} would resolve" in row.words
+    assert f"±{row.difference.reach:.4f} with 4 seeds; " in row.words
+    assert f"about {row.seeds} seeds are needed to detect a difference this small" in row.words
 
 
 def test_tuning_trials_are_no_scores():

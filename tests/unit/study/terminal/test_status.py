@@ -4,6 +4,7 @@ import json
 import socket
 
 import pytest
+from ruamel.yaml import YAML
 
 from raymoco.config import load_run_config
 from raymoco.errors import DataError
@@ -91,6 +92,24 @@ def test_a_running_sweep_says_who_runs_what_and_for_how_long(folder):
     assert "trials   2 of 4 ended: 1 completed, 1 pruned, 2 running" in text
     assert "t003  epoch 2/4  eval/knn_top1 0.8200  on gang-1  T=0.13" in text
     assert "11 points wait for sqlite" in text
+
+
+CELLS = """\
+kind: ablation
+name: small
+run: {preset: digits, epochs: 4}
+factors: {loss: {unicon: {method.loss: unicon}, info_nce: {method.loss: info_nce}}}
+seeds: [0, 1, 2, 3]
+"""
+
+
+@pytest.mark.parametrize("text", [SWEEP, CELLS], ids=["search", "ablation"])
+def test_no_sweep_has_more_time_left_than_its_hours_allow(folder, text):
+    values = {**YAML(typ="safe").load(text), "budget": {"hours": 0.01, "concurrent": 2}}
+    (folder / "sweep.yaml").write_text(json.dumps(values))
+    clock = play(folder)
+    for now, left in ((clock.time + 6, 1036 - clock.time - 6), (1037, 0)):
+        assert read_status(find(str(folder)), now=now).left_seconds == pytest.approx(left)
 
 
 def test_it_says_whether_the_driver_is_gone_or_seen_from_elsewhere(folder):

@@ -1,0 +1,80 @@
+"""What a sampler and a scheduler share: named by a key, with options that belong to the name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from raymoco.errors import ConfigError, concerning
+from raymoco.registry import IMPORT_PATH, Registry, check_options
+
+
+def name_type(registry: Registry[Any]) -> Any:
+    """The type of a key that holds a name alone: its options stand beside it, not in it."""
+
+    def check(name: str) -> str:
+        if name not in registry.names and not IMPORT_PATH.fullmatch(name):
+            ours = ", ".join(f"'{known}'" for known in registry.names)
+            # the key and the value are put before it, as before every complaint of pydantic
+            raise PydanticCustomError(
+                "not_registered",
+                "be {ours}, or somebody's package.module:Name",
+                {"ours": ours},
+            )
+        return name
+
+    schema = {
+        "anyOf": [
+            {"enum": list(registry.names)},
+            {"type": "string", "pattern": f"^{IMPORT_PATH.pattern}$"},
+        ]
+    }
+    return Annotated[str, AfterValidator(check), WithJsonSchema(schema)]
+
+
+def is_ours(registry: Registry[Any], name: str) -> bool:
+    """Whether raymoco ships it, so that its code can be had anywhere."""
+    return registry.find(name) is not None
+
+
+def load_code(registry: Registry[Any], name: str) -> Any:
+    """An instance of the class that a name stands for.
+
+    Raises:
+        ConfigError: there is none, or it does not keep the registry's Protocol; says the key.
+    """
+    with concerning(*registry.key.split(".")):
+        found = registry.load(name)
+        about = f"{registry.key} is '{name}', but"
+        if not inspect.isclass(found):
+            raise ConfigError(f"{about} it is no class.")
+        try:
+            return found()
+        except Exception as error:
+            # abstract, or it wants arguments; somebody else's code may raise anything
+            raise ConfigError(
+                f"{about} it cannot be created without arguments: {type(error).__name__}: {error}."
+            ) from error
+
+
+def check_options_of(code: Any, given: Mapping[str, Any], key: tuple[str, ...], name: str) -> Any:
+    """The options that belong to a name, checked by its own pydantic model, `Options`.
+
+    Returns:
+        An instance of `code.Options`; None where it has none.
+    Raises:
+        ConfigError: an option is unknown or wrong, or there is none at all; says the key.
+    """
+    model = getattr(code, "Options", None)
+    if model is not None:
+        return check_options(model, given, ".".join(key), name)
+    for option in given:
+        raise ConfigError(
+            f"{'.'.join(key)}.{option}: {name} has no such option. Its options are: none.",
+            (*key, option),
+        )
+    return None
