@@ -1,7 +1,7 @@
-"""What happened, append-only, a JSON object a line: the truth that everything else is read from.
+"""The journal: an append-only file with one JSON object a line for each thing that happened.
 
-Here are the file, and the events that a sweep and a single run share. A sweep's own stand in
-study/journal/events.py, a run's in engine/run_events.py.
+Resume, status, reports and MLflow all read from it. Here are the file, and the events that a sweep
+and a single run share; study/journal/events.py has a sweep's own, engine/run_events.py a run's.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ JOURNAL = "journal.jsonl"
 
 
 class RunState(StrEnum):
-    """How a sweep, or a single run, stands as a whole; a trial has a `TrialState`.
+    """The state of a sweep or of a single run as a whole; each trial has a `TrialState`.
 
-    A journal names `completed`, `stopped` and `failed` in its last event; the others are concluded
-    from a journal without one. `interrupted`: the process is gone and did not say why.
+    A journal's `closed` event has `completed`, `stopped` or `failed`; without one, readers conclude
+    one of the others. `interrupted`: the process is gone without a `closed` event.
     """
 
     WAITING = "waiting"
@@ -56,7 +56,7 @@ class Event:
 
     @classmethod
     def complete(cls, values: dict[str, Any]) -> None:
-        """Fill in, by field, what an older version did not write."""
+        """Add the fields that an older version did not write."""
 
     def to_dict(self) -> dict[str, Any]:
         """The event as the file has it."""
@@ -67,7 +67,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun(Event):
-    """What every process that writes a journal begins with: whose it is, and who writes on.
+    """The first event of every process that writes a journal: whose journal, and which process.
 
     `id` is the sweep's or the run's, made by the first process and kept by all later ones; `tags`
     say what a result came from: data, code, versions, device.
@@ -84,7 +84,7 @@ class Begun(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closed(Event):
-    """A process has ended in order: its last event."""
+    """The last event of a process that was not killed."""
 
     kind: ClassVar[str] = "closed"
 
@@ -93,7 +93,7 @@ class Closed(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unknown(Event):
-    """An event of a newer version, passed over; `line` is all that the file says of it."""
+    """An event of a newer version, which readers skip; `line` is the whole line of the file."""
 
     kind: ClassVar[str] = ""
 
@@ -149,7 +149,7 @@ class EventKinds(Generic[E]):
         self._layouts = {kind: _layout(cls) for kind, cls in self.classes.items()}
 
     def load(self, line: Any) -> E:
-        """The event that a line of a journal stands for; fields of a newer version are passed over.
+        """The event in a line of a journal; fields of a newer version are skipped.
 
         Raises:
             DataError: it is no event, or lacks a field.
@@ -183,7 +183,7 @@ def _state(kind: str, name: str, value: Any, states: type[StrEnum]) -> StrEnum:
 
 
 class Journal:
-    """A file of one JSON event a line; appended, flushed and synced, safe from several threads."""
+    """Appends events to a file and syncs each to the disk; several threads may use it at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

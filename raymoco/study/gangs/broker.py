@@ -281,10 +281,7 @@ class Broker:
         if work is None:
             return
         seconds = time.monotonic() - work.began
-        last = self._queue.fail(
-            work.trial_id, work.attempt, reason, seconds=seconds, lasting=lasting
-        )
-        if last:
+        if self._queue.fail(work.trial_id, work.attempt, reason, seconds, lasting=lasting):
             gang.progressed()  # the trial is over, and it may have been at fault
 
     def _close_gang(self, gang: Gang, reason: str, *, orderly: bool) -> None:

@@ -111,7 +111,7 @@ class TrialQueue:
         return queued
 
     def hand_out(self, gang: str) -> Assignment | None:
-        """The trial that has waited longest, for a gang to run; None if none waits."""
+        """Take the next waiting trial for a gang to run; None if none waits."""
         if not self.waits:
             return None
         queued = self._waiting.popleft()
@@ -133,7 +133,7 @@ class TrialQueue:
         return True
 
     def fail(
-        self, trial_id: str, attempt: int, reason: str, *, seconds: float, lasting: bool
+        self, trial_id: str, attempt: int, reason: str, seconds: float, *, lasting: bool
     ) -> bool:
         """Count a failed attempt.
 

@@ -15,7 +15,7 @@ from raymoco.metrics import Row
 
 
 class TrialState(StrEnum):
-    """Where a trial stands; as text it is what trials.csv, the journal and MLflow say."""
+    """The state of a trial; its text is in trials.csv, in the journal and in MLflow."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -24,7 +24,7 @@ class TrialState(StrEnum):
     PRUNED = "pruned"  # by a scheduler
     STOPPED = "stopped"  # by Ctrl-C or the budget
     FAILED = "failed"
-    ABANDONED = "abandoned"  # for the broker alone: this sweep cannot go on, but a resume can
+    ABANDONED = "abandoned"  # only in the broker: the driver gave up, a resume can go on with it
 
 
 # in the order of tables
@@ -81,7 +81,7 @@ class Assigned(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported(Event):
-    """A trial has trained an epoch; `checkpoint` is the path of the one that it wrote then."""
+    """A trial has trained an epoch; `checkpoint` is the path of the one that it wrote, if any."""
 
     kind: ClassVar[str] = "report"
 
@@ -129,7 +129,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracked(Event):
-    """MLflow has made a run for a trial; nothing that MLflow would have to be told."""
+    """MLflow has created a run for a trial. MLflow itself need not be told of it."""
 
     kind: ClassVar[str] = "tracked"
     delivered: ClassVar[bool] = False
@@ -179,7 +179,7 @@ class GangLost(Event):
     reason: str
 
 
-# what `orderly` says today, version 0.1 said with these two reasons
+# version 0.1 wrote no `orderly`: there, these two reasons meant it
 ORDERLY_IN_0_1 = ("no trial is left for it", "the sweep is over")
 
 
@@ -195,7 +195,7 @@ class GangClosed(Event):
 
     @classmethod
     def complete(cls, values: dict[str, Any]) -> None:
-        """Fill in, by field, what an older version did not write."""
+        """Add the fields that an older version did not write."""
         values.setdefault("orderly", values.get("reason") in ORDERLY_IN_0_1)
 
 

@@ -1,4 +1,4 @@
-"""From what a person types, a name or a folder, to the sweep or the run that lies there."""
+"""Finds the sweep or the run that a user names on the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTPUT = "runs"
 
 @dataclass(frozen=True)
 class FoundFolder:
-    """A sweep's or a run's folder; exactly one of `sweep` and `run` is there."""
+    """The folder of a sweep or a run; exactly one of `sweep` and `run` is set."""
 
     folder: Path
     sweep: Sweep | None = None
@@ -28,7 +28,7 @@ class FoundFolder:
 
     @property
     def tracking(self) -> TrackingConfig:
-        """Where it was to be logged."""
+        """Where its config says that it is logged."""
         found = self.sweep.spec if self.sweep is not None else self.run
         assert found is not None
         return found.tracking
@@ -40,10 +40,10 @@ class FoundFolder:
 
 
 def find_folder(name_or_folder: str) -> Path:
-    """The folder itself, or the one of that name in the output folder.
+    """The given folder, or the one of that name in the output folder.
 
     Raises:
-        DataError: neither is there.
+        DataError: neither exists.
     """
     given = Path(name_or_folder).expanduser()
     if given.is_dir():
@@ -58,10 +58,10 @@ def find_folder(name_or_folder: str) -> Path:
 
 
 def find(name_or_folder: str) -> FoundFolder:
-    """What lies in a folder.
+    """The sweep or the run in a folder.
 
     Raises:
-        DataError: nothing of raymoco's lies there.
+        DataError: the folder has neither.
     """
     folder = find_folder(name_or_folder)
     spec, config = SweepFolder(folder).spec, RunFolder(folder).config

@@ -1,4 +1,7 @@
-"""A sweep's folder: opened once, by one driver at a time, and never overwritten."""
+"""A sweep's folder: which files it has, who may write to it, and what a resume may change.
+
+One driver at a time writes to it, and a sweep never overwrites another one.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from raymoco.errors import ConfigError
 from raymoco.event_log import JOURNAL
 from raymoco.files import is_used, lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
+from raymoco.study.sweepfile.load import read_sweep
 
 FIGURES = "figures"
 FREE = ("budget", "gang")  # what a resume may change; seeds may be added
@@ -31,7 +35,7 @@ class SweepFolder:
 
     @property
     def journal(self) -> Path:
-        """What happened; all else but the checkpoints can be made again from it."""
+        """All events; every other file but the checkpoints can be written again from it."""
         return self.path / JOURNAL
 
     @property
@@ -96,7 +100,7 @@ class SweepFolder:
 
     @property
     def marker(self) -> Path:
-        """Who sees this file sees the driver's storage."""
+        """A worker that sees this file sees the same storage as the driver."""
         return self.path / ".raymoco-sweep"
 
     @property
@@ -129,14 +133,15 @@ class SweepFolder:
 
 
 def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
-    """The state of the sweep in a folder; empty if it is new.
+    """Load the state of the sweep in a folder; an empty ledger if the folder is new.
 
     Args:
         text: the resolved sweep file, as sweep.yaml will hold it.
-        resume: whether what is there may be gone on with.
+        resume: whether a sweep that is already there may be continued.
     Raises:
-        ConfigError: the folder exists and is not to be resumed, or was begun with another file,
-            says what differs; or it is no sweep's.
+        ConfigError: the folder exists and `resume` is not set, or it was begun with another file;
+            names the lines that differ;
+            or it is no sweep's.
     """
     refuse_foreign(folder, "sweep")
     if not is_used(folder):
@@ -147,23 +152,24 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
         )
     before = SweepFolder(folder).spec
     if before.exists():
-        changed = _changes(before.read_text(encoding="utf-8"), text)
+        # as this version reads it: an older one did not write out keys that it did not have
+        changed = _changes(read_sweep(before).spec.to_yaml(), text)
         if changed:
             raise ConfigError(
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
             )
-    with lease(folder, "sweep"):  # refused now rather than once Ray has started
+    with lease(folder, "sweep"):  # refuse now and not after Ray has started
         return load_ledger(SweepFolder(folder).journal)
 
 
 def journal_bytes(folder: Path) -> int:
-    """How much has been written down so far."""
+    """The size of the journal, 0 if there is none."""
     journal = SweepFolder(folder).journal
     return journal.stat().st_size if journal.exists() else 0
 
 
 def _changes(before: str, now: str) -> str:
-    """The lines that differ, but for what a resume may change."""
+    """The lines that differ, without the keys that a resume may change."""
     was, is_ = (YAML(typ="safe").load(text) for text in (before, now))
     added = set(was.get("seeds", ())) <= set(is_.get("seeds", ()))
     free = (*FREE, "seeds") if added else FREE

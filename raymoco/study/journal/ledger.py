@@ -1,4 +1,4 @@
-"""What a sweep's journal says of its trials: the state that resume, status and reports read."""
+"""The state of all trials of a sweep, from its journal; resume, status and reports read it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ende
 
 @dataclass
 class TrialRecord:
-    """One trial as the journal tells it.
+    """One trial, from its events.
 
     `spent` are the seconds that its attempts have taken.
     """
@@ -56,13 +56,13 @@ class TrialRecord:
     ended: float | None = None
     spent: float = 0.0
     mlflow_run_id: str = ""
-    _heard: float | None = None  # while an attempt runs: when it was last heard of
+    _heard: float | None = None  # while an attempt runs: the time of its last event
     _final: Row | None = None
 
     @property
     def final(self) -> Row:
         """The last known value of every metric."""
-        if self._final is None:  # every event of a sweep asks it of every trial
+        if self._final is None:  # cached: it is read for every trial at every event
             self._final = {}
             for epoch in sorted(self.rows):
                 self._final.update(self.rows[epoch])
@@ -83,13 +83,13 @@ class TrialRecord:
         return max(self.rows, default=0)
 
     def apply(self, event: TrialEvent) -> None:
-        """Take an event of this trial into account."""
+        """Apply an event of this trial."""
         match event:
             case Assigned():
                 self.state, self.attempt = TrialState.RUNNING, event.attempt
                 self.began = self.began or event.time
-                self.ended, self.reason = None, ""  # an interrupted one that goes on
-                # an attempt that a killed driver left counts up to its last report
+                self.ended, self.reason = None, ""  # it may have been interrupted, and goes on
+                # if a driver was killed, its attempt counts up to the last report
                 self._heard = event.time
             case Reported():
                 self.rows[int(event.row["epoch"])] = event.row
@@ -117,7 +117,7 @@ class TrialRecord:
                 assert_never(event)
 
     def _leave(self, state: TrialState, time: float) -> None:
-        """No gang is at it any longer."""
+        """Note that no gang works on it any more."""
         self.state = state
         self._count(time)
         self._heard = None
@@ -129,9 +129,9 @@ class TrialRecord:
 
 
 class Ledger:
-    """The state of all trials, built by applying events in order; the same live and on replay.
+    """The state of all trials, built by applying events in order, live or from a file.
 
-    `begun` says for each driver, first to last, on what it ran: data, versions, machine.
+    `begun` has the tags of each driver, first to last: data, versions, machine.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class Ledger:
         self.identity = ""
 
     def apply(self, event: SweepEvent) -> None:
-        """Take one event into account. The broker has filtered out what older attempts say."""
+        """Apply one event. The broker has already dropped the reports of older attempts."""
         match event:
             case Proposed():
                 self.trials[event.trial_id] = TrialRecord(
@@ -165,7 +165,7 @@ class Ledger:
 
     @property
     def search_trials(self) -> list[TrialRecord]:
-        """The trials of a search itself, without those that confirm."""
+        """The trials of a search itself, without the confirming ones and without ablation cells."""
         return [trial for trial in self.all() if not trial.cell]
 
     def in_state(self, *states: TrialState) -> list[TrialRecord]:
@@ -173,12 +173,12 @@ class Ledger:
         return [trial for trial in self.all() if trial.state in states]
 
     def all(self) -> list[TrialRecord]:
-        """All trials as they stand now; safe beside a thread that adds some."""
+        """All trials; a copy of the list, so another thread may add some meanwhile."""
         return list(self.trials.values())
 
 
 def load_ledger(path: Path) -> Ledger:
-    """The state of all trials as a journal tells it."""
+    """Build the ledger of a journal."""
     ledger = Ledger()
     for event in read_journal(path, SWEEP_EVENTS):
         ledger.apply(event)

@@ -10,9 +10,9 @@ from raymoco.study.sweepfile.sections import Objective
 
 
 def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """The completed trials, best last evaluation first; without one that is not a finite number.
+    """The completed trials with a finite score, the best first.
 
-    A NaN compares with nothing: sorted among the others it would leave them in any order.
+    NaN would make the order arbitrary: it compares neither less nor greater.
     """
     done = [
         trial
@@ -28,8 +28,8 @@ def pareto_front(
 ) -> list[TrialRecord]:
     """The completed trials that no other one dominates, the best in the first objective first.
 
-    A trial dominates another if it is at least as good in every objective and better in one. One
-    with an objective that is not a finite number is passed over: nothing would ever dominate it.
+    A trial dominates another if it is at least as good in every objective and better in one. Trials
+    with a score that is not finite are left out: nothing would ever dominate them.
     """
     done = [
         trial
@@ -49,13 +49,13 @@ def pareto_front(
 
 
 def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> list[int]:
-    """The points that no other one beats, as indices in the order given.
+    """The indices of the points that no other point dominates, in the order given.
 
     Args:
         points: a row of objectives each.
         higher: for each objective whether more is better.
     Returns:
-        Those that no point equals or betters everywhere and betters somewhere; twins all stay.
+        Points with equal objectives do not dominate each other: all of them stay.
     """
     signed = [
         [value if up else -value for value, up in zip(point, higher, strict=True)]
@@ -72,6 +72,6 @@ def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> li
 
 
 def best_of(trials: Iterable[TrialRecord], objective: Objective) -> TrialRecord | None:
-    """The best completed trial of a search; confirmations and cells are no part of it."""
+    """The best completed trial of a search, confirmations left out."""
     best = ranked((trial for trial in trials if not trial.cell), objective)
     return best[0] if best else None

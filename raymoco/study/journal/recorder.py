@@ -1,7 +1,7 @@
-"""Reads the broker's events in the driver and writes down what they mean.
+"""Reads the broker's events in the driver and writes them to the sweep's folder.
 
-One thread, one order: journal first, then everything that can be rebuilt from it (trials.csv, logs,
-the progress line). MLflow is told by a mirror that reads the journal by itself.
+One thread writes in one order: first the journal, then what can be rebuilt from it (trials.csv,
+logs, the progress line). A mirror reads the journal on its own and tells MLflow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WAIT_S = 0.5
 
 
 class Recorder:
-    """Applies events to the ledger and to everything that a sweep leaves behind.
+    """Writes events to the journal, the ledger, the logs and the tables.
 
     `on_event(event)` is called after each, for the progress line and for MLflow.
     """
@@ -67,7 +67,7 @@ class Recorder:
         self._thread.start()
 
     def finish(self) -> None:
-        """Read what is left and end the thread; `check` says whether it could be written."""
+        """Read the remaining events and end the thread; `check` raises what went wrong."""
         self._done.set()
         if self._thread is not None:
             self._thread.join()
@@ -78,10 +78,10 @@ class Recorder:
             raise TrainingError(f"the sweep cannot be written down: {self.error}") from self.error
 
     def record(self, event: SweepEvent) -> None:
-        """Take one event: journal, ledger, and what follows from it."""
+        """Write one event to the journal, then apply it everywhere else."""
         with self._lock:
             match event:
-                case Logged():  # for people; the journal can do without
+                case Logged():  # only for the trial's log
                     self._log(event.trial_id, event.line)
                     return
                 case Reported() if self._known(event):
@@ -93,12 +93,12 @@ class Recorder:
             self._on_event(event)
 
     def _known(self, event: Reported) -> bool:
-        """Whether the journal has this epoch: a resumed run repeats what it had reported."""
+        """Whether the journal has this epoch: a resume repeats those since its checkpoint."""
         trial = self.ledger.trials.get(event.trial_id)
         return trial is not None and int(event.row["epoch"]) in trial.rows
 
     def tracked(self, key: str, run_id: str) -> None:
-        """MLflow's id of a trial's run; it stays the same when the trial is resumed."""
+        """Note MLflow's id of a trial's run; it stays the same when the trial is resumed."""
         trial = self.ledger.trials.get(key)
         if trial is not None and trial.mlflow_run_id != run_id:
             self.record(Tracked(trial_id=key, run_id=run_id))
@@ -115,12 +115,12 @@ class Recorder:
                 if last_round and not events:
                     return
         except RayActorError:
-            return  # the gangs' own check says it in better words
+            return  # Gangs.check raises an error that says more
         except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
     def _tell(self, event: TrialEvent) -> None:
-        """The trial's log and the tables, as far as an event concerns them."""
+        """Write an event to the trial's log, and an end to the tables."""
         match event:
             case Assigned():
                 self._log(event.trial_id, f"attempt {event.attempt} on {event.gang}")

@@ -1,4 +1,4 @@
-"""trials.csv: a row per trial, whole at any moment."""
+"""trials.csv: a row per trial, replaced atomically."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_trials(
     axes: Iterable[str],
     objectives: Sequence[Objective] = (),
 ) -> None:
-    """Rewrite trials.csv, whole at any moment: a row per trial, every axis, every final metric.
+    """Rewrite trials.csv atomically: a row per trial with its axes and final metrics.
 
     With several objectives a column `pareto` is 1 for the trials of the front and 0 for others.
     """
