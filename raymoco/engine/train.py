@@ -17,6 +17,7 @@ from raymoco import tracking
 from raymoco.config import RESULT_NEUTRAL, RunConfig
 from raymoco.data.loading.prepare import PreparedImages, prepare_images
 from raymoco.data.shards.ensure import ensure_shards
+from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
@@ -25,7 +26,7 @@ from raymoco.engine.mlflow_run import RunStory
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
-from raymoco.engine.resolve import queue_warning, require_choices, resolve
+from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import JOURNAL, Journal, begun, read_journal
@@ -88,7 +89,7 @@ def train(
     folder = output / config.run_name
     _check_folder(folder, resume)
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
-    require_choices(config)
+    check_choices(config)
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)
         start = _resume_point(folder, resolved, say) if resume else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from raymoco.choices import SOURCES
 from raymoco.config import DataConfig
+from raymoco.config.named import constructor
 from raymoco.data.sources.source import Source
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
@@ -44,4 +45,4 @@ def require_source(data: DataConfig) -> Callable[[DataConfig], Any]:
     Raises:
         ConfigError: there is no such code, it does not keep the Protocol, or an option is wrong.
     """
-    return SOURCES.constructor(data.source, ("data",))
+    return constructor(SOURCES, data.source, ("data",))
