@@ -12,8 +12,9 @@ import torch
 
 from benchmarks.tables import Table
 from raymoco.config import load_run_config
-from raymoco.data.loading.loader import Reader, open_images
+from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.probes import extract_features, knn_top1, linear_probe

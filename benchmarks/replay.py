@@ -30,6 +30,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.tables import Table
+from raymoco.files import write_atomically
 from raymoco.study.journal.ledger import TrialRecord, load_ledger
 from raymoco.study.proposals.mutation import position
 from raymoco.study.proposals.samplers import build_sampler
@@ -39,7 +40,6 @@ from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective, Scheduler
 from raymoco.study.tune.schedulers import Past, build_scheduler
-from raymoco.yamlfile import write_atomically
 
 HERE = Path(__file__).parent / "curves"
 SWEEP, CURVES = HERE / "digits.yaml", HERE / "digits.json"

@@ -30,6 +30,7 @@ from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session, Stopped
 from raymoco.engine.step import build_optimizer
 from raymoco.engine.train import prepare_run
+from raymoco.files import absolute
 from raymoco.ssl import MoCo, build_method
 
 STEPS = 12  # a round
@@ -182,8 +183,8 @@ def compare(
 def on_ray(config: RunConfig, rounds: int) -> Table:
     """The same in a worker of a TorchTrainer, with Ray's own processes beside it."""
     os.environ.pop("RAY_ADDRESS", None)
-    folder = Path(config.output)
-    with connect(config.scale):
+    folder = absolute(config.output)
+    with connect(config.scale, folder):
         resolved, handle = prepare_run(config, folder, lambda line: None)
         given = {"config": resolved.model_dump(), "handle": handle, "rounds": rounds}
         given["file"] = str(folder / "on_ray.json")

@@ -18,8 +18,9 @@ from benchmarks.photographs import write_folder
 from benchmarks.tables import Table
 from benchmarks.timing import Timing
 from raymoco.config import DataConfig, ScaleConfig
-from raymoco.data.loading.loader import Reader, open_images
+from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import prepare_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.engine.cluster import connect
@@ -30,7 +31,8 @@ BATCH = 128
 def run(quick: bool) -> list[Table]:
     """Small gray images and photographs; starts a Ray of its own."""
     os.environ.pop("RAY_ADDRESS", None)
-    with tempfile.TemporaryDirectory() as folder, connect(ScaleConfig(cpus_per_worker=0.5)):
+    scale = ScaleConfig(cpus_per_worker=0.5)
+    with tempfile.TemporaryDirectory() as folder, connect(scale, Path(folder)):
         place = Path(folder)
         small = DataConfig(source="fashion_mnist", limit=4096 if quick else 16384)
         large = DataConfig(source="folder", root=str(place / "photographs"), image_size=224)

@@ -45,13 +45,14 @@ def train(
     config = load_run_config(preset_or_yaml, overrides or [])
     # only now: a typo must not wait for torch and Ray
     from raymoco.engine.train import train as run
+    from raymoco.metrics import describe
 
     result = run(
         config, resume=resume, profile=profile, say=lambda line: out.print(line, markup=False)
     )
     table = Table(title=result.config.run_name, title_justify="left", show_header=False)
     for name, value in result.last.items():
-        if name.startswith(("test/", "eval/", "train/loss", "perf/images")):
+        if describe(name).in_summary:
             table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
     out.print(table)
     if profile:
@@ -215,10 +216,7 @@ def main() -> None:
         for line in str(error).split("\n"):
             err.print(f"error: {line}", markup=False)
         code = error.exit_code
-    except KeyboardInterrupt:
-        err.print("interrupted", markup=False)
-        code = INTERRUPTED
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own: wrong usage
@@ -233,6 +231,8 @@ def main() -> None:
                 markup=False,
             )
             code = 1
+    if code == INTERRUPTED:  # which typer makes of a KeyboardInterrupt without a word
+        err.print("interrupted", markup=False)
     sys.stdout.flush()
     sys.stderr.flush()
     # Ray's and MLflow's threads must not hold the terminal once everything is written

@@ -39,7 +39,7 @@ def shards_build(
 
     output = resolve_output(config.output)
     check_choices(config)
-    with connect(ScaleConfig(), groups=0), Progress(console=err, transient=True) as bar:
+    with connect(ScaleConfig(), output, groups=0), Progress(console=err, transient=True) as bar:
         task = bar.add_task("images", total=None)
         shards = ensure_shards(
             config.data,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from raymoco.study.proposals.confirmation import NOTHING_ELSE
 from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sections import CONFIRMED
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.tables import best_table, cells_table
 
@@ -41,7 +42,7 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
     for row in result.confirmation:
-        said = f"{row.name} against default, test/knn_top1, new seeds: {row.words}"
+        said = f"{row.name} against default, {CONFIRMED}, new seeds: {row.words}"
         console.print(said, markup=False)
     spec = sweep.spec
     confirms = isinstance(spec, SearchSpec) and spec.confirm is not None

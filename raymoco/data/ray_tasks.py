@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 BUNDLE_ROWS = 4096
 BUNDLE_BYTES = 32 * 2**20  # decoded: keeps a task near a second, so that nobody waits long for one
 # its one record above DEBUG repeats, with 40 lines of trace, the exception that we raise anyway
-_TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
+TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
 
 
 def run_jobs(
@@ -116,7 +116,7 @@ def unwrapped_errors() -> Iterator[None]:
 
 def quiet_context(*, preserve_order: bool) -> DataContext:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    logging.getLogger(_TASK_FAILURES).setLevel(logging.CRITICAL)
+    logging.getLogger(TASK_FAILURES).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # Ray 2.60 warns of its own deprecated fields when it first sets them to their defaults
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -6,14 +6,17 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
 
 from raymoco.config import ScaleConfig
 from raymoco.engine.output_folder import inside_job
+from raymoco.engine.tokens import bring_token
 from raymoco.errors import ConfigError, InputError
+from raymoco.files import standing_in, working_directory
 
 # what every process of ours on the cluster is started with
 WORKER_ENV = {
@@ -59,53 +62,69 @@ def declared_cpus() -> float:
 
 
 @contextmanager
-def connect(scale: ScaleConfig, groups: int = 1) -> Iterator[None]:
+def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]:
     """Join the cluster of RAY_ADDRESS or of the job, or start a local one; leave it at the end.
 
     Args:
         scale: what one group of workers holds.
+        output: the absolute output folder, this process's working directory meanwhile: the one in
+            which it was started may be deleted.
         groups: how many groups will stand at once.
     Raises:
         ConfigError: the cluster is too small, or nothing would be left for Ray Data; with numbers.
-        InputError: no cluster answers at RAY_ADDRESS.
+        InputError: no cluster answers at RAY_ADDRESS, or it asks for a token that is not here.
     """
     held = groups * scale.workers * scale.cpus_per_worker
     _silence()
+    # asked for now: as soon as a job's driver has joined, other nodes unpack its directory
+    before = working_directory()
     if ray.is_initialized():  # a test's or a notebook's cluster: used, not ended
         check_layout(scale, groups)
-        yield
+        with standing_in(output, before):
+            yield
         return
     address = os.environ.get("RAY_ADDRESS") or None
     joined = address not in (None, "local") or inside_job()
-    try:
-        if joined:
-            ray.init(
-                address or "auto",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": WORKER_ENV},
-            )
-        else:
-            ray.init(
-                "local",
-                num_cpus=max(cores(), int(-(-held // 1)) + 1),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_object_store_bytes(),
-                runtime_env={"env_vars": WORKER_ENV},
-            )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise InputError(
-            f"no Ray cluster answers at {address or 'this machine'} (RAY_ADDRESS is the head's "
-            f"HOST:PORT, not the dashboard's address): {reason}"
-        ) from None
-    try:
-        check_layout(scale, groups)
-        yield
-    finally:
-        ray.shutdown()
+    if joined:
+        bring_token(address or "auto")
+    with ExitStack() as left:
+        try:
+            if joined:
+                # from where the command was typed: Ray has its workers import from there too
+                ray.init(
+                    address or "auto",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    runtime_env={"env_vars": WORKER_ENV},
+                )
+            else:
+                # its processes keep the working directory that this one has when they start
+                left.enter_context(standing_in(output, before))
+                ray.init(
+                    "local",
+                    num_cpus=max(cores(), int(-(-held // 1)) + 1),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=_object_store_bytes(),
+                    runtime_env={"env_vars": {**WORKER_ENV, "PYTHONPATH": _python_path(before)}},
+                )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise InputError(
+                f"no Ray cluster answers at {address or 'this machine'} (RAY_ADDRESS is the head's "
+                f"HOST:PORT, not the dashboard's address): {reason}"
+            ) from None
+        except BaseException:  # a Ctrl-C: what had been started by then must end with it
+            ray.shutdown()
+            raise
+        try:
+            check_layout(scale, groups)
+            if joined:
+                left.enter_context(standing_in(output, before))
+            yield
+        finally:
+            ray.shutdown()
 
 
 def check_layout(scale: ScaleConfig, groups: int) -> None:
@@ -153,6 +172,12 @@ def _workers_on(node: dict[str, float], scale: ScaleConfig) -> int:
     if scale.gpus_per_worker:
         room = min(room, node.get("GPU", 0.0) / scale.gpus_per_worker)
     return int(room + 1e-9)
+
+
+def _python_path(before: Path) -> str:
+    """What workers import from as this process does: its directory, then PYTHONPATH."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([str(before), *(str(before / entry) for entry in given if entry)])
 
 
 def _object_store_bytes() -> int:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.loader import Batch, Loader, Reader, open_images
+from raymoco.data.loading.batch import Batch
+from raymoco.data.loading.loader import Loader, open_images
 from raymoco.data.loading.prepare import PreparedImages
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.views.build import build_views
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
-from raymoco.engine.metrics_csv import Row
 from raymoco.engine.probes import (
     Features,
     collapse_metrics,
@@ -33,6 +34,18 @@ from raymoco.engine.session import Session
 from raymoco.engine.step import Step, build_optimizer, to_device
 from raymoco.engine.stopwatch import Stopwatch
 from raymoco.errors import DataError, NotFiniteError
+from raymoco.metrics import (
+    CHANGED_VALUE,
+    COMPUTE_SECONDS,
+    DATA_WAIT,
+    EVAL_KNN,
+    IMAGES_PER_SECOND,
+    LOSS_TERM,
+    STEP_SECONDS,
+    TRAIN_LR,
+    VIEWS_SECONDS,
+    Row,
+)
 from raymoco.ssl import MoCo, build_method
 from raymoco.ssl.schedules import learning_rate
 from raymoco.yamlfile import flatten
@@ -174,7 +187,7 @@ class _Run:
         names = list(sums)
         means = self.session.mean(torch.stack([sums[name].float() for name in names]) / steps)
         row: Row = {
-            f"train/{name}": value for name, value in zip(names, means.tolist(), strict=True)
+            LOSS_TERM.of(name): value for name, value in zip(names, means.tolist(), strict=True)
         }
         # the weights too: the last step may have broken what no loss has seen yet. They are equal
         # on all ranks, so all raise alike
@@ -186,13 +199,13 @@ class _Run:
         now = flatten(config.model_dump(include={"method", "optim"}))
         changed = {key for values in self.config.changes.values() for key in values}
         return row | {
-            **{f"changes/{key}": now[key] for key in sorted(changed)},
-            "train/lr": lr,
-            "perf/images_per_second": seen / seconds,
-            "perf/step_seconds": seconds / steps,
-            "perf/data_wait": spent.get("data", 0.0) / steps,
-            "perf/views_seconds": spent.get("views", 0.0) / steps,
-            "perf/compute_seconds": spent.get("compute", 0.0) / steps,
+            **{CHANGED_VALUE.of(key): now[key] for key in sorted(changed)},
+            TRAIN_LR: lr,
+            IMAGES_PER_SECOND: seen / seconds,
+            STEP_SECONDS: seconds / steps,
+            DATA_WAIT: spent.get("data", 0.0) / steps,
+            VIEWS_SECONDS: spent.get("views", 0.0) / steps,
+            COMPUTE_SECONDS: spent.get("compute", 0.0) / steps,
         }
 
     def _train_step(
@@ -212,15 +225,11 @@ class _Run:
     def _evaluate(self, last: bool) -> Row:
         views = self._alignment_views()
         if not self.images.classes:  # nothing has a label: only signs of collapse can be seen
-            found = collapse_metrics(self._encoder, self._features("eval"), views)
-            return {f"eval/{name}": value for name, value in found.items()}
+            return collapse_metrics(self._encoder, self._features("eval"), views)
         bank, eval_part = self._labelled_features("train"), self._labelled_features("eval")
         knn = self.config.eval.knn
-        row: Row = {
-            "eval/knn_top1": knn_top1(bank, eval_part, k=knn.k, temperature=knn.temperature)
-        }
-        found = collapse_metrics(self._encoder, eval_part, views)
-        row |= {f"eval/{name}": value for name, value in found.items()}
+        row: Row = {EVAL_KNN: knn_top1(bank, eval_part, k=knn.k, temperature=knn.temperature)}
+        row |= collapse_metrics(self._encoder, eval_part, views)
         if last:
             row |= judge_on_test(
                 self.config.eval,

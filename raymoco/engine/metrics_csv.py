@@ -6,10 +6,8 @@ import csv
 import io
 from pathlib import Path
 
-from raymoco.yamlfile import write_atomically
-
-# what an epoch measured, by metric name, and `epoch` itself
-Row = dict[str, float | int]
+from raymoco.files import write_atomically
+from raymoco.metrics import Row
 
 
 class MetricsFile:

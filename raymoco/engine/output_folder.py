@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from raymoco.errors import ConfigError
+from raymoco.files import absolute
+
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
+# what a folder of each kind has from its beginning on, and one of the other never
+MARKS = {"sweep": "sweep.yaml", "run": "config.yaml"}
 
 
 def inside_job() -> bool:
@@ -22,7 +28,22 @@ def resolve_output(output: str) -> Path:
     path = Path(output).expanduser()
     if path.is_absolute():
         return path
-    base = Path.cwd()
     if inside_job():
-        base = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser()
-    return (base / path).resolve()
+        path = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser() / path
+    return absolute(path).resolve()
+
+
+def refuse_foreign(folder: Path, kind: str) -> None:
+    """Refuse a folder in which something else lies than what is to be written: "sweep" or "run".
+
+    Raises:
+        ConfigError: its name is taken in an output folder, or it is of the other kind.
+    """
+    if folder.name in RESERVED:
+        raise ConfigError(f"name is '{folder.name}', which is taken in an output folder.")
+    for other, mark in MARKS.items():
+        if other != kind and (folder / mark).exists():
+            raise ConfigError(
+                f"{folder} is the folder of a {other}, and no {kind} can be in it: choose another "
+                "name with name=NAME."
+            )

@@ -17,6 +17,15 @@ from torch.nn import functional as F
 
 from raymoco.config import EvalConfig
 from raymoco.engine.step import to_device
+from raymoco.metrics import (
+    EVAL_ALIGNMENT,
+    EVAL_EFFECTIVE_RANK,
+    EVAL_UNIFORMITY,
+    TEST_KNN,
+    TEST_LINEAR,
+    TEST_LINEAR_TOP5,
+    Row,
+)
 
 BLOCK, BANK_BLOCK = 2048, 65536  # queries, and the rows of the bank that they meet at a time
 PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -157,15 +166,13 @@ def _gradient_of_heads(x_BF: Tensor, y_B: Tensor, weight_FLC: Tensor) -> Tensor:
 
 def judge_on_test(
     eval_config: EvalConfig, bank: Features, choose: Features, test: Features, *, seed: int
-) -> dict[str, float | int]:
+) -> Row:
     """The final word on a run: kNN and, unless it has 0 epochs, the linear probe on test."""
     knn, epochs = eval_config.knn, eval_config.linear.epochs
-    row: dict[str, float | int] = {
-        "test/knn_top1": knn_top1(bank, test, k=knn.k, temperature=knn.temperature)
-    }
+    row: Row = {TEST_KNN: knn_top1(bank, test, k=knn.k, temperature=knn.temperature)}
     if epochs:
         found = linear_probe(bank, choose, test, epochs=epochs, seed=seed)
-        row |= {f"test/linear_{name}": value for name, value in found.items()}
+        row |= {TEST_LINEAR: found["top1"], TEST_LINEAR_TOP5: found["top5"]}
     return row
 
 
@@ -200,17 +207,15 @@ def effective_rank(features_NF: Tensor) -> float:
     return float(torch.special.entr(share_F).sum().exp())
 
 
-def collapse_metrics(
-    encoder: nn.Module, features: Features, views: tuple[Tensor, Tensor]
-) -> dict[str, float]:
-    """alignment (over two views of some images), uniformity and effective rank."""
+def collapse_metrics(encoder: nn.Module, features: Features, views: tuple[Tensor, Tensor]) -> Row:
+    """The eval metrics that need no label: alignment over two views of some images, and others."""
     was_training = encoder.training
     encoder.eval()
     with torch.no_grad():
         a_NF, b_NF = (encoder.features(view).float() for view in views)  # type: ignore[operator]
     encoder.train(was_training)
     return {
-        "alignment": alignment(a_NF, b_NF),
-        "uniformity": uniformity(features.features_NF),
-        "effective_rank": effective_rank(features.features_NF),
+        EVAL_ALIGNMENT: alignment(a_NF, b_NF),
+        EVAL_UNIFORMITY: uniformity(features.features_NF),
+        EVAL_EFFECTIVE_RANK: effective_rank(features.features_NF),
     }

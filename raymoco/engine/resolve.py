@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from raymoco.config import RunConfig
 from raymoco.data.views.build import resolve_views
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 from raymoco.ssl.query_gradient import bf16_is_fast
 
 
@@ -41,7 +40,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
                 config.seed if config.data.label_seed is None else config.data.label_seed
             ),
             # workers have another working directory
-            "data.labelled_list": listed and str(Path(listed).expanduser().absolute()),
+            "data.labelled_list": listed and str(absolute(listed)),
             "precision": precision,
             "name": config.run_name,
         }

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import distributed
 
-from raymoco.engine.metrics_csv import Row
 from raymoco.errors import ConfigError, NotFiniteError, RaymocoError
+from raymoco.metrics import Row
 
 # raised by all workers of a run at the same place, so they are still in step afterwards
 ON_EVERY_RANK = (NotFiniteError, ConfigError)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard once."""
+"""Ctrl-C and SIGTERM: where they interrupt at once, and where what is being written comes first."""
 
 from __future__ import annotations
 
@@ -10,27 +10,71 @@ from contextlib import contextmanager
 from typing import Any
 
 
-@contextmanager
-def interrupts() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt once; the second one ends the process at once.
+class Interrupts:
+    """What Ctrl-C and SIGTERM do: the first one interrupts, the second ends the process at once.
 
-    Inside `connect`: Ray sets a handler of its own. Elsewhere than in the main thread nothing
-    changes, Python has no signals there.
+    Attributes:
+        heard: whether one has come.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard: list[int] = []
 
-    def hear(number: int, _: Any) -> None:
-        heard.append(number)
-        if len(heard) > 1:
+    def __init__(self) -> None:
+        self.heard = False
+        self._held = False
+
+    def hear(self, number: int, frame: Any) -> None:
+        """The handler of the signals."""
+        if self.heard:
             os._exit(130)
-        raise KeyboardInterrupt
+        self.heard = True
+        if not self._held:
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has come.
+
+        For loops, and between steps: what a handler raises can be lost, where Python calls it
+        inside of something that must not fail, such as a hook of fork().
+        """
+        if self.heard:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Only remember a signal while something is written that must be whole."""
+        before, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = before
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Inside `held`: here a signal interrupts after all, also one that has come already.
+
+        Raises:
+            KeyboardInterrupt: at once, or when one comes.
+        """
+        before, self._held = self._held, False
+        try:
+            self.check()
+            yield
+        finally:
+            self._held = before
+
+    @contextmanager
+    def installed(self) -> Iterator[Interrupts]:
+        """Handle both signals here; once more inside `connect`, where Ray sets handlers of its own.
+
+        Elsewhere than in the main thread nothing changes: Python has no signals there.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {
+            number: signal.signal(number, self.hear) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

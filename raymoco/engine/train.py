@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,16 +22,18 @@ from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
-from raymoco.engine.metrics_csv import MetricsFile, Row
+from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunStory
-from raymoco.engine.output_folder import resolve_output
+from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
 from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import JOURNAL, Journal, begun, read_journal
-from raymoco.yamlfile import flatten, write_atomically
+from raymoco.files import is_used, lease, write_atomically
+from raymoco.metrics import EVAL_KNN, IMAGES_PER_SECOND, TRAIN_LOSS, Row, describe
+from raymoco.yamlfile import flatten
 
 Print = Callable[[str], None]
 PROFILE = "profile"
@@ -87,20 +90,27 @@ def train(
     output = resolve_output(config.output)
     config = config.with_values({"output": str(output)})  # whoever reads it stands somewhere else
     folder = output / config.run_name
-    _check_folder(folder, resume)
+    refuse_foreign(folder, "run")
+    if is_used(folder):  # refused now rather than once Ray has started
+        with lease(folder, "run"):
+            _refuse_used(folder, resume)
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
     check_choices(config)
-    with connect(config.scale):
+    with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
-        start = _resume_point(folder, resolved, say) if resume else None
-        write_atomically(folder / "config.yaml", resolved.to_yaml())
-        receiver = _Receiver(resolved, folder, start, progress or say)
-        receiver.run(handle, folder / PROFILE if profile else None)
+        # nothing has been written so far, and another process may have been here meanwhile
+        with lease(folder, "run"):
+            _refuse_used(folder, resume)
+            start = _resume_point(folder, resolved, say) if resume else None
+            write_atomically(folder / "config.yaml", resolved.to_yaml())
+            receiver = _Receiver(resolved, folder, start, progress or say)
+            receiver.run(handle, folder / PROFILE if profile else None)
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    if folder.exists() and any(folder.iterdir()) and not resume:
+def _refuse_used(folder: Path, resume: bool) -> None:
+    refuse_foreign(folder, "run")
+    if is_used(folder) and not resume:
         raise ConfigError(
             f"{folder} exists already. Go on with --resume, or choose another name with name=NAME."
         )
@@ -221,10 +231,10 @@ class _Receiver:
         if epoch in self._said:
             return
         self._said.add(epoch)
-        knn = f"  eval kNN {row['eval/knn_top1']:.3f}" if "eval/knn_top1" in row else ""
+        knn = f"  {describe(EVAL_KNN).column} {row[EVAL_KNN]:.3f}" if EVAL_KNN in row else ""
         self._say(
-            f"epoch {epoch}/{self.config.epochs}  loss {row['train/loss']:.3f}{knn}  "
-            f"{row['perf/images_per_second']:.0f} images/s"
+            f"epoch {epoch}/{self.config.epochs}  loss {row[TRAIN_LOSS]:.3f}{knn}  "
+            f"{row[IMAGES_PER_SECOND]:.0f} {describe(IMAGES_PER_SECOND).unit}"
         )
 
 
@@ -233,6 +243,7 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     config = RunConfig.model_validate(loop_config["config"])
     mailbox: Queue = loop_config["mailbox"]
     folder = Path(loop_config["folder"])
+    os.chdir(folder)  # this process may have been started in a job's copy, which goes
     session = worker_session(
         folder / "checkpoints", threads_per_worker(config.scale, declared_cpus())
     )

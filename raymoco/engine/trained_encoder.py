@@ -9,15 +9,16 @@ import torch
 from torch import nn
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.loader import Reader, open_images
+from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from raymoco.engine.metrics_csv import Row
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.probes import extract_features, judge_on_test
 from raymoco.errors import DataError
+from raymoco.metrics import Row
 from raymoco.ssl import build_method
 
 EXPORT_FORMAT = 1

@@ -30,7 +30,7 @@ def budget_check(
         target = budget.target if isinstance(budget, Budget) else None
         best = ranked(search_trials(ledger), objective) if target is not None else []
         if best and target is not None:
-            score = best[0].final[objective.metric]
+            score = best[0].score(objective.metric)
             if score == target or objective.better(score, target):
                 return f"the target {target:g} is reached"
         return None

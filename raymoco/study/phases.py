@@ -1,4 +1,4 @@
-"""What stands while a sweep runs: broker, gangs, recorder; and how a phase of trials is played."""
+"""One phase of trials after another on the gangs of a sweep, and how each of them is waited for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from ray import tune
 from ray.exceptions import RayActorError
 from ray.tune.schedulers import TrialScheduler
 
-from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.ray_train import FitThread
-from raymoco.engine.resolve import resolve
+from raymoco.engine.signals import Interrupts
 from raymoco.errors import GangError, RaymocoError
+from raymoco.study.assignments import Assigner
 from raymoco.study.gangs.pool import Gangs, start_broker
-from raymoco.study.gangs.trial_queue import Assignment
-from raymoco.study.journal.ledger import INTERRUPTED, ended_event
+from raymoco.study.journal.ledger import INTERRUPTED
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.proposals.population import Population
 from raymoco.study.proposals.proposal import Proposal, Proposals
@@ -34,38 +33,50 @@ from raymoco.study.tune.trainable import TrialClient
 TUNER_STOPS_S = 5.0
 GANGS_STOP_S = 3.0
 
+Enough = Callable[[], str | None]
+
 
 class PhaseRunner:
-    """Broker and gangs of one sweep, and the phases that are played on them.
+    """Broker and gangs of one sweep, and the phases of trials that run on them.
+
+    Whatever happens after `start` was called, `close_gangs` and then `kill_broker` end what stands,
+    however far `start` came.
 
     Args:
-        base: the run that trials vary, unresolved: each trial's `auto` values are its own.
-        handle: the images.
+        assigner: turns proposals into what gangs run.
+        images: what all trials train on.
         folder: the sweep's folder.
         recorder: hears every event; not yet listening.
         progress: shows them.
+        signals: asked while a phase is waited for.
         rules: what each gang holds, and how often a trial is tried.
         concurrent: how many gangs.
     """
 
     def __init__(
         self,
-        base: RunConfig,
-        handle: PreparedImages,
+        assigner: Assigner,
+        images: PreparedImages,
         folder: Path,
         recorder: Recorder,
         progress: SweepProgress,
+        signals: Interrupts,
         rules: GangConfig,
         concurrent: int,
     ) -> None:
-        self.interrupted = False
-        self._base, self._handle, self._folder = base, handle, folder
-        self._recorder, self._progress, self._slots = recorder, progress, concurrent
-        self._searcher: TuneSearcher | Population | None = None
-        self._broker = start_broker(0, rules)
-        ray.get(self._broker.hand_data.remote([ray.put(handle)]))
-        recorder.listen(self._broker)
-        self._gangs = Gangs(self._broker, folder, rules, concurrent)
+        self._assigner, self._images, self._folder = assigner, images, folder
+        self._recorder, self._progress, self._signals = recorder, progress, signals
+        self._rules, self._slots = rules, concurrent
+        self._broker: Any = None
+        self._gangs: Gangs | None = None
+        self._source: TuneSearcher | Population | None = None
+
+    def start(self) -> None:
+        """Start the broker, listen to it, and start the gangs: they are up within some 20 s."""
+        self._broker = start_broker(0, self._rules)
+        ray.get(self._broker.hand_data.remote([ray.put(self._images)]))
+        self._recorder.listen(self._broker)
+        self._gangs = Gangs(self._broker, self._folder, self._rules, self._slots)
         self._gangs.start()
 
     def run_trials(
@@ -74,7 +85,7 @@ class PhaseRunner:
         proposals: Proposals,
         trials: int,
         scheduler: TrialScheduler,
-        enough: Callable[[], str | None] = lambda: None,
+        enough: Enough = lambda: None,
         *,
         last: bool = False,
     ) -> None:
@@ -86,19 +97,23 @@ class PhaseRunner:
             enough: asked often; a reason to stop all that run, or None.
         Raises:
             GangError: no gang is left, or the broker has died; what ran is open for a resume.
+            KeyboardInterrupt: what ran has been stopped and says so.
         """
-        if trials <= 0 or self.interrupted:
+        if trials <= 0:
             return
         self._progress.begin(name, trials)
         slots = min(self._slots, trials)
         ray.get(self._broker.open_gate.remote(slots, last))
-        self._searcher = TuneSearcher(proposals, self._broker, self._assign, slots, self._refused)
+        searcher = TuneSearcher(
+            proposals, self._broker, self._assigner.assign, slots, self._assigner.refuse
+        )
+        self._source = searcher
         # on the head node and not on a CPU: Ray Data needs whole ones, and gangs may hold the rest
         place = tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(TrialClient, broker=self._broker), place),
             tune_config=tune.TuneConfig(
-                search_alg=self._searcher,
+                search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=10**9,  # the searcher says when it is finished
                 reuse_actors=True,
@@ -111,36 +126,43 @@ class PhaseRunner:
         )
         self._wait(FitThread(tuner.fit, name="tuner"), enough)
 
-    def run_population(self, population: Population, enough: Callable[[], str | None]) -> None:
-        """Play a population to its end, without Tune: a round is a list of assignments.
+    def run_population(self, population: Population, enough: Enough) -> None:
+        """Train a population to its end, without Tune: a round is a list of assignments.
 
         Args:
             enough: asked often; a reason to stop all that run, or None.
+        Raises:
+            GangError, KeyboardInterrupt: as `run_trials`.
         """
         self._progress.begin("population", population.size)
         ray.get(self._broker.open_gate.remote(0))
-        self._searcher = population
+        self._source = population
 
         def submit(proposal: Proposal) -> None:
             # no rows: one that goes on from another tells the other's curve as its own
-            assignment = replace(self._assign(proposal), rows={})
+            assignment = replace(self._assigner.assign(proposal), rows={})
             ray.get(self._broker.submit.remote(assignment))
 
         self._wait(FitThread(lambda: population.play(submit), name="population"), enough)
 
-    def close(self) -> None:
-        """Send the gangs home."""
-        self._gangs.close(timeout_s=GANGS_STOP_S)
+    def close_gangs(self) -> None:
+        """Send the gangs home, and wait a moment for them."""
+        if self._gangs is not None:
+            self._gangs.close(timeout_s=GANGS_STOP_S)
 
     def kill_broker(self) -> None:
         """End the broker, once its last event is written down: in a notebook Ray goes on."""
-        ray.kill(self._broker)
+        if self._broker is not None:
+            ray.kill(self._broker)
 
-    def _wait(self, thread: FitThread, enough: Callable[[], str | None]) -> None:
+    def _wait(self, thread: FitThread, enough: Enough) -> None:
+        """Wait for a phase; whatever ends it early ends its thread too."""
+        assert self._gangs is not None
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(0.2)
+                self._signals.check()
                 self._gangs.check()
                 self._recorder.check()
                 self._progress.tick()
@@ -150,7 +172,6 @@ class PhaseRunner:
             self._gangs.check_broker()  # Tune ends on its death too, and knows less about it
         except KeyboardInterrupt:
             self._progress.say("interrupted: ending the running trials")
-            self.interrupted = True
             try:
                 self._stop(INTERRUPTED)
             except RayActorError:
@@ -160,6 +181,7 @@ class PhaseRunner:
                     "goes on with them."
                 ) from None
             thread.join(TUNER_STOPS_S)
+            raise
         except RaymocoError:
             # no trial is to blame: they stay open, and a resume goes on with them
             self._abandon()
@@ -169,52 +191,13 @@ class PhaseRunner:
             raise thread.error
 
     def _stop(self, reason: str) -> None:
-        if self._searcher is None or self._searcher.stopping:
+        if self._source is None or self._source.stopping:
             return
-        self._searcher.stopping = True
+        self._source.stopping = True
         ray.get(self._broker.stop_all.remote("stopped", reason))
 
     def _abandon(self) -> None:
-        if self._searcher is not None:
-            self._searcher.stopping = True
+        if self._source is not None:
+            self._source.stopping = True
         with contextlib.suppress(RayActorError):  # it may be what has died
             ray.get(self._broker.abandon.remote())
-
-    def _assign(self, proposal: Proposal) -> Assignment:
-        values = {**proposal.values, "seed": proposal.seed, "name": proposal.trial_id}
-        config = resolve(
-            self._base.with_values(values),
-            channels=self._handle.channels,
-            train_images=self._handle.rows("train"),
-        )
-        if proposal.trial_id not in self._recorder.ledger.trials:
-            self._recorder.record(_proposed(proposal, config))
-        known = self._recorder.ledger.trials[proposal.trial_id]
-        return Assignment(
-            proposal.trial_id,
-            proposal.attempt,
-            config.model_dump(),
-            str(self._folder / "checkpoints" / proposal.trial_id),
-            proposal.resume_from,
-            proposal.until,
-            known.failures,
-            known.spent,
-            dict(known.rows),
-        )
-
-    def _refused(self, proposal: Proposal, reason: str) -> None:
-        """A combination of values that no run can have: a failed trial, not the sweep's end."""
-        self._recorder.record(_proposed(proposal, None))
-        self._recorder.record(ended_event(proposal.trial_id, "failed", reason))
-
-
-def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:
-    return {
-        "event": "proposed",
-        "trial_id": proposal.trial_id,
-        "values": proposal.values,
-        "seed": proposal.seed,
-        "cell": proposal.cell,
-        "phase": proposal.phase,
-        "config": config.to_yaml() if config else "",
-    }

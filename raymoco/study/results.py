@@ -1,12 +1,23 @@
-"""What a sweep leaves behind: the trials, the best, the comparisons."""
+"""What a sweep leaves behind, and in which order it is written when the sweep ends."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raymoco import tracking
+from raymoco.config import RunConfig
+from raymoco.engine.signals import Interrupts
+from raymoco.event_log import Journal
+from raymoco.files import write_atomically
+from raymoco.study.journal.folder import CLOSED
 from raymoco.study.journal.ledger import Ledger, TrialRecord, search_trials
 from raymoco.study.journal.ranking import pareto_front, ranked
+from raymoco.study.journal.recorder import Recorder
+from raymoco.study.report.findings import gather_findings
+from raymoco.study.report.write import write_report
 from raymoco.study.statistics.comparisons import (
     Comparisons,
     Judged,
@@ -29,15 +40,10 @@ class SweepResult:
     interrupted: bool
 
 
-def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
-    """The completed trials by the objective; with several, their Pareto front by the first."""
-    trials = search_trials(ledger)
-    if len(sweep.objectives) > 1:
-        return pareto_front(trials, sweep.objectives)
-    return ranked(trials, sweep.spec.objective)
-
-
-def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) -> SweepResult:
+def read_result(
+    sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool = False
+) -> SweepResult:
+    """The result of a sweep as its ledger has it."""
     spec = sweep.spec
     confirmed = isinstance(spec, SearchSpec) and spec.confirm is not None
     return SweepResult(
@@ -48,3 +54,142 @@ def _result(sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool) ->
         compare_cells(sweep, ledger),
         interrupted,
     )
+
+
+def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
+    """The completed trials by the objective; with several, their Pareto front by the first."""
+    trials = search_trials(ledger)
+    if len(sweep.objectives) > 1:
+        return pareto_front(trials, sweep.objectives)
+    return ranked(trials, sweep.spec.objective)
+
+
+@dataclass
+class Closing:
+    """Ends a sweep, step by step. The order is a promise, and tests hold each step to it.
+
+     1. The gangs shut down: what they still say is heard by the next step.
+     2. The recorder reads the broker's last events: the journal is complete but for `closed`.
+     3. Optuna's study is told every end that the journal knows: nothing in it stays RUNNING.
+     4. trials.csv is written: the report links to it, and MLflow keeps it.
+     5. best.yaml and a population's schedules are written.
+     6. cells.csv, comparisons.csv and effects.csv are written.
+     7. The report is written. It may fail: hours of training end well without it.
+     8. `closed` is recorded: it tells MLflow that the sweep is over.
+     9. MLflow gets what it has not got, and whatever lies in the folder by now as artifacts.
+    10. trials.csv is written again, with the ids of MLflow's runs.
+    11. The journal is closed.
+    12. `.closed` is written, if all went well: a resume has nothing to do.
+    13. The broker ends.
+
+    A step that raises keeps no later one from being taken; its error is raised in the end, and
+    `.closed` is not written. A signal interrupts the report and the wait for MLflow, and nothing
+    else: a sweep whose report was interrupted is stopped, and a resume writes the report.
+
+    Attributes:
+        sweep: what was asked for.
+        resolved: its run, `auto` values written out.
+        folder: the sweep's.
+        recorder: has written the journal so far.
+        journal: what it wrote to.
+        mirror: tells MLflow.
+        signals: hold back while something is written that must be whole.
+        say: a line for the terminal.
+        close_gangs: step 1.
+        kill_broker: step 13.
+        settle: step 3.
+    """
+
+    sweep: Sweep
+    resolved: RunConfig
+    folder: Path
+    recorder: Recorder
+    journal: Journal
+    mirror: tracking.Mirror
+    signals: Interrupts
+    say: Callable[[str], None]
+    close_gangs: Callable[[], None]
+    kill_broker: Callable[[], None]
+    settle: Callable[[], object]
+    state: str = "failed"
+    _errors: list[Exception] = field(default_factory=list)
+
+    def run(self, state: str) -> str:
+        """Take every step.
+
+        Args:
+            state: how the sweep ended: completed, stopped or failed.
+        Returns:
+            The same, or `stopped` if a signal interrupted the report.
+        Raises:
+            Exception: the first that a step raised, once all have been taken.
+        """
+        self.state = state
+        with self.signals.held():
+            for step in self.steps():
+                try:
+                    step()
+                except Exception as error:  # noqa: BLE001 - raised below, once the rest is done
+                    self._errors.append(error)
+        if self._errors:
+            raise self._errors[0]
+        return self.state
+
+    def steps(self) -> Iterator[Callable[[], object]]:
+        """The steps in their order."""
+        yield self.close_gangs
+        yield self.recorder.finish
+        yield self.settle
+        yield self.recorder.write_tables
+        yield self._write_configs
+        yield self._write_comparisons
+        yield self._write_report
+        yield self._record_closed
+        yield self._deliver
+        yield self.recorder.write_tables
+        yield self.journal.close
+        yield self._mark_closed
+        yield self.kill_broker
+
+    def _write_configs(self) -> None:
+        ledger = self.recorder.ledger
+        best = best_first(self.sweep, ledger)
+        if best:
+            config = self.resolved.with_values({**best[0].values, "name": None})
+            write_atomically(self.folder / "best.yaml", config.to_yaml())
+        for trial in search_trials(ledger):
+            if "changes" in trial.values:
+                config = self.resolved.with_values({**trial.values, "name": None})
+                write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
+
+    def _write_comparisons(self) -> None:
+        comparisons = compare_cells(self.sweep, self.recorder.ledger)
+        if comparisons is not None:
+            comparisons.write(self.folder)
+
+    def _write_report(self) -> None:
+        again = f"raymoco report {shlex.quote(str(self.folder))}"
+        try:
+            with self.signals.let_through():
+                write_report(gather_findings(self.folder, self.sweep, self.recorder.ledger))
+        except KeyboardInterrupt:
+            self.say(f"interrupted: the report is left out; write it with: {again}")
+            self.state = "stopped"
+        except Exception as error:  # noqa: BLE001 - hours of training end well without a report
+            self.say(f"warning: the report could not be written: {error}; again: {again}")
+
+    def _record_closed(self) -> None:
+        self.recorder.record({"event": "closed", "state": self.state})
+
+    def _deliver(self) -> None:
+        try:
+            with self.signals.let_through():
+                outcome = self.mirror.close(hasty=self.state == "stopped")
+        except KeyboardInterrupt:
+            outcome = self.mirror.close(hasty=True)
+        for line in tracking.missing_lines(self.mirror.place, outcome):
+            self.say(line)
+
+    def _mark_closed(self) -> None:
+        if self.state == "completed" and not self._errors and self.recorder.error is None:
+            (self.folder / CLOSED).touch()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raymoco.event_log import Event
+from raymoco.metrics import is_metric
 
 RUNNING = "running"
 PARENT = ""
@@ -80,13 +81,13 @@ class Story(Protocol):
 def points_of(
     row: Mapping[str, float | int], time: float, *, step: int | None = None, first: str = ""
 ) -> list[Point]:
-    """The metrics of a row: what has a slash in its name.
+    """The metrics of a row.
 
     Args:
         time: of the event, in seconds.
         step: default the row's epoch.
         first: the metric that leads; MLflow's comparison page opens on what it was given first.
     """
-    names = [name for name in (first, *row) if name in row and "/" in name]
+    names = [name for name in (first, *row) if name in row and is_metric(name)]
     at = int(row["epoch"]) if step is None else step
     return [Point(name, float(row[name]), time, at) for name in dict.fromkeys(names)]

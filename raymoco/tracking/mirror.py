@@ -6,20 +6,22 @@ that a store that is away, or a driver that is killed, costs a later delivery an
 
 from __future__ import annotations
 
-import fcntl
 import shlex
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from raymoco.errors import ConfigError, DataError
 from raymoco.event_log import is_alive, read_journal, read_on
+from raymoco.files import hold
 from raymoco.tracking.changes import Change, Story
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from raymoco.tracking.store import Store
 
 READ_LINES = 10_000
@@ -74,7 +76,7 @@ class Mirror:
         self._pending: dict[str, Change] = {}
         self._read = 0
         self._batch = Backlog(0, 0)
-        self._lock: TextIO | None = None
+        self._lock: BaseFileLock | None = None
         self._news, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._deadline = 0.0
@@ -266,19 +268,15 @@ class Mirror:
 
     def _take_lock(self) -> bool:
         if self._lock is None:
-            lock = self.place.file("lock").open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
+            self._lock = hold(self.place.file("lock"))
+            if self._lock is None:
                 return False
-            self._lock = lock
             self._delivered = load_delivered(self.place)
         return True
 
     def _release_lock(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raymoco.errors import InputError
 from raymoco.event_log import JOURNAL, read_on
-from raymoco.yamlfile import write_atomically
+from raymoco.files import write_atomically
 
 NOWHERE = "none"
 EXPERIMENT = "raymoco"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from raymoco.metrics import with_results
+
 SECTION = "raymoco"
 SHOWN_RUNS = 100
 AXES = 8  # more of them in one chart cannot be read
-RESULTS = ("test/knn_top1", "test/linear_top1")
 
 
 def view_key(identity: str) -> str:
@@ -59,7 +60,7 @@ def comparison_view(
         _chart("BAR", "last", f"{metric}, last", metricKey=metric, selectedMetricKeys=[metric]),
     ]
     columns = ["attributes.`Duration`", "tags.`raymoco.state`", *map(_param, varied)]
-    columns += [_metric(name) for name in dict.fromkeys((metric, *RESULTS))]
+    columns += [_metric(name) for name in with_results(metric)]
     state = {
         "searchFilter": (
             f"tags.`raymoco.sweep_id` = '{identity}' and tags.`raymoco.kind` = 'trial'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import logging
@@ -22,11 +21,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 import requests  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import DataError  # noqa: E402
+from raymoco.files import absolute  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
 from raymoco.tracking.places import Place  # noqa: E402
 
@@ -187,10 +188,10 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
     if not uri.startswith("sqlite:///"):
         client = MlflowClient(uri)
         return client, _experiment_id(client, experiment, None)
-    database = Path(uri.removeprefix("sqlite:///"))
+    database = absolute(uri.removeprefix("sqlite:///"))
+    uri = f"sqlite:///{database}"
     database.parent.mkdir(parents=True, exist_ok=True)
-    with (database.parent / f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(database.parent / f".{database.name}.lock"):
         if not database.exists():
             _make_sqlite(database)
         client = MlflowClient(uri)

@@ -13,6 +13,7 @@ import ray
 from mlflow.tracking import MlflowClient
 
 from raymoco.engine.checkpoint import find_checkpoint
+from raymoco.event_log import read_journal
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.terminal.status import read_status
@@ -263,6 +264,35 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_ctrl_c_ends_at_once(running, head
     _, err = again.communicate(timeout=5)
     assert again.returncode == 130, err
     wait_until(lambda: not ours(head), 30)
+
+
+def test_ctrl_c_while_preparing_and_during_the_report_ends_as_cleanly(head, raymoco, tmp_path):
+    file = write_sweep(tmp_path / "short.yaml", CELLS, epochs=1)
+    folder = file.with_suffix("")
+    process = begin(head, file)
+    assert process.stdout.readline().startswith("prepare")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err.strip()) == (130, "interrupted"), out + err
+    assert not folder.exists()  # nothing had been written
+
+    process = begin(head, file)
+    wait_until((folder / "figures").exists, process=process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, out + err
+    assert "interrupted: the report is left out; write it with: raymoco report" in out
+    assert "Traceback" not in out + err
+    assert states(folder) == ["completed"] * 2
+    *_, last = read_journal(folder / "journal.jsonl")
+    assert (last["event"], last["state"]) == ("closed", "stopped")
+    assert not (folder / ".closed").exists()
+    wait_until(lambda: not ours(head), 30)
+    done = raymoco("sweep", str(file), "--resume")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "report.html").exists()
+    assert (folder / ".closed").exists()
+    assert states(folder) == ["completed"] * 2
 
 
 @IGNORED

@@ -11,8 +11,9 @@ from PIL import Image
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
-from raymoco.data.loading.loader import Reader, open_images
+from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images, prepare_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.ray_tasks import require_free_cpu
 from raymoco.data.shards.ensure import build_shards
 from raymoco.data.shards.manifest import load_shards

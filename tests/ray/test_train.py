@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from live_sweeps import wait_until
 
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.engine.metrics_csv import read_metrics
+from raymoco.event_log import read_journal
 
 SMALL = ("data.limit=300", "optim.batch_size=64", "method.queue_size=32", "model.width=4")
 RUN = ("train", "digits", *SMALL, "tracking.uri=none")
@@ -77,6 +79,50 @@ def test_a_killed_and_resumed_run_has_the_weights_of_one_never_killed(
     assert done.returncode == 0, done.stderr
     assert "resumed after epoch" in (tmp_path / "cut" / "log.txt").read_text()
     assert_equal_runs(tmp_path / "cut", undisturbed[0])
+
+
+def begin(head, output: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "raymoco", *RUN, f"output={output}", "name=twice", *words]
+    return subprocess.Popen(
+        command,
+        env={**head.environment, "RAY_ADDRESS": head.address},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_of_two_trainings_of_one_name_at_once_one_is_refused_and_the_other_loses_nothing(
+    head, tmp_path
+):
+    both = [begin(head, tmp_path, "epochs=40") for _ in range(2)]
+    said = [process.communicate(timeout=200)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2], said
+    (refused,) = [text for text in said if text]
+    assert refused.count("\n") == 1
+    assert "another process is running this run" in refused or "exists already" in refused
+    events = read_journal(tmp_path / "twice" / "journal.jsonl")
+    reported = [event["row"]["epoch"] for event in events if event["event"] == "report"]
+    assert reported == list(range(1, 41))
+    assert [event["event"] for event in events if event["event"] != "report"] == ["begun", "closed"]
+    assert [row["epoch"] for row in read_metrics(tmp_path / "twice" / "metrics.csv")] == reported
+
+
+def test_nobody_goes_on_with_a_run_that_goes_on(head, raymoco, tmp_path):
+    first = begin(head, tmp_path, "epochs=100000")
+    journal = tmp_path / "twice" / "journal.jsonl"
+    try:
+        wait_until(lambda: len(read_journal(journal)) > 1, process=first)
+        for resume in [(), ("--resume",)]:
+            words = (f"output={tmp_path}", "name=twice", "epochs=100000", *resume)
+            done = raymoco(*RUN, *words)
+            assert done.returncode == 2
+            assert done.stderr == f"error: {tmp_path}/twice: another process is running this run.\n"
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
+    assert [event["event"] for event in read_journal(journal)].count("begun") == 1
 
 
 def test_two_workers_train_one_run_together(raymoco, tmp_path):

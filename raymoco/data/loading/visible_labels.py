@@ -12,6 +12,7 @@ from raymoco.config import DataConfig
 from raymoco.data.shards.row_groups import HIDDEN
 from raymoco.data.splits import unit_hash
 from raymoco.errors import DataError
+from raymoco.files import absolute
 
 
 def visible_labels(
@@ -42,7 +43,7 @@ def visible_labels(
     visible = labels >= 0
     if data.labelled_list is not None:
         listed = np.zeros(len(labels), dtype=bool)
-        listed[_listed_rows(Path(data.labelled_list).expanduser(), ids, elsewhere)] = True
+        listed[_listed_rows(absolute(data.labelled_list), ids, elsewhere)] = True
         visible &= listed
     if data.labelled_fraction < 1:
         for row in np.flatnonzero(visible).tolist():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -24,7 +23,7 @@ from raymoco.data.shards.plan import Job, Plan, PlanInputs, load_plan, make_plan
 from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress
 from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
-from raymoco.yamlfile import write_atomically
+from raymoco.files import hold, write_atomically
 
 GROUP_BYTES = 4 * 2**20  # a row group is what a stream reads at a time, and shuffles by
 GROUP_ROWS = 1024
@@ -130,28 +129,25 @@ def sole_builder(building: Path, folder: Path, progress: Progress | None) -> Ite
     told = False
     while True:
         building.mkdir(parents=True, exist_ok=True)
-        path = building / LOCK
         try:
-            lock = path.open("w")
+            lock = hold(building / LOCK)
         except FileNotFoundError:
             continue  # published or removed between the two lines above
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if progress and not told:
-                    progress(f"{folder.name}: another process is building it; waiting for that")
-                told = True
-                time.sleep(LOCK_POLL_S)
-                continue
-            if not _same_file(path, lock.fileno()):
-                continue  # what was locked is gone: its builder has published it
+        if lock is None:
+            if progress and not told:
+                progress(f"{folder.name}: another process is building it; waiting for that")
+            told = True
+            time.sleep(LOCK_POLL_S)
+            continue
+        try:
             if folder.exists():
                 shutil.rmtree(building, ignore_errors=True)
                 yield False
                 return
             yield True
             return
+        finally:
+            lock.release()
 
 
 def publish(building: Path, folder: Path) -> None:
@@ -221,12 +217,3 @@ def _empty(building: Path) -> None:
     for place in building.iterdir():
         if place.name != LOCK:
             shutil.rmtree(place) if place.is_dir() else place.unlink()
-
-
-def _same_file(path: Path, descriptor: int) -> bool:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return False
-    held = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)

@@ -35,8 +35,8 @@ from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
+from raymoco.files import absolute, write_atomically
 from raymoco.registry import name_of
-from raymoco.yamlfile import write_atomically
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -114,14 +114,14 @@ def shards_folder(data: DataConfig, output: Path) -> Path:
 
     Of the name, `data.root`, `data.columns`, and the options beside the name.
     """
-    root = str(Path(data.root).expanduser().absolute()) if data.root else ""
+    root = str(absolute(data.root)) if data.root else ""
     columns = mapped_columns(data)
     mapped = f"\0{json.dumps(columns, sort_keys=True)}" if columns else ""
     source = data.source
     options = "" if isinstance(source, str) else f"\0{json.dumps(source, sort_keys=True)}"
     text = f"{name_of(source)}\0{root}{mapped}{options}"
     digits = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return Path(output).expanduser().absolute() / "shards" / f"{file_name_of(source)}-{digits}"
+    return absolute(output) / "shards" / f"{file_name_of(source)}-{digits}"
 
 
 def build_shards(
@@ -158,7 +158,7 @@ def build_shards(
         DataError: the folder exists, a file cannot be read, no readable images are left for
             training, evaluation or testing, or `strict` and some are corrupt.
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute(folder)
     if folder.exists():
         raise DataError(f"{folder}: exists already; delete it to build the shards again.")
     building = folder.parent / f".{folder.name}.building"

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raymoco.errors import DataError
+from raymoco.files import absolute
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
@@ -120,7 +121,7 @@ def load_shards(folder: Path) -> ShardSet:
     Raises:
         DataError: no manifest, another schema version, or a shard is missing; names the file.
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute(folder)
     path = folder / MANIFEST
     again = f"delete {folder} to have the shards built again"
     try:

@@ -20,7 +20,7 @@ from raymoco.data.shards.stats import Progress
 from raymoco.data.sources.source import Entry, Source
 from raymoco.data.splits import in_eval_split, order_key
 from raymoco.errors import DataError
-from raymoco.yamlfile import write_atomically
+from raymoco.files import write_atomically
 
 PLAN = "plan.json"
 LISTING = "listing"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.errors import ConfigError, DataError
+from raymoco.files import absolute
 from raymoco.registry import name_of
 
 Pixels = NDArray[np.uint8]
@@ -117,7 +118,7 @@ class CifarSource:
                 f"data.root is null, but data.source {self.name} needs its files. "
                 f"{self._expected()}"
             )
-        self._root = Path(data.root).expanduser().absolute()
+        self._root = absolute(data.root)
         self._place, self._version = self._find()
         self.classes = self._class_names()
 

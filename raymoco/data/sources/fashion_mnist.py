@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage
 from raymoco.errors import DataError
+from raymoco.files import absolute
 
 FASHION_MNIST_ROOT = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST_CLASSES = (
@@ -31,7 +32,7 @@ class FashionMnistSource:
     _prefixes = (("train", "train"), ("test", "t10k"))
 
     def __init__(self, data: DataConfig) -> None:
-        self._root = Path(data.root).expanduser().absolute() if data.root else FASHION_MNIST_ROOT
+        self._root = absolute(data.root) if data.root else FASHION_MNIST_ROOT
         self._files = {
             split: (
                 self._find(f"{prefix}-images-idx3-ubyte"),

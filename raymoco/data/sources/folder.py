@@ -14,6 +14,7 @@ from raymoco.data.sources.labels_csv import LabelTable
 from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
+from raymoco.files import absolute
 
 UNLABELLED = ("unlabelled", "unlabeled")
 TESTS = ("test", "val", "validation")
@@ -39,7 +40,7 @@ class FolderSource:
     def __init__(self, data: DataConfig) -> None:
         if not data.root:
             raise ConfigError("data.root is null, but data.source folder needs a folder of images.")
-        self._root = root = Path(data.root).expanduser().absolute()
+        self._root = root = absolute(data.root)
         if not root.is_dir():
             raise DataError(f"{root}: no such folder. {self._expected()}")
         self._table = LabelTable(root / TABLE) if (root / TABLE).is_file() else None

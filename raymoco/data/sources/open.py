@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from raymoco.choices import SOURCES
@@ -11,6 +10,7 @@ from raymoco.config import DataConfig
 from raymoco.config.named import constructor
 from raymoco.data.sources.source import Source
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 from raymoco.registry import name_of
 
 
@@ -27,8 +27,7 @@ def open_source(data: DataConfig) -> Source:
     if SOURCES.find(data.source) is not None:
         source: Source = construct(data)
         return source
-    # absolute: the process that calls them may stand somewhere else than where it was typed
-    root = data.root and str(Path(data.root).expanduser().absolute())
+    root = data.root and str(absolute(data.root))  # this process may stand somewhere else by now
     source = construct(data.model_copy(update={"root": root}))
     for attribute in ("name", "classes"):
         if not hasattr(source, attribute):

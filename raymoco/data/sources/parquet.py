@@ -14,6 +14,7 @@ from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
+from raymoco.files import absolute
 
 COLUMNS = ("id", "image", "label")
 TEST_WORDS = ("test", "validation", "valid", "val")
@@ -36,7 +37,7 @@ class ParquetSource:
             raise ConfigError(
                 "data.root is null, but data.source shards needs a folder of Parquet files."
             )
-        self._root = Path(data.root).expanduser().absolute()
+        self._root = absolute(data.root)
         self._mapped = mapped_columns(data)
         unknown = sorted(set(self._mapped) - set(COLUMNS))
         if unknown:

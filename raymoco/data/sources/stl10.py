@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
 from raymoco.errors import ConfigError, DataError
+from raymoco.files import absolute
 
 SIDE = 96
 IMAGE_BYTES = 3 * SIDE * SIDE
@@ -41,7 +41,7 @@ class Stl10Source:
             raise ConfigError(
                 f"data.root is null, but data.source stl10 needs its files. {EXPECTED}"
             )
-        root = Path(data.root).expanduser().absolute()
+        root = absolute(data.root)
         inner = root / "stl10_binary"
         self._root = inner if inner.is_dir() else root
         for name in (*FILES, CLASS_NAMES):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import Event
+from raymoco.metrics import Row
 from raymoco.study.gangs.gang_state import Attempt, Gang, GangRegistry
 from raymoco.study.gangs.health import HealthMonitor
 from raymoco.study.gangs.phase_gate import SubmissionBarrier

@@ -17,11 +17,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause
 from raymoco.errors import GangError
+from raymoco.files import write_atomically
 from raymoco.study.gangs.broker import Broker
 from raymoco.study.gangs.train_fn import gang_loop
 from raymoco.study.journal.folder import MARKER
 from raymoco.study.sweepfile.sections import GangConfig
-from raymoco.yamlfile import write_atomically
 
 BROKER_DIED = (
     "the broker, the actor between Tune and the gangs, has died. What was reported until then is "

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import Event
+from raymoco.metrics import Row
 from raymoco.study.journal.ledger import ended_event
 
 ABANDONED = "abandoned"  # the sweep cannot go on, but a resume can: not an end

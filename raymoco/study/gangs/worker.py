@@ -17,11 +17,11 @@ from ray.exceptions import RayActorError
 from raymoco.config import RunConfig, ScaleConfig
 from raymoco.engine.cluster import declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
-from raymoco.engine.metrics_csv import Row
 from raymoco.engine.process_state import ProcessState
 from raymoco.engine.ray_train import worker_session
 from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
 from raymoco.errors import RaymocoError
+from raymoco.metrics import Row
 from raymoco.study.gangs.broker import CLOSE
 from raymoco.study.gangs.trial_queue import Assignment
 from raymoco.study.journal.folder import MARKER
@@ -102,6 +102,8 @@ def run_gang(loop_config: dict[str, Any]) -> None:
             f"{folder} is not visible on node {socket.gethostname()}: on several nodes "
             "`output` must be storage that all of them see"
         )
+    else:
+        os.chdir(folder)  # this process may have been started in a job's copy, which goes
     boxed = session.broadcast(link.hello(session.rank, session.workers, problem))
     if boxed is None:
         return

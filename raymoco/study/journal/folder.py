@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from raymoco.engine.output_folder import refuse_foreign
 from raymoco.errors import ConfigError
+from raymoco.files import is_used, lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
 
 CLOSED = ".closed"  # the last thing that a sweep writes: all trials ended, all tables written
-RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
 FREE = ("budget", "gang")  # what a resume may change; seeds may be added
 
 
@@ -25,12 +23,11 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
         text: the resolved sweep file, as sweep.yaml will hold it.
         resume: whether what is there may be gone on with.
     Raises:
-        ConfigError: the folder exists and is not to be resumed, or was begun with another file;
-            says what differs.
+        ConfigError: the folder exists and is not to be resumed, or was begun with another file,
+            says what differs; or it is no sweep's.
     """
-    if folder.name in RESERVED:
-        raise ConfigError(f"name is '{folder.name}', which is taken in an output folder.")
-    if not folder.exists() or not any(folder.iterdir()):
+    refuse_foreign(folder, "sweep")
+    if not is_used(folder):
         return Ledger()
     if not resume:
         raise ConfigError(
@@ -43,7 +40,7 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
             raise ConfigError(
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
             )
-    with lease(folder):  # refused now rather than once Ray has started
+    with lease(folder, "sweep"):  # refused now rather than once Ray has started
         return load_ledger(folder / "journal.jsonl")
 
 
@@ -51,22 +48,6 @@ def journal_bytes(folder: Path) -> int:
     """How much has been written down so far."""
     journal = folder / "journal.jsonl"
     return journal.stat().st_size if journal.exists() else 0
-
-
-@contextmanager
-def lease(folder: Path) -> Iterator[None]:
-    """One driver per sweep.
-
-    Raises:
-        ConfigError: another process holds the lease.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lease").open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{folder}: another process is running this sweep.") from None
-        yield
 
 
 def _changes(before: str, now: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import Event, read_journal
+from raymoco.metrics import Row
 
 INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ended
 ENDED = ("completed", "pruned", "stopped", "failed")
@@ -47,6 +48,10 @@ class TrialRecord:
             for epoch in sorted(self.rows):
                 self._final.update(self.rows[epoch])
         return self._final
+
+    def score(self, metric: str) -> float:
+        """The last known value of a metric; NaN where it was not measured."""
+        return float(self.final.get(metric, math.nan))
 
     @property
     def epochs(self) -> int:

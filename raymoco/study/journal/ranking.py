@@ -17,10 +17,10 @@ def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRec
     done = [
         trial
         for trial in trials
-        if trial.state == "completed" and math.isfinite(trial.final.get(objective.metric, math.nan))
+        if trial.state == "completed" and math.isfinite(trial.score(objective.metric))
     ]
     sign = -1 if objective.mode == "max" else 1
-    return sorted(done, key=lambda trial: sign * trial.final[objective.metric])
+    return sorted(done, key=lambda trial: sign * trial.score(objective.metric))
 
 
 def pareto_front(
@@ -35,16 +35,16 @@ def pareto_front(
         trial
         for trial in trials
         if trial.state == "completed"
-        and all(math.isfinite(trial.final.get(o.metric, math.nan)) for o in objectives)
+        and all(math.isfinite(trial.score(o.metric)) for o in objectives)
     ]
-    scores = [[trial.final[objective.metric] for objective in objectives] for trial in done]
+    scores = [[trial.score(objective.metric) for objective in objectives] for trial in done]
     higher = [objective.mode == "max" for objective in objectives]
     front = [done[index] for index in undominated(scores, higher)]
     signs = [-1 if objective.mode == "max" else 1 for objective in objectives]
     return sorted(
         front,
         key=lambda trial: [
-            sign * trial.final[o.metric] for sign, o in zip(signs, objectives, strict=True)
+            sign * trial.score(o.metric) for sign, o in zip(signs, objectives, strict=True)
         ],
     )
 

@@ -7,10 +7,11 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from raymoco.files import write_atomically
+from raymoco.metrics import is_metric
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.journal.ranking import pareto_front
 from raymoco.study.sweepfile.sections import Objective
-from raymoco.yamlfile import write_atomically
 
 FIRST = (
     "trial_id",
@@ -39,7 +40,9 @@ def write_trials(
     several = len(objectives) > 1
     front = pareto_front((t for t in trials if not t.cell), objectives) if several else []
     on_front = {trial.trial_id for trial in front}
-    metrics = list(dict.fromkeys(name for trial in trials for name in trial.final if "/" in name))
+    metrics = list(
+        dict.fromkeys(name for trial in trials for name in trial.final if is_metric(name))
+    )
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*FIRST, *["pareto"] * several, *axes, *metrics, "mlflow_run_id"])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from raymoco.errors import ConfigError, RaymocoError
 from raymoco.event_log import Journal
+from raymoco.files import lease
 from raymoco.study.journal.find import FoundFolder
-from raymoco.study.journal.folder import lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.mlflow.translate import open_story
@@ -58,7 +58,7 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
     # the ids of another store's runs are nothing that a resume, or `raymoco ui`, should follow
     ids: dict[str, str] = {}
     mirror = Mirror(place, open_story(found), ids.__setitem__)
-    with lease(found.folder) if own and found.sweep is not None else nullcontext():
+    with lease(found.folder, "sweep") if own and found.sweep is not None else nullcontext():
         outcome = mirror.deliver(again=again)
         if own and found.sweep is not None:
             _note_ids(found, ids)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raymoco.engine.mlflow_run import RunStory
 from raymoco.event_log import Event
+from raymoco.metrics import BEST_SO_FAR, TRIALS_IN_STATE
 from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
@@ -186,12 +187,14 @@ class SweepStory:
     def _progress(self, time: float) -> Change:
         """Counts and best so far, so that the parent's page is never empty."""
         trials = self._ledger.all()
-        counts = {f"sweep/{state}": sum(t.state == state for t in trials) for state in ENDED}
+        counts = {
+            TRIALS_IN_STATE.of(state): sum(t.state == state for t in trials) for state in ENDED
+        }
         change = Change(PARENT, time, points=points_of(counts, time, step=self._ended))
         objective = self._sweep.spec.objective
         best = best_of(trials, objective)
         if best is not None:
-            score = {f"best/{objective.metric}": best.final[objective.metric]}
+            score = {BEST_SO_FAR.of(objective.metric): best.score(objective.metric)}
             change.points += points_of(score, time, step=self._ended)
             change.tags["raymoco.best_trial"] = best.trial_id
         return change

@@ -78,10 +78,10 @@ def tuned_values(spec: AblationSpec, ledger: Ledger) -> dict[str, dict[str, Any]
     for cell in spec.cells:
         best: TrialRecord | None = None
         for trial in tuning_trials(ledger, cell.name):
-            score = trial.final.get(objective.metric, math.nan)
+            score = trial.score(objective.metric)
             if trial.state != "completed" or not math.isfinite(score):
                 continue
-            if best is None or objective.better(score, best.final[objective.metric]):
+            if best is None or objective.better(score, best.score(objective.metric)):
                 best = trial
         found[cell.name] = None if best is None else {key: best.values[key] for key in axes}
     return found

@@ -14,8 +14,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from raymoco.config import RunConfig
-from raymoco.engine.metrics_csv import Row
 from raymoco.event_log import cut_torn_line
+from raymoco.metrics import Row
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.proposals.remaining import interrupted_before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raymoco.engine.metrics_csv import Row
+from raymoco.metrics import Row
 
 
 @dataclass

@@ -11,6 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
@@ -36,7 +37,7 @@ def load_warm_start(
     Raises:
         ConfigError: no such sweep, a sweep of something else, or nothing in it that fits.
     """
-    folder = output / name if "/" not in name else Path(name).expanduser().absolute()
+    folder = output / name if "/" not in name else absolute(name)
     if not (folder / "sweep.yaml").is_file() or not (folder / LOG).is_file():
         raise ConfigError(
             f"warm_start is '{name}', but {folder} holds no search (no sweep.yaml and {LOG})."

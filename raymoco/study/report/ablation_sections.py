@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raymoco.metrics import describe
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_trials
 from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
 from raymoco.study.report.document import Grid, Section
@@ -11,7 +12,6 @@ from raymoco.study.report.interaction_charts import interaction_plots
 from raymoco.study.report.labels import (
     axis_label,
     interval,
-    is_accuracy,
     metric_label,
     metric_name,
     number,
@@ -30,7 +30,7 @@ def ablation_sections(findings: Findings) -> list[Section]:
     metric, margin = findings.metric, found.margin
     images = findings.judged_images(metric)
     columns = ["cell", "seeds", "mean", "std", "95 % interval"]
-    sampled = is_accuracy(metric) and images is not None
+    sampled = describe(metric).is_accuracy and images is not None
     if sampled:
         columns.append("images +-")
     columns.append("sets")
@@ -110,7 +110,7 @@ def tuning_section(findings: Findings) -> Section:
         done = [t for t in tuning_trials(findings.ledger, cell.name) if t.state == "completed"]
         values = chosen[cell.name]
         scores = [
-            trial.final[metric]
+            trial.score(metric)
             for trial in done
             if values and all(trial.values[key] == value for key, value in values.items())
         ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from raymoco.metrics import describe
 from raymoco.study.proposals.confirmation import NOTHING_ELSE, beside_default
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.labels import (
     counted,
     interval,
-    is_accuracy,
     judged_in,
     metric_name,
     number,
@@ -44,9 +44,9 @@ def answer(findings: Findings) -> list[str]:
         said = _of_a_search(findings)
         judged, metric = findings.confirmation, CONFIRMED
         levels = [
-            t.final[CONFIRMED]
+            t.score(CONFIRMED)
             for t in findings.ledger.all()
-            if t.cell and t.state == "completed" and CONFIRMED in t.final
+            if t.cell and t.state == "completed" and not math.isnan(t.score(CONFIRMED))
         ]
     return [*said, *covered(judged, metric, findings.judged_images(metric), levels)]
 
@@ -61,14 +61,14 @@ def covered(
         images: how many the metric's split has; None: unknown.
         levels: accuracies of which the mean is what is judged.
     """
-    if not any(row.difference for row in judged) or not is_accuracy(metric):
+    if not any(row.difference for row in judged) or not describe(metric).is_accuracy:
         return []
     covers = "The intervals cover the seeds of training, not the sample of images"
     level = _typical(levels)
     if images is not None and level is not None:
         reach = number(binomial_reach(level, images))
         covers += (
-            f": on {images:,} {metric.partition('/')[0]} images an accuracy of "
+            f": on {images:,} {describe(metric).split} images an accuracy of "
             f"{number(level, 3)} is known to +-{reach} (95 %, binomial), and every trial was "
             "judged by the same ones"
         )
@@ -130,7 +130,7 @@ def _of_a_search(findings: Findings) -> list[str]:
     name = short_name(best[0].values)
     said = [
         f"Of {counted(len(best), 'completed trial')} the best reached "
-        f"{number(best[0].final[metric])} in {judged_in(metric, findings.higher)}: "
+        f"{number(best[0].score(metric))} in {judged_in(metric, findings.higher)}: "
         f"{best[0].trial_id}, {name}. "
         "The best of many draws is optimistic."
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import DataError
+from raymoco.metrics import describe
 from raymoco.study.journal.ledger import Ledger, TrialRecord, load_ledger
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.statistics.comparisons import (
@@ -79,7 +80,7 @@ class Findings:
     def judged_images(self, metric: str) -> int | None:
         """How many images the metric's split has; None where that was not written down."""
         known = self.ledger.begun[-1] if self.ledger.begun else {}
-        count = known.get(f"raymoco.{metric.partition('/')[0]}_images", "")
+        count = known.get(f"raymoco.{describe(metric).split}_images", "")
         return int(count) if count.isdigit() and int(count) > 0 else None
 
 

@@ -7,32 +7,18 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from raymoco.metrics import describe
 from raymoco.study.sweepfile.axis import SHORT, format_value
-
-NAMES = {
-    "eval/knn_top1": "kNN accuracy on eval",
-    "eval/alignment": "alignment on eval",
-    "eval/uniformity": "uniformity on eval",
-    "eval/effective_rank": "effective rank on eval",
-    "train/loss": "training loss",
-    "train/contrast": "training contrast loss",
-    "perf/images_per_second": "images per second",
-    "test/knn_top1": "kNN accuracy on test",
-    "test/linear_top1": "linear accuracy on test",
-    "test/linear_top5": "linear top-5 accuracy on test",
-}
-UNITS = {"perf/images_per_second": "images/s", "train/loss": "nats", "train/contrast": "nats"}
 
 
 def metric_name(metric: str) -> str:
     """The metric in words, its own name if it has none."""
-    return NAMES.get(metric, metric)
+    return describe(metric).label
 
 
 def metric_label(metric: str) -> str:
     """The metric with its unit, as an axis says it."""
-    unit = "fraction" if is_accuracy(metric) else UNITS.get(metric, "")
-    return f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
+    return describe(metric).label_with_unit
 
 
 def upright_label(metric: str) -> str:
@@ -40,14 +26,9 @@ def upright_label(metric: str) -> str:
     return "\n".join(textwrap.wrap(metric_label(metric), 20))
 
 
-def is_accuracy(metric: str) -> bool:
-    """Whether it is a share of images, so that a binomial error goes with it."""
-    return metric.endswith(("_top1", "_top5"))
-
-
 def score_word(metric: str) -> str:
     """What a heading calls the metric: a loss is no accuracy."""
-    return "Accuracy" if is_accuracy(metric) else "Score"
+    return "Accuracy" if describe(metric).is_accuracy else "Score"
 
 
 def judged_in(metric: str, higher: bool) -> str:

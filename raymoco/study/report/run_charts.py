@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from raymoco.metrics import IMAGES_PER_SECOND, describe
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.journal.ranking import undominated
 from raymoco.study.report.document import Drawing
@@ -29,7 +30,6 @@ from raymoco.study.report.labels import clip, metric_name, score_word, upright_l
 from raymoco.study.report.series_styles import Cast, Look
 from raymoco.study.statistics.paired import cell_mean
 
-SPEED = "perf/images_per_second"
 NAME_ROOM = 48  # letters in a legend
 FAINT_LINE: Any = {"linewidth": 0.8, "alpha": 0.4, "zorder": 1.5}
 FAINT_POINT: Any = {"markersize": 5, "alpha": 0.4, "markeredgewidth": 0}
@@ -129,24 +129,25 @@ def score_against_speed(
     groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
 ) -> Drawing | None:
     """Each completed trial by its speed and its score, and the front that none of them beats."""
-    if metric == SPEED:
+    if metric == IMAGES_PER_SECOND:
         return None
     points = {
         name: [
-            (trial.final[SPEED], trial.final[metric])
+            (trial.score(IMAGES_PER_SECOND), trial.score(metric))
             for trial in trials
             if trial.state == "completed"
-            and all(math.isfinite(trial.final.get(key, math.nan)) for key in (SPEED, metric))
+            and all(math.isfinite(trial.score(one)) for one in (IMAGES_PER_SECOND, metric))
         ]
         for name, trials in groups.items()
     }
     points = {name: mine for name, mine in points.items() if mine}
+    speed = describe(IMAGES_PER_SECOND)
     together = [point for mine in points.values() for point in mine]
     if len(together) < 2:
         return None
     looks = cast.looks({name: fmean(score for _, score in mine) for name, mine in points.items()})
     labels = [label for look in looks.values() if (label := _label(look))] if len(looks) > 1 else []
-    front = sorted(together[i] for i in undominated(together, [True, cast.higher]))
+    front = sorted(together[i] for i in undominated(together, [speed.higher, cast.higher]))
     with style():
         figure, axes = new_figure(2.9 + legend_inches(labels))
         axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle=":", zorder=1)
@@ -154,7 +155,7 @@ def score_against_speed(
             drawn = FAINT_POINT if look.faint else POINT
             places = zip(*points[name], strict=True)
             axes.plot(*places, look.marker, color=look.color, label=_label(look), **drawn)
-        axes.set_xlabel("training speed in the last epoch (images/s)")
+        axes.set_xlabel(f"training speed in the last epoch ({speed.unit})")
         axes.set_ylabel(upright_label(metric))
         if labels:
             legend_below(figure, axes)

@@ -85,15 +85,18 @@ class Ruler:
         return ends
 
 
+def _scored(trials: Sequence[TrialRecord], *metrics: str) -> list[TrialRecord]:
+    """The completed trials that have a score in each of the metrics."""
+    done = [trial for trial in trials if trial.state == "completed"]
+    return [t for t in done if all(math.isfinite(t.score(metric)) for metric in metrics)]
+
+
 def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing | None:
     """The best completed score after each completed trial, in the order in which they ended."""
-    done = sorted(
-        (t for t in trials if t.state == "completed" and objective.metric in t.final),
-        key=lambda trial: trial.ended or 0.0,
-    )
+    done = sorted(_scored(trials, objective.metric), key=lambda trial: trial.ended or 0.0)
     if len(done) < 2:
         return None
-    scores = [trial.final[objective.metric] for trial in done]
+    scores = [trial.score(objective.metric) for trial in done]
     with style():
         figure, axes = new_figure(2.8)
         count = range(1, len(done) + 1)
@@ -117,13 +120,13 @@ def front_chart(
 ) -> Drawing:
     """The completed trials in their first two objectives, those of the Pareto front joined."""
     one, two = (objective.metric for objective in objectives[:2])
-    done = [t for t in trials if t.state == "completed" and one in t.final and two in t.final]
+    done = _scored(trials, one, two)
     with style():
         figure, axes = new_figure(3.3)
         rest = [t for t in done if t not in front]
-        axes.plot([t.final[one] for t in rest], [t.final[two] for t in rest], "o", color=BLUE,
+        axes.plot([t.score(one) for t in rest], [t.score(two) for t in rest], "o", color=BLUE,
                   alpha=0.5, markersize=5, label="beaten")  # fmt: skip
-        best = sorted((t.final[one], t.final[two]) for t in front)
+        best = sorted((t.score(one), t.score(two)) for t in front)
         joined = ":" if len(objectives) == 2 else ""
         axes.plot(*zip(*best, strict=True), marker="D", linestyle=joined, color=VERMILLION,
                   label="Pareto front")  # fmt: skip
@@ -143,10 +146,10 @@ def parallel_coordinates(
     trials: Sequence[TrialRecord], axes_of: Mapping[str, Axis], objective: Objective
 ) -> Drawing | None:
     """Each completed trial as a line through its values; the darker, the better its score."""
-    done = [t for t in trials if t.state == "completed" and objective.metric in t.final]
+    done = _scored(trials, objective.metric)
     if len(done) < 2:
         return None
-    scores = np.array([trial.final[objective.metric] for trial in done], dtype=float)
+    scores = np.array([trial.score(objective.metric) for trial in done])
     low, high = float(scores.min()), float(scores.max())
     spread = (high - low) or 1.0
     order = np.argsort(scores if objective.mode == "max" else -scores)

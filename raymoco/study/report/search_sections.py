@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raymoco.metrics import with_results
 from raymoco.study.journal.ranking import pareto_front
 from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
 from raymoco.study.report.document import Grid, Section
@@ -21,7 +22,6 @@ from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.sections import CONFIRMED
 
 BEST_SHOWN = 10
-TESTED = ("test/knn_top1", "test/linear_top1")
 
 
 def search_sections(findings: Findings) -> list[Section]:
@@ -42,7 +42,7 @@ def _front(findings: Findings) -> Section:
     metrics = [objective.metric for objective in objectives]
     columns = ["trial", *map(metric_name, metrics), "sets"]
     rows = [
-        [trial.trial_id, *(number(trial.final[metric]) for metric in metrics),
+        [trial.trial_id, *(number(trial.score(metric)) for metric in metrics),
          settings(trial.values)]
         for trial in front
     ]  # fmt: skip
@@ -82,13 +82,13 @@ def _confirmation(findings: Findings) -> Section:
 def _best(findings: Findings) -> Section:
     spec = findings.search
     assert spec is not None
-    metrics = list(dict.fromkeys([findings.metric, *TESTED]))
+    metrics = with_results(findings.metric)
     columns = ["trial", *(axis_label(key) for key in spec.search), *map(metric_name, metrics)]
     rows = [
         [
             trial.trial_id,
             *(format_value(trial.values.get(key, "")) for key in spec.search),
-            *(number(trial.final.get(metric)) for metric in metrics),
+            *(number(trial.score(metric)) for metric in metrics),
         ]
         for trial in findings.best[:BEST_SHOWN]
     ]

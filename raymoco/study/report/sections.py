@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from raymoco.metrics import while_training
 from raymoco.study.journal.ledger import ENDED, TrialRecord
 from raymoco.study.report.ablation_sections import ablation_sections, tuning_section
 from raymoco.study.report.comparison_table import drawn
@@ -37,9 +38,7 @@ def build_document(findings: Findings) -> Document:
 
 
 def _curves(findings: Findings) -> Section:
-    metric = findings.metric
-    if metric.startswith("test/"):  # measured once, at the end
-        metric = "eval/knn_top1"
+    metric = while_training(findings.metric)
     if findings.comparisons is None:
         drawing = search_curves(findings.searched, metric)
     else:

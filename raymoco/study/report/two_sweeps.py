@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from raymoco.metrics import describe, while_training
 from raymoco.study.report.comparison_table import drawn, judged_grid
 from raymoco.study.report.conclusions import covered, in_words
 from raymoco.study.report.document import Document, Grid, Section
@@ -56,7 +57,7 @@ def _metric(findings: Findings) -> str:
 
 
 def _higher(findings: Findings) -> bool:
-    return findings.higher if findings.comparisons is not None else True
+    return findings.higher if findings.comparisons is not None else describe(CONFIRMED).higher
 
 
 def _cells(findings: Findings) -> dict[str, dict[str, Any]]:
@@ -147,13 +148,12 @@ def _pairs(first: Findings, second: Findings, common: list[Judged]) -> Section:
 
 def _curves(first: Findings, second: Findings) -> Section:
     metric = _metric(first)
-    measured = "eval/knn_top1" if metric.startswith("test/") else metric
     groups = {
         f"{name}: {cell}": trials
         for name, findings in zip(told_apart(first, second), (first, second), strict=True)
         for cell, trials in cell_groups(findings).items()
     }
-    figure = learning_curves(groups, measured, Cast(higher=_higher(first)))
+    figure = learning_curves(groups, while_training(metric), Cast(higher=_higher(first)))
     return Section("Learning curves", drawings=drawn(figure))
 
 
@@ -169,7 +169,7 @@ def _means(first: Findings, second: Findings) -> Section:
             )
         if findings.search is not None and findings.best:
             best = findings.best[0]
-            score = number(best.final[findings.metric])
+            score = number(best.score(findings.metric))
             rows.append(
                 [name, f"best trial {best.trial_id}", metric_name(findings.metric), "1", score, ""]
             )

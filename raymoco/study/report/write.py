@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import InputError
+from raymoco.files import write_atomically
 from raymoco.study.journal.find import find_folder
 from raymoco.study.report.document import Document
 from raymoco.study.report.findings import Findings, read_findings
@@ -13,7 +14,6 @@ from raymoco.study.report.latex import to_latex
 from raymoco.study.report.render import FIGURES, to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
 from raymoco.study.report.two_sweeps import build_comparison, told_apart
-from raymoco.yamlfile import write_atomically
 
 
 @dataclass(frozen=True)

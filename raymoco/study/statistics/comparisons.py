@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raymoco.files import write_atomically
+from raymoco.metrics import describe
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import (
@@ -28,7 +30,6 @@ from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 from raymoco.study.sweepfile.sweep import AblationSpec
-from raymoco.yamlfile import write_atomically
 
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
 
@@ -42,8 +43,8 @@ def scores_by_cell(ledger: Ledger, metric: str) -> dict[str, dict[int, float]]:
     """The last value of a metric by cell and seed, of the completed trials."""
     scores: dict[str, dict[int, float]] = {}
     for trial in compared_trials(ledger.all()):
-        if trial.state == "completed" and math.isfinite(trial.final.get(metric, math.nan)):
-            scores.setdefault(trial.cell, {})[trial.seed] = trial.final[metric]
+        if trial.state == "completed" and math.isfinite(trial.score(metric)):
+            scores.setdefault(trial.cell, {})[trial.seed] = trial.score(metric)
     return scores
 
 
@@ -221,7 +222,7 @@ def judge_confirmation(ledger: Ledger) -> list[Judged]:
     contrasts = [
         Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells if cell != DEFAULT
     ]
-    return judge(contrasts, scores, failed, higher=True)
+    return judge(contrasts, scores, failed, higher=describe(CONFIRMED).higher)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -237,7 +238,7 @@ def failed_seeds(ledger: Ledger, metric: str) -> Mapping[str, set[int]]:
     """By cell the seeds that ended without a score for which a training is to blame."""
     failed: dict[str, set[int]] = {}
     for trial in compared_trials(ledger.all()):
-        scored = math.isfinite(trial.final.get(metric, math.nan))
+        scored = math.isfinite(trial.score(metric))
         if trial.state == "failed" or (trial.state == "completed" and not scored):
             failed.setdefault(trial.cell, set()).add(trial.seed)
     return failed

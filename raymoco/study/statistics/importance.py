@@ -63,8 +63,7 @@ def axis_importance(
         (
             trial
             for trial in trials
-            if trial.state == "completed"
-            and math.isfinite(trial.final.get(objective.metric, math.nan))
+            if trial.state == "completed" and math.isfinite(trial.score(objective.metric))
         ),
         key=lambda trial: trial.trial_id,
     )
@@ -99,7 +98,7 @@ def _frozen(trial: TrialRecord, axes: Mapping[str, Axis], objective: Objective) 
     return create_trial(
         params=fixed.params,
         distributions=fixed.distributions,
-        value=float(trial.final[objective.metric]),
+        value=trial.score(objective.metric),
     )
 
 

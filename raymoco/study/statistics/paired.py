@@ -6,6 +6,7 @@ What each formula means, and what its interval covers, is told in docs/ablations
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,13 +76,11 @@ def cell_mean(values: Sequence[float]) -> CellMean | None:
     """The mean over seeds with its interval, or None without a value."""
     if not values:
         return None
-    n = len(values)
-    mean = math.fsum(values) / n
+    n, mean, std = len(values), statistics.fmean(values), math.nan
     if n == 1:
-        return CellMean(1, mean, math.nan, math.nan, math.nan)
-    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    reach = _t_reach(std, n)
-    return CellMean(n, mean, std, mean - reach, mean + reach)
+        return CellMean(1, mean, std, math.nan, math.nan)
+    std = statistics.stdev(values)
+    return CellMean(n, mean, std, *_t_interval(mean, std, n))
 
 
 def mean_difference(differences: Sequence[float]) -> PairedDifference | None:
@@ -95,14 +94,11 @@ def mean_difference(differences: Sequence[float]) -> PairedDifference | None:
         return None
     if all(abs(difference) <= ROUNDING for difference in differences):
         return PairedDifference(n, 0.0, 0.0, 0.0, 1.0, 0.0)
-    mean = math.fsum(differences) / n
-    std = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
-    error = std / math.sqrt(n)
-    if error <= ROUNDING:
+    mean, std = statistics.fmean(differences), statistics.stdev(differences)
+    if std / math.sqrt(n) <= ROUNDING:
         return PairedDifference(n, mean, math.nan, math.nan, math.nan, 0.0)
-    reach = _t_reach(std, n)
-    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    return PairedDifference(n, mean, mean - reach, mean + reach, p, std)
+    p = float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return PairedDifference(n, mean, *_t_interval(mean, std, n), p, std)
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference | None:
@@ -211,6 +207,8 @@ def binomial_reach(accuracy: float, images: int) -> float:
     of 1 the normal approximation would claim to know it exactly. Intervals over seeds do not cover
     it: all seeds are judged by the same images.
 
+    scipy's proportion_ci takes a whole number of hits, which a mean over seeds has not.
+
     Args:
         accuracy: a, a share of images, from 0 to 1.
         images: N, how many were judged.
@@ -230,5 +228,8 @@ def best_so_far(scores: Sequence[float], *, higher: bool = True) -> list[float]:
     return best
 
 
-def _t_reach(std: float, n: int) -> float:
-    return float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * std / math.sqrt(n)
+def _t_interval(mean: float, std: float, n: int) -> tuple[float, float]:
+    if std == 0:  # scipy has no distribution without a width
+        return mean, mean
+    low, high = stats.t.interval(LEVEL, n - 1, mean, std / math.sqrt(n))
+    return float(low), float(high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
+from raymoco.metrics import EVAL_ALIGNMENT, EVAL_EFFECTIVE_RANK, describe
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import SearchSpec
 
@@ -16,10 +17,10 @@ def check_against_images(sweep: Sweep, *, channels: int, train_images: int, clas
     """
     spec = sweep.spec
     for metric in (objective.metric for objective in sweep.objectives):
-        if classes == 0 and metric.endswith(("_top1", "_top5")):
+        if classes == 0 and describe(metric).needs_labels:
             raise ConfigError(
                 f"no trial will report '{metric}': none of the images has a label. Choose a metric "
-                "that needs none, such as eval/alignment or eval/effective_rank."
+                f"that needs none, such as {EVAL_ALIGNMENT} or {EVAL_EFFECTIVE_RANK}."
             )
     if isinstance(spec, SearchSpec):
         space = sweep.space

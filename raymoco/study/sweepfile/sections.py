@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from raymoco.config import Count, Fraction, Positive, ScaleConfig, Seed, StrictModel
+from raymoco.metrics import EVAL_KNN, TEST_KNN, describe, optimizable
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.yamlfile import nearest
 
-METRICS = (
-    "eval/knn_top1",
-    "eval/alignment",
-    "eval/uniformity",
-    "eval/effective_rank",
-    "train/loss",
-    "train/contrast",
-    "perf/images_per_second",
-)
 LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
-TEST_METRICS = ("test/knn_top1", "test/linear_top1", "test/linear_top5")
 
 
 def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -30,21 +22,25 @@ def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def require_metric(metric: str, known: Sequence[str]) -> None:
+    """Refuse a metric that is not among those known, and name the nearest."""
+    if metric not in known:
+        raise ValueError(
+            f"no trial reports '{metric}'{nearest(metric, known)} There are: {', '.join(known)}"
+        )
+
+
 class Objective(StrictModel):
     """What a search optimizes; test metrics are refused, they are for the end."""
 
-    metric: str = "eval/knn_top1"
+    metric: str = EVAL_KNN
     mode: Literal["max", "min"] = "max"
 
     @model_validator(mode="after")
     def _is_reported(self) -> Objective:
-        if self.metric.startswith("test/"):
+        if describe(self.metric).split == "test":
             raise ValueError(f"{self.metric} must not be searched on: use an eval/ metric")
-        if self.metric not in METRICS:
-            raise ValueError(
-                f"no trial reports '{self.metric}'{nearest(self.metric, METRICS)} "
-                f"There are: {', '.join(METRICS)}"
-            )
+        require_metric(self.metric, optimizable())
         return self
 
     def better(self, a: float, b: float) -> bool:
@@ -124,4 +120,4 @@ class Tune(StrictModel):
 
 DEFAULT = "default"  # the cell of a confirmation that is the run as it stands
 
-CONFIRMED = "test/knn_top1"  # what a confirmation is judged by
+CONFIRMED = TEST_KNN  # what a confirmation is judged by

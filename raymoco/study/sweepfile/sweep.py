@@ -15,12 +15,11 @@ from pydantic import (
 )
 
 from raymoco.config import Positive, Seed, StrictModel, TrackingConfig
+from raymoco.metrics import EVAL_KNN, deciding, describe, while_training
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
 from raymoco.study.sweepfile.sampler_options import LEARNING, Sampler
 from raymoco.study.sweepfile.sections import (
-    METRICS,
-    TEST_METRICS,
     Budget,
     Confirm,
     GangConfig,
@@ -30,8 +29,9 @@ from raymoco.study.sweepfile.sections import (
     Scheduler,
     Tune,
     each_once,
+    require_metric,
 )
-from raymoco.yamlfile import dump_yaml, nearest
+from raymoco.yamlfile import dump_yaml
 
 
 class SweepSpec(StrictModel):
@@ -129,7 +129,7 @@ class AblationSpec(SweepSpec):
     design: Design = "full"
     baseline: dict[str, LevelName] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
-    metric: str = "eval/knn_top1"
+    metric: str = EVAL_KNN
     margin: Positive | None = None
     tune: Tune | None = None
 
@@ -152,12 +152,7 @@ class AblationSpec(SweepSpec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> AblationSpec:
-        known = (*METRICS, *TEST_METRICS)
-        if self.metric not in known:
-            raise ValueError(
-                f"no trial reports '{self.metric}'{nearest(self.metric, known)} "
-                f"There are: {', '.join(known)}"
-            )
+        require_metric(self.metric, deciding())
         for factor, levels in self.factors.items():
             if len(levels) < 2:
                 raise ValueError(f"factors.{factor} has one level, but a factor needs two")
@@ -182,8 +177,7 @@ class AblationSpec(SweepSpec):
     @property
     def tuned_on(self) -> Objective:
         """What `tune` goes by: the ablation's metric, but never one of the test set."""
-        tested = self.metric.startswith("test/")
-        return _objective("eval/knn_top1" if tested else self.metric)
+        return _objective(while_training(self.metric))
 
     @property
     def keys(self) -> list[str]:
@@ -197,8 +191,7 @@ class AblationSpec(SweepSpec):
 
 
 def _objective(metric: str) -> Objective:
-    falls = metric in ("eval/alignment", "eval/uniformity", "train/loss", "train/contrast")
-    return Objective.model_construct(metric=metric, mode="min" if falls else "max")
+    return Objective.model_construct(metric=metric, mode=describe(metric).mode)
 
 
 def _factor_keys(factors: dict[str, dict[str, dict[str, Any]]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -71,8 +72,8 @@ class SweepProgress:
         self._bar.update(self._task, completed=done, news=self._news())
         if event["event"] == "ended":
             trial = ledger.trials[event["trial_id"]]
-            score = trial.final.get(self._objective.metric)
-            text = "" if score is None else f"{self._objective.metric} {score:.4f}"
+            score = trial.score(self._objective.metric)
+            text = "" if math.isnan(score) else f"{self._objective.metric} {score:.4f}"
             reason = f"({trial.reason})" if trial.reason else ""
             self.say(f"{trial.trial_id} {trial.state:<9} {trial.epochs:>3} epochs  {text} {reason}")
         elif time.monotonic() - self._printed > QUIET_S and not self._console.is_terminal:
@@ -96,7 +97,7 @@ class SweepProgress:
             parts.append(f"and {len(running) - 4} more")
         best = ranked(ledger.all(), self._objective)
         if best:
-            score = best[0].final[self._objective.metric]
+            score = best[0].score(self._objective.metric)
             parts.append(f"best {score:.4f} ({best[0].trial_id})")
         if not parts:
             up = sum(state == "up" for state in ledger.gangs.values())

@@ -5,6 +5,7 @@ Nothing is written, no Ray is needed, and the process that runs the sweep is not
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 from raymoco.errors import DataError
 from raymoco.event_log import JOURNAL, Event, is_alive, read_journal
+from raymoco.metrics import EVAL_KNN
 from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
@@ -20,7 +22,6 @@ from raymoco.study.terminal.time_left import active_seconds, planned_trials, sec
 from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
 
 SHOWN = 12
-RUN_METRIC = "eval/knn_top1"
 
 
 @dataclass(frozen=True)
@@ -154,13 +155,13 @@ def read_status(found: FoundFolder, now: float | None = None) -> Status:
         raise DataError(f"{found.folder}: a run that has not begun (no {JOURNAL}).")
     events = read_journal(path)
     status = _sweep_status(found, events, now) if found.sweep else _run_status(found, events, now)
-    drivers = [event for event in events if event["event"] == "begun"]
+    drivers = [number for number, event in enumerate(events) if event["event"] == "begun"]
     if drivers:
-        last = drivers[-1]
+        last = events[drivers[-1]]
         alive = is_alive(last)
         silent = max(0.0, now - events[-1]["time"])
         status.driver = Driver(last["host"], last["pid"], alive, silent)
-        closed = [e for e in events[events.index(last) :] if e["event"] == "closed"]
+        closed = [e for e in events[drivers[-1] :] if e["event"] == "closed"]
         status.state = "interrupted" if alive is False else "running"
         if closed:
             status.state = closed[-1]["state"]
@@ -205,13 +206,13 @@ def _sweep_status(found: FoundFolder, events: list[Event], now: float) -> Status
                 trial.trial_id,
                 _trial_name(trial),
                 trial.epochs,
-                trial.final.get(metric),
+                _measured(trial.score(metric)),
                 works.get(trial.trial_id, ""),
                 trial.attempt,
             )
             for trial in ledger.in_state("running")
         ],
-        best=Best(best.trial_id, _trial_name(best), best.final[metric]) if best else None,
+        best=Best(best.trial_id, _trial_name(best), best.score(metric)) if best else None,
         gangs=[_gang(name, heard, now) for name, heard in sorted(gangs.items())],
         left_seconds=seconds_left(sweep, ledger, events, now),
     )
@@ -222,18 +223,18 @@ def _run_status(found: FoundFolder, events: list[Event], now: float) -> Status:
     assert config is not None
     rows = [(event["time"], event["row"]) for event in events if event["event"] == "report"]
     epoch = max((int(row["epoch"]) for _, row in rows), default=0)
-    scores = [row[RUN_METRIC] for _, row in rows if RUN_METRIC in row]
+    scores = [row[EVAL_KNN] for _, row in rows if EVAL_KNN in row]
     status = Status(
         kind="run",
         name=config.run_name,
         folder=str(found.folder),
         state="waiting",
-        metric=RUN_METRIC,
+        metric=EVAL_KNN,
         epochs=config.epochs,
         trials=1,
         running=[RunningTrial(config.run_name, "", epoch, scores[-1] if scores else None, "", 0)],
     )
-    if len(rows) > 1:
+    if rows and rows[-1][0] > rows[0][0]:
         pace = (rows[-1][0] - rows[0][0]) / (len(rows) - 1)
         status.left_seconds = max(0.0, (config.epochs - epoch) * pace - (now - rows[-1][0]))
     return status
@@ -241,6 +242,10 @@ def _run_status(found: FoundFolder, events: list[Event], now: float) -> Status:
 
 def _trial_name(trial: TrialRecord) -> str:
     return f"{trial.cell} seed={trial.seed}" if trial.cell else short_name(trial.values)
+
+
+def _measured(score: float) -> float | None:
+    return None if math.isnan(score) else score  # JSON has no NaN
 
 
 def _gang(name: str, heard: list[Event], now: float) -> GangStatus:

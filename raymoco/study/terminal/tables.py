@@ -9,16 +9,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from raymoco.metrics import describe, with_results
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.statistics.comparisons import Comparisons
 from raymoco.study.sweepfile.axis import SHORT, format_value
 from raymoco.study.sweepfile.sections import Objective
-
-SHOWN_AS = {
-    "eval/knn_top1": "eval kNN",
-    "test/knn_top1": "test kNN",
-    "test/linear_top1": "test linear",
-}
 
 
 def best_table(
@@ -33,18 +28,19 @@ def best_table(
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
-    columns = [*(objective.metric for objective in objectives), "test/knn_top1", "test/linear_top1"]
-    for column in dict.fromkeys(columns):
-        table.add_column(SHOWN_AS.get(column, column), justify="right")
+    metrics = with_results(*(objective.metric for objective in objectives))
+    for metric in metrics:
+        table.add_column(describe(metric).column, justify="right")
     for trial in trials:
         cells = [format_value(trial.values.get(axis, "")) for axis in axes]
-        scores = [trial.final.get(column) for column in dict.fromkeys(columns)]
-        shown = ["" if score is None else _score(score) for score in scores]
+        shown = [_score(trial.score(metric)) for metric in metrics]
         table.add_row(trial.trial_id, *map(Text, cells), *shown)
     return table
 
 
 def _score(score: float) -> str:
+    if math.isnan(score):
+        return ""
     return f"{score:.4f}" if abs(score) < 100 else f"{score:.0f}"
 
 
@@ -52,7 +48,7 @@ def cells_table(found: Comparisons) -> Table:
     """An ablation's cells: mean and difference to the baseline, each with its 95 % interval."""
     sense = "" if found.higher else " (less is better)"
     table = Table(
-        title=f"{SHOWN_AS.get(found.metric, found.metric)}{sense}, +- half the 95 % interval",
+        title=f"{describe(found.metric).column}{sense}, +- half the 95 % interval",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

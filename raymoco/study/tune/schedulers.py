@@ -14,7 +14,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from raymoco.engine.metrics_csv import Row
+from raymoco.metrics import Row
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.sweepfile.sections import Objective, Scheduler
 from raymoco.study.tune.trainable import ASSIGNMENT

@@ -9,8 +9,8 @@ import ray
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
-from raymoco.engine.metrics_csv import Row
 from raymoco.errors import InputError
+from raymoco.metrics import Row
 from raymoco.study.gangs.trial_queue import ABANDONED, Assignment
 from raymoco.study.proposals.proposal import Proposal, Proposals
 from raymoco.study.tune.trainable import ASSIGNMENT

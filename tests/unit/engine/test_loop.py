@@ -20,6 +20,7 @@ from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import Session, Stopped
 from raymoco.engine.trained_encoder import export_backbone, load_encoder
 from raymoco.errors import ConfigError, DataError, NotFiniteError
+from raymoco.metrics import LISTED, is_known, is_metric
 
 TIMED = ("perf/", "train_seconds")
 BASE = RunConfig().with_values(
@@ -120,6 +121,18 @@ def test_every_epoch_reports_its_metrics_and_the_last_one_the_test_split(images,
     final = {"test/knn_top1", "test/linear_top1", "test/linear_top5"}
     assert [bool(final & set(rows[epoch])) for epoch in (1, 2, 3)] == [False, False, True]
     assert rows[3]["train/lr"] < rows[1]["train/lr"]
+
+
+def test_whatever_a_run_reports_is_a_known_metric_and_every_listed_one_is_reported(
+    images, tmp_path
+):
+    changes = {1: {"method.temperature": 0.3}}
+    row = run(resolved(images, changes=changes, epochs=2), images, tmp_path)[2]
+    beside = {name for name in row if not is_metric(name)}
+    assert beside == {"epoch", "train_seconds"}
+    assert [name for name in set(row) - beside if not is_known(name)] == []
+    assert [name for name in LISTED if name not in row] == []
+    assert "changes/method.temperature" in row
 
 
 def test_evaluating_less_often_changes_no_weight(images, tmp_path):

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from raymoco.config import RunConfig
-from raymoco.data.loading.loader import Reader, open_images
+from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.ssl import build_method
 

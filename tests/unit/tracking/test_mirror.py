@@ -9,7 +9,8 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from raymoco.errors import ConfigError, InputError
-from raymoco.event_log import Journal, begun
+from raymoco.event_log import Journal, begun, read_journal
+from raymoco.files import standing_in, working_directory
 from raymoco.study.mlflow.translate import SweepStory
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import Mirror, count_backlog, missing_lines, place_of, tracking_uri
@@ -120,7 +121,11 @@ def test_a_sweep_is_one_parent_and_a_child_per_trial_that_says_what_varies(folde
     assert child.data.tags["raymoco.sweep"] == "small"
     assert child.data.tags["raymoco.seed"] == "0"
     assert child.data.tags["raymoco.state"] == "completed"
-    assert child.info.end_time > child.info.start_time
+    # to the millisecond, and it may end in the one in which it began
+    events = read_journal(folder / "journal.jsonl")
+    times = [event["time"] for event in events if event.get("trial_id") == "t000"]
+    assert child.info.start_time == round(times[0] * 1000)
+    assert child.info.end_time == round(times[-1] * 1000)
     assert parent.data.metrics["best/eval/knn_top1"] == 0.8
     assert parent.data.metrics["sweep/completed"] == 2
     assert parent.data.tags["raymoco.best_trial"] == "t000"
@@ -281,6 +286,15 @@ def test_nowhere_logs_nothing_and_another_scheme_is_refused(folder, sweep):
     assert [file.name for file in folder.iterdir()] == ["journal.jsonl"]
     with pytest.raises(InputError, match="sqlite:///PATH"):
         tracking_uri("localhost:5000", folder)
+
+
+def test_a_relative_sqlite_store_lies_where_the_command_was_typed(folder, sweep, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    play(folder)
+    with standing_in(folder.parent / "out", working_directory()):
+        mirror_of(folder, sweep, "sqlite:///mlflow.db").deliver()
+    assert_complete(tracking_uri(None, folder.parent))
+    assert not list((folder.parent / "out").iterdir())
 
 
 def test_two_processes_do_not_deliver_the_same_journal_at_once(folder, sweep):

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
-from raymoco.data.loading.loader import Reader, open_images
+from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.memory import MemoryLoader
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.loading.shuffle_buffer import ShuffleBuffer, prefetch, rebatched
 from raymoco.data.loading.stream import StreamLoader
+from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import build_shards
 from raymoco.data.shards.manifest import load_shards
 from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slices

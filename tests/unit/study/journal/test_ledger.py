@@ -1,10 +1,12 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import DataError
 from raymoco.event_log import Journal, read_journal
-from raymoco.study.journal.ledger import Ledger, load_ledger
+from raymoco.study.journal.ledger import Ledger, TrialRecord, load_ledger
 
 EVENTS = [
     {"event": "gang_up", "gang": "gang-0", "workers": 1},
@@ -44,6 +46,14 @@ def test_a_replayed_journal_gives_the_state_that_was_live(tmp_path):
     trial = live.trials["t000"]
     assert (trial.state, trial.epochs, trial.checkpoint) == ("completed", 2, "one.pt")
     assert trial.final == {"epoch": 2, "eval/knn_top1": 0.5, "train/loss": 3.0}
+
+
+def test_a_score_is_the_last_value_that_was_measured_and_nan_where_there_is_none():
+    rows = {1: {"epoch": 1, "eval/knn_top1": 0.5}, 2: {"epoch": 2, "train/loss": 3}}
+    trial = TrialRecord("t000", {}, "", 0, rows=rows)
+    assert trial.score("eval/knn_top1") == 0.5
+    assert isinstance(trial.score("train/loss"), float)
+    assert math.isnan(trial.score("test/knn_top1"))
 
 
 @given(cut=st.integers(0, 2000))

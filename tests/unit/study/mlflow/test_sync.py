@@ -6,8 +6,8 @@ from mlflow.tracking import MlflowClient
 from raymoco.config import load_run_config
 from raymoco.errors import ConfigError
 from raymoco.event_log import Journal, begun
+from raymoco.files import lease
 from raymoco.study.journal.find import find
-from raymoco.study.journal.folder import lease
 from raymoco.study.mlflow.sync import sync
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -72,5 +72,8 @@ def test_a_sweep_that_runs_delivers_by_itself(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     (folder / "sweep.yaml").write_text(SWEEP)
-    with lease(folder), pytest.raises(ConfigError, match="another process is running this sweep"):
+    with (
+        lease(folder, "sweep"),
+        pytest.raises(ConfigError, match="another process is running this sweep"),
+    ):
         sync(find(str(folder)))

@@ -115,6 +115,15 @@ def test_a_finished_sweep_says_when(folder):
     assert status.lines()[0] == "search small: completed 1 h 00 min ago"
 
 
+def test_a_driver_that_begins_in_the_instant_in_which_the_one_before_closed_is_running(folder):
+    clock = play(folder)
+    again = json.loads(clock.path.read_text().splitlines()[0])
+    clock.write({"event": "closed", "state": "stopped", "time": again["time"]})
+    assert read_status(find(str(folder)), now=clock.time).state == "stopped"
+    clock.write(again)
+    assert read_status(find(str(folder)), now=clock.time).state == "running"
+
+
 def test_a_gang_that_was_started_again_is_as_old_as_its_last_start(folder):
     clock = play(folder)
     clock.append("gang_lost", gang="gang-0", reason="a worker process died")
@@ -158,6 +167,11 @@ def test_a_run_of_train_says_its_epoch_and_the_time_left(tmp_path):
     clock.write({**begun("an-id", {}), "time": clock.time, "host": socket.gethostname()})
     for epoch in range(1, 5):
         clock.append("report", row={"epoch": epoch, "eval/knn_top1": epoch / 10})
+        if epoch == 2:  # both in one instant: of the pace nothing is known
+            text = clock.path.read_text()
+            clock.path.write_text(text.replace(f'"time": {clock.time - 1}', '"time": 1000.0'))
+            assert read_status(find(str(folder)), now=clock.time).left_seconds is None
+            clock.path.write_text(text)
     status = read_status(find(str(folder)), now=clock.time - 1)
     assert (status.kind, status.state, status.left_seconds) == ("run", "running", 6.0)
     assert "one  epoch 4/10  eval/knn_top1 0.4000" in status.lines()

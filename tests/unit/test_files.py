@@ -1,0 +1,86 @@
+"""Locks: one process holds, a kill lets go. Paths: they begin where the process stood at first."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raymoco.config import load_run_config
+from raymoco.engine.resolve import resolve
+from raymoco.errors import InputError
+from raymoco.files import absolute, hold, standing_in, working_directory
+
+HOLDER = """\
+import sys, time
+from pathlib import Path
+from raymoco.files import hold
+lock = hold(Path(sys.argv[1]))
+assert lock
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_process_lets_go_of_what_it_held(tmp_path):
+    path = tmp_path / "lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        assert hold(path) is None
+    finally:
+        holder.kill()
+        holder.wait(10)
+        holder.stdout.close()
+    lock = hold(path)
+    assert lock is not None
+    lock.release()
+
+
+def test_what_was_released_is_free_and_a_new_file_of_that_name_too(tmp_path):
+    path = tmp_path / "lock"
+    first = hold(path)
+    assert hold(path) is None
+    first.release()
+    second = hold(path)
+    assert second is not None
+    path.rename(tmp_path / "published")  # as shards are, with their lock in the folder
+    third = hold(path)
+    assert third is not None
+    second.release()
+    third.release()
+
+
+def test_a_relative_path_begins_where_the_process_stood_at_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    before = list(sys.path)
+    config = load_run_config("digits", ["data.labelled_list=listed.txt"])
+    with standing_in(tmp_path / "stays", working_directory()):
+        assert Path.cwd() == tmp_path / "stays"
+        assert absolute("data/images") == tmp_path / "data" / "images"
+        assert absolute("~") == Path.home()
+        resolved = resolve(config, channels=1, train_images=1000)
+        assert resolved.data.labelled_list == str(tmp_path / "listed.txt")
+        assert str(tmp_path) in sys.path
+    assert Path.cwd() == tmp_path
+    assert sys.path == before
+    monkeypatch.chdir(tmp_path / "stays")
+    assert absolute("here") == tmp_path / "stays" / "here"
+
+
+def test_a_working_directory_that_goes_is_left_and_come_back_to(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    before = working_directory()
+    (tmp_path / "gone").rmdir()
+    with standing_in(tmp_path / "stays", before):
+        assert absolute("x") == tmp_path / "gone" / "x"
+    with pytest.raises(FileNotFoundError):
+        os.getcwd()
+    assert absolute(tmp_path / "x") == tmp_path / "x"
+    with pytest.raises(InputError, match="the working directory was deleted"):
+        absolute("x")
