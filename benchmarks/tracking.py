@@ -22,6 +22,7 @@ from mlflow.tracking import MlflowClient
 from benchmarks.tables import Table
 from benchmarks.timing import Timing, interleaved
 from raymoco.event_log import Event, Journal, begun, read_journal
+from raymoco.study.journal.events import SWEEP_EVENTS, Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import Mirror, place_of
@@ -185,14 +186,14 @@ def _killed(output: Path, server: LocalServer, quick: bool) -> Table:
     said, _ = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(said)
-    reports = [e for e in read_journal(path) if e["event"] == "report"]
+    reports = [e for e in read_journal(path, SWEEP_EVENTS) if isinstance(e, Reported)]
     epochs = {
-        "up": [e for e in reports if e["time"] < kills[0]],
-        "killed": [e for e in reports if kills[0] <= e["time"] < kills[1]],
-        "up again": [e for e in reports if e["time"] >= kills[1]],
+        "up": [e for e in reports if e.time < kills[0]],
+        "killed": [e for e in reports if kills[0] <= e.time < kills[1]],
+        "up again": [e for e in reports if e.time >= kills[1]],
     }
     for state, events in epochs.items():
-        steps = [1e3 * float(e["row"]["perf/step_seconds"]) for e in events]
+        steps = [1e3 * float(e.row["perf/step_seconds"]) for e in events]
         low, middle, high = statistics.quantiles(steps, n=4)
         table.add(state, len(events), middle, f"{low:.3g} to {high:.3g}")
     client = MlflowClient(server.uri)
@@ -204,7 +205,7 @@ def _killed(output: Path, server: LocalServer, quick: bool) -> Table:
         if run.data.tags["raymoco.trial_id"]
         for name in run.data.metrics
     )
-    expected = sum("/" in name for e in reports for name in e["row"])
+    expected = sum("/" in name for e in reports for name in e.row)
     table.notes = [
         f"Away for {kills[1] - kills[0]:.0f} s; {there} of {expected} points are there at the end.",
     ]
@@ -217,21 +218,28 @@ def _journal(folder: Path, uri: str, trials: int, epochs: int) -> Path:
     text = SWEEP.replace("NAME", folder.name).replace("EPOCHS", str(epochs))
     text = text.replace("TRIALS", str(trials)).replace("URI", uri)
     (folder / "sweep.yaml").write_text(text.replace("OUTPUT", str(folder.parent)))
-    about = {"values": {"method.temperature": 0.1}, "seed": 0, "cell": "", "config": "seed: 0\n"}
     events: list[Event] = [begun(folder.name, {})]
     for number in range(trials):
         trial_id = f"t{number:03d}"
-        events.append({"event": "proposed", "trial_id": trial_id, **about})
+        events.append(
+            Proposed(
+                trial_id=trial_id,
+                values={"method.temperature": 0.1},
+                seed=0,
+                cell="",
+                config="seed: 0\n",
+            )
+        )
         events += [_report(trial_id, epoch) for epoch in range(1, epochs + 1)]
-        events.append({"event": "ended", "trial_id": trial_id, "state": "completed", "reason": ""})
-    lines = [json.dumps({"time": time.time(), **event}) for event in events]
+        events.append(Ended(trial_id=trial_id, state=TrialState.COMPLETED, reason=""))
+    lines = [json.dumps(event.to_dict()) for event in events]
     (folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
     return folder
 
 
 def _report(trial_id: str, epoch: int) -> Event:
     row = {"epoch": epoch, **{name: random.random() for name in METRICS}}
-    return {"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None}
+    return Reported(trial_id=trial_id, row=row, checkpoint=None)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,8 @@
-"""What happened, append-only, a JSON object a line: the truth that everything else is read from."""
+"""What happened, append-only, a JSON object a line: the truth that everything else is read from.
+
+Here are the file, and the events that a sweep and a single run share. A sweep's own stand in
+study/journal/events.py, a run's in engine/run_events.py.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,175 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 from raymoco.errors import DataError
 
-Event = dict[str, Any]
 JOURNAL = "journal.jsonl"
+
+
+class RunState(StrEnum):
+    """How a sweep, or a single run, stands as a whole; a trial has a `TrialState`.
+
+    A journal names `completed`, `stopped` and `failed` in its last event; the others are concluded
+    from a journal without one. `interrupted`: the process is gone and did not say why.
+    """
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened, and when.
+
+    `kind` is its name in the file, where the fields stand under their own names, in this order.
+    """
+
+    kind: ClassVar[str]
+    delivered: ClassVar[bool] = True  # whether a tracker is told
+
+    time: float = field(default_factory=time.time)  # when it happened, not when it was written
+
+    @property
+    def points(self) -> int:
+        """How many values of metrics it brings."""
+        return 0
+
+    @classmethod
+    def complete(cls, values: dict[str, Any]) -> None:
+        """Fill in, by field, what an older version did not write."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as the file has it."""
+        names = [one.name for one in fields(self) if one.name != "time"]
+        values = {name: getattr(self, name) for name in names}
+        return {"time": self.time, "event": self.kind, **values}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun(Event):
+    """What every process that writes a journal begins with: whose it is, and who writes on.
+
+    `id` is the sweep's or the run's, made by the first process and kept by all later ones; `tags`
+    say what a result came from: data, code, versions, device.
+    """
+
+    kind: ClassVar[str] = "begun"
+
+    id: str
+    tags: dict[str, str]
+    host: str
+    pid: int
+    started: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closed(Event):
+    """A process has ended in order: its last event."""
+
+    kind: ClassVar[str] = "closed"
+
+    state: RunState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unknown(Event):
+    """An event of a newer version, passed over; `line` is all that the file says of it."""
+
+    kind: ClassVar[str] = ""
+
+    line: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as the file has it."""
+        return self.line
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the file has of an event: names of fields, those that must be there, and its states."""
+
+    cls: type[Event]
+    names: tuple[str, ...]
+    required: tuple[str, ...]
+    states: tuple[tuple[str, type[StrEnum]], ...]
+
+
+def _layout(cls: type[Event]) -> _Layout:
+    found = fields(cls)
+    hints = get_type_hints(cls)
+    return _Layout(
+        cls,
+        tuple(one.name for one in found),
+        # a time has a default only for events that happen now
+        tuple(
+            one.name
+            for one in found
+            if one.name == "time" or (one.default is MISSING and one.default_factory is MISSING)
+        ),
+        tuple(
+            (one.name, hint)
+            for one in found
+            if isinstance(hint := hints[one.name], type) and issubclass(hint, StrEnum)
+        ),
+    )
+
+
+E = TypeVar("E", bound=Event)
+
+
+class EventKinds(Generic[E]):
+    """The events of one sort of journal, by their names in the file.
+
+    Args:
+        classes: of all its events; E has `Unknown` too, for those of newer versions.
+    """
+
+    def __init__(self, classes: Iterable[type[E]]) -> None:
+        self.classes = {cls.kind: cls for cls in classes if cls is not Unknown}
+        self._layouts = {kind: _layout(cls) for kind, cls in self.classes.items()}
+
+    def load(self, line: Any) -> E:
+        """The event that a line of a journal stands for; fields of a newer version are passed over.
+
+        Raises:
+            DataError: it is no event, or lacks a field.
+        """
+        try:
+            layout, kind = self._layouts.get(line["event"]), line["event"]
+            if layout is None:
+                return cast(E, Unknown(time=line["time"], line=line))
+        except (TypeError, KeyError):
+            raise DataError("not an event: it has no 'event' or no 'time'.") from None
+        values = {name: line[name] for name in layout.names if name in line}
+        if len(values) < len(layout.names):
+            layout.cls.complete(values)
+            for name in layout.required:
+                if name not in values:
+                    raise DataError(f"the event '{kind}' has no '{name}'.")
+        for name, states in layout.states:
+            if name in values:
+                values[name] = _state(kind, name, values[name], states)
+        return cast(E, layout.cls(**values))
+
+
+def _state(kind: str, name: str, value: Any, states: type[StrEnum]) -> StrEnum:
+    try:
+        return states(value)
+    except ValueError:
+        known = ", ".join(repr(str(state)) for state in states)
+        raise DataError(
+            f"{name} of the event '{kind}' is {value!r}, but must be one of {known}."
+        ) from None
 
 
 class Journal:
@@ -23,44 +189,39 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut_torn_line(path)
+        cut_incomplete_line(path)
         self._stream = path.open("a", encoding="utf-8")
 
-    def append(self, event: Event) -> Event:
-        """Write one event, with the time if it has none, and return it."""
-        event = {"time": time.time(), **event}
+    def append(self, event: Event) -> None:
+        """Write one event; it is on the disk when this returns."""
         with self._lock:
-            self._stream.write(json.dumps(event) + "\n")
+            self._stream.write(json.dumps(event.to_dict()) + "\n")
             self._stream.flush()
             os.fsync(self._stream.fileno())
-        return event
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
 
 
-def read_journal(path: Path) -> list[Event]:
-    """All whole events of a journal; a torn last line, as a kill leaves it, is not one.
+def read_journal(path: Path, kinds: EventKinds[E]) -> list[E]:
+    """All events of a journal. An incomplete last line (killed while writing) is skipped.
 
     Raises:
-        DataError: a line before the last is not JSON.
+        DataError: a line before the last is not an event.
     """
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    events = []
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:
-            raise DataError(f"{path}:{number}: not a journal line; the file was changed.") from None
-    return events
+    return [
+        _read_line(line, kinds, f"{path}:", number)
+        for number, line in enumerate(lines[:-1], start=1)  # behind the last newline: incomplete
+    ]
 
 
 def read_on(
-    path: Path, offset: int, lines: int, until: int | None = None
-) -> tuple[list[Event], int]:
+    path: Path, kinds: EventKinds[E], offset: int, lines: int, until: int | None = None
+) -> tuple[list[E], int]:
     """The next whole events of a journal that may still grow.
 
     Args:
@@ -70,27 +231,36 @@ def read_on(
     Returns:
         The events, and the offset behind the last of them.
     Raises:
-        DataError: a whole line is not JSON.
+        DataError: a whole line is not an event.
     """
-    events: list[Event] = []
+    events: list[E] = []
     if not path.exists():
         return events, offset
     with path.open("rb") as stream:
         stream.seek(offset)
         while len(events) < lines and (until is None or offset < until):
             line = stream.readline()
-            if not line.endswith(b"\n"):  # torn, or being written
+            if not line.endswith(b"\n"):  # incomplete, or being written
                 break
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                raise DataError(f"{path}: byte {offset}: not a journal line.") from None
+            events.append(_read_line(line, kinds, f"{path}: byte ", offset))
             offset += len(line)
     return events, offset
 
 
-def cut_torn_line(path: Path) -> None:
-    """Cut off what a kill or a full disk has left of a last line: no other is written behind it."""
+def _read_line(line: str | bytes, kinds: EventKinds[E], where: str, place: int) -> E:
+    try:
+        return kinds.load(json.loads(line))
+    except ValueError:
+        raise DataError(f"{where}{place}: not a journal line; the file was changed.") from None
+    except DataError as error:
+        raise DataError(f"{where}{place}: {error}") from None
+
+
+def cut_incomplete_line(path: Path) -> None:
+    """Cut off the start of a line that a kill or a full disk left at a file's end.
+
+    Otherwise the next line would be written behind it.
+    """
     if not path.exists():
         return
     content = path.read_bytes()
@@ -100,26 +270,22 @@ def cut_torn_line(path: Path) -> None:
             stream.truncate(whole)
 
 
-def begun(identity: str, tags: dict[str, str]) -> Event:
-    """The event that every process which writes a journal begins with.
-
-    Args:
-        identity: of the sweep or the run; made by the first process, kept by all later ones.
-        tags: what a result came from: data, code, versions, device.
-    """
-    return {"event": "begun", "id": identity, "tags": tags, **_this_process()}
+def count_points(row: Mapping[str, float | int]) -> int:
+    """How many values of metrics a row has: what has a slash in its name."""
+    return sum("/" in name for name in row)
 
 
-def is_alive(event: Event) -> bool | None:
-    """Whether the process of a `begun` event still runs; None on another machine, unknown here."""
-    if event["host"] != socket.gethostname():
-        return None
-    return bool(_start_of(event["pid"]) == event["started"])
-
-
-def _this_process() -> Event:
+def begun(identity: str, tags: dict[str, str]) -> Begun:
+    """The event with which this process begins to write a journal."""
     pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "started": _start_of(pid)}
+    return Begun(id=identity, tags=tags, host=socket.gethostname(), pid=pid, started=_start_of(pid))
+
+
+def is_alive(event: Begun) -> bool | None:
+    """Whether the process that began still runs; None if it ran on another machine: unknown."""
+    if event.host != socket.gethostname():
+        return None
+    return _start_of(event.pid) == event.started
 
 
 def _start_of(pid: int) -> str:

@@ -4,6 +4,7 @@ import json
 import random
 from pathlib import Path
 
+from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.proposals.remaining import open_tuning
@@ -47,6 +48,9 @@ BEGUN = {
         "raymoco.eval_images": "148",
         "raymoco.test_images": "360",
     },
+    "host": "a-machine",
+    "pid": 1,
+    "started": "0",
 }
 
 
@@ -132,7 +136,7 @@ def _finish(folder: Path, sweep, events) -> Path:
     lines = []
     for number, event in enumerate(events):
         event = {"time": float(number), **event}
-        ledger.apply(event)
+        ledger.apply(SWEEP_EVENTS.load(event))
         lines.append(json.dumps(event) + "\n")
     (folder / "journal.jsonl").write_text("".join(lines))
     write_trials(folder / "trials.csv", ledger.all(), sweep.axes)

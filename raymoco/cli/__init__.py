@@ -44,6 +44,7 @@ def train(
 
     config = load_run_config(preset_or_yaml, overrides or [])
     # only now: a typo must not wait for torch and Ray
+    from raymoco.engine.output_folder import RunFolder
     from raymoco.engine.train import train as run
     from raymoco.metrics import describe
 
@@ -56,7 +57,7 @@ def train(
             table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
     out.print(table)
     if profile:
-        found = result.folder / "profile"
+        found = RunFolder(result.folder).profile
         if not (found / "table.txt").exists():
             out.print("profile  no epoch was left to record", markup=False)
         else:
@@ -91,7 +92,7 @@ def sweep(
     print_summary(out, loaded, result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if not any(trial.state == "completed" for trial in result.trials):
+    if not any(trial.completed for trial in result.trials):
         err.print("error: no trial was completed; the reasons are in trials.csv", markup=False)
         raise typer.Exit(1)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from raymoco.study.journal.events import TrialState
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.proposals.confirmation import NOTHING_ELSE
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED
@@ -38,7 +40,7 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         for cell in result.comparisons.rows:
             console.print(result.comparisons.sentence(cell), markup=False)
     for trial in result.trials:
-        if trial.state == "failed":
+        if trial.state == TrialState.FAILED:
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
     for row in result.confirmation:
@@ -51,6 +53,7 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
     # by its full name: after `make demo` nobody has activated .venv
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
     console.print(f"\ncompare  {command}", markup=False)
-    if (result.folder / "report.html").exists():
-        console.print(f"report   {result.folder / 'report.html'}", markup=False)
+    page = SweepFolder(result.folder).report("html")
+    if page.exists():
+        console.print(f"report   {page}", markup=False)
     console.print(f"files    ls {shlex.quote(str(result.folder))}", markup=False)

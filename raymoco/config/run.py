@@ -29,7 +29,7 @@ from raymoco.config.sections import (
     TrackingConfig,
 )
 from raymoco.errors import ConfigError
-from raymoco.yamlfile import Document, dotted_keys, dump_yaml, nearest, validate
+from raymoco.yamlfile import Document, dotted_keys, dump_yaml, flatten, nearest, validate
 
 # what a run can change on its way: it decides no shape, no image and no state of the optimizer
 CHANGEABLE = (
@@ -137,6 +137,10 @@ class RunConfig(StrictModel):
         for key, value in values.items():
             document.set(key, value, "")
         return validate(RunConfig, document)
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by its dotted key."""
+        return flatten(self.model_dump())
 
     def digest(self) -> str:
         """Eight hex digits of what decides the result: where and on what it runs is left out."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, assert_never
 
 from raymoco.config import RunConfig
-from raymoco.event_log import Event
+from raymoco.engine.output_folder import RunFolder
+from raymoco.engine.run_events import RUN_EVENTS, EpochDone, RunEvent
+from raymoco.event_log import Begun, Closed, EventKinds, Unknown
 from raymoco.tracking import PARENT, RUNNING, Change, points_of
 from raymoco.yamlfile import flatten
 
@@ -29,40 +31,54 @@ class RunStory:
         config: resolved.
     """
 
+    kinds: ClassVar[EventKinds[RunEvent]] = RUN_EVENTS
+
     def __init__(self, folder: Path, config: RunConfig) -> None:
-        self._folder, self._config = folder, config
+        self._folder, self._config = RunFolder(folder), config
         self._open = False
 
-    def take(self, event: Event) -> list[Change]:
-        """What an event changes; one of a kind that this version does not know changes nothing."""
-        time, kind = event["time"], event["event"]
-        if kind == "begun":
-            self._open = True
-            tags = {
-                **event["tags"],
-                "raymoco.kind": "run",
-                "raymoco.seed": self._config.seed,
-                "raymoco.state": RUNNING,
-            }
-            return [
-                Change(
-                    PARENT,
-                    time,
-                    name=self._config.run_name,
-                    params=flatten(self._config.model_dump(include=COMPARED)),
-                    tags=tags,
-                    texts={"config.yaml": self._config.to_yaml()},
-                    state=RUNNING,
-                )
-            ]
-        if kind == "report":
-            return [Change(PARENT, time, points=points_of(event["row"], time))]
-        if kind == "closed":
-            self._open = False
-            tags = {"raymoco.state": event["state"]}
-            files = {"metrics.csv": self._folder / "metrics.csv"}
-            return [Change(PARENT, time, tags=tags, files=files, state=event["state"])]
-        return []
+    def take(self, event: RunEvent) -> list[Change]:
+        """What an event changes."""
+        match event:
+            case Begun():
+                self._open = True
+                return [self._begun(event)]
+            case EpochDone():
+                return [Change(PARENT, event.time, points=points_of(event.row, event.time))]
+            case Closed():
+                self._open = False
+                return [self._closed(event)]
+            case Unknown():
+                return []
+            case _:
+                assert_never(event)
+
+    def _begun(self, event: Begun) -> Change:
+        tags = {
+            **event.tags,
+            "raymoco.kind": "run",
+            "raymoco.seed": self._config.seed,
+            "raymoco.state": RUNNING,
+        }
+        return Change(
+            PARENT,
+            event.time,
+            name=self._config.run_name,
+            params=flatten(self._config.model_dump(include=COMPARED)),
+            tags=tags,
+            texts={self._folder.config.name: self._config.to_yaml()},
+            state=RUNNING,
+        )
+
+    def _closed(self, event: Closed) -> Change:
+        metrics = self._folder.metrics
+        return Change(
+            PARENT,
+            event.time,
+            tags={"raymoco.state": event.state},
+            files={metrics.name: metrics},
+            state=event.state,
+        )
 
     def open_runs(self) -> list[str]:
         """The key of the run, while it has not ended."""

@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from raymoco.errors import ConfigError
+from raymoco.event_log import JOURNAL
 from raymoco.files import absolute
 
+RAY_FOLDER = ".ray"
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
 # what a folder of each kind has from its beginning on, and one of the other never
 MARKS = {"sweep": "sweep.yaml", "run": "config.yaml"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What lies where in a run's folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """What happened."""
+        return self.path / JOURNAL
+
+    @property
+    def metrics(self) -> Path:
+        """A row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def log(self) -> Path:
+        """What the run said."""
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def profile(self) -> Path:
+        """The folder of its profile, if one was asked for."""
+        return self.path / "profile"
 
 
 def inside_job() -> bool:

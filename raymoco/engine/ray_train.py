@@ -12,9 +12,9 @@ import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from raymoco.config import ScaleConfig
+from raymoco.engine.output_folder import RAY_FOLDER
 from raymoco.engine.session import Session
 
-RAY_FOLDER = ".ray"
 # the other workers wait while the first one evaluates: of ImageNet that is longer than half an hour
 COLLECTIVE_TIMEOUT_S = 4 * 3600
 

@@ -24,19 +24,19 @@ from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunStory
-from raymoco.engine.output_folder import refuse_foreign, resolve_output
+from raymoco.engine.output_folder import RunFolder, refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
 from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
-from raymoco.event_log import JOURNAL, Journal, begun, read_journal
+from raymoco.event_log import Begun, Closed, Journal, RunState, begun, read_journal
 from raymoco.files import is_used, lease, write_atomically
 from raymoco.metrics import EVAL_KNN, IMAGES_PER_SECOND, TRAIN_LOSS, Row, describe
 from raymoco.yamlfile import flatten
 
 Print = Callable[[str], None]
-PROFILE = "profile"
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def train(
         with lease(folder, "run"):
             _refuse_used(folder, resume)
             start = _resume_point(folder, resolved, say) if resume else None
-            write_atomically(folder / "config.yaml", resolved.to_yaml())
+            write_atomically(RunFolder(folder).config, resolved.to_yaml())
             receiver = _Receiver(resolved, folder, start, progress or say)
-            receiver.run(handle, folder / PROFILE if profile else None)
+            receiver.run(handle, RunFolder(folder).profile if profile else None)
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 
@@ -117,7 +117,7 @@ def _refuse_used(folder: Path, resume: bool) -> None:
 
 
 def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
-    found = list_checkpoints(folder / "checkpoints")
+    found = list_checkpoints(RunFolder(folder).checkpoints)
     newest = load_newest(found[-1], "cpu", say) if found else None
     if newest is None:
         return None
@@ -149,15 +149,15 @@ class _Receiver:
         say: Print,
     ) -> None:
         self.config, self.folder, self.start = config, folder, start
-        self._say = say
+        self._say, self._place = say, RunFolder(folder)
         epoch = int(start.stem.split("-")[1]) if start else 0
-        self.file = MetricsFile(folder / "metrics.csv", epoch)
+        self.file = MetricsFile(self._place.metrics, epoch)
         self._said = set(self.file.rows)
         # what earlier processes wrote down: epochs behind the last checkpoint are trained again
-        before = read_journal(folder / JOURNAL)
-        self._written = {int(e["row"]["epoch"]) for e in before if e["event"] == "report"}
-        self._identity = before[0]["id"] if before else uuid4().hex
-        self._journal = Journal(folder / JOURNAL)
+        before = read_journal(self._place.journal, RUN_EVENTS)
+        self._written = {int(e.row["epoch"]) for e in before if isinstance(e, EpochDone)}
+        self._identity = next((e.id for e in before if isinstance(e, Begun)), uuid4().hex)
+        self._journal = Journal(self._place.journal)
         at = config.tracking
         self._mirror = tracking.Mirror(
             tracking.place_of(folder, at.uri, at.experiment),
@@ -185,23 +185,23 @@ class _Receiver:
         )
         thread = FitThread(trainer.fit, name="train")
         thread.start()
-        state = "stopped"
+        state = RunState.STOPPED
         try:
             failure = self._listen(thread, mailbox)
             if failure is not None:
-                state = "failed"
+                state = RunState.FAILED
                 raise failure
-            state = "completed"
+            state = RunState.COMPLETED
         finally:
-            self._journal.append({"event": "closed", "state": state})
-            outcome = self._mirror.close(hasty=state == "stopped")
+            self._journal.append(Closed(state=state))
+            outcome = self._mirror.close(hasty=state == RunState.STOPPED)
             for line in tracking.missing_lines(self._mirror.place, outcome):
                 self._say(line)
             self._journal.close()
 
     def _listen(self, thread: FitThread, mailbox: Queue) -> TrainingError | None:
         failure: TrainingError | None = None
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+        with self._place.log.open("a", encoding="utf-8") as log:
             while True:
                 alive = thread.is_alive()
                 try:
@@ -225,7 +225,7 @@ class _Receiver:
         epoch = int(row["epoch"])
         if epoch not in self._written:
             self._written.add(epoch)
-            self._journal.append({"event": "report", "row": row})
+            self._journal.append(EpochDone(row=row))
             self._mirror.wake()
         self.file.add(row)
         if epoch in self._said:
@@ -245,7 +245,7 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     folder = Path(loop_config["folder"])
     os.chdir(folder)  # this process may have been started in a job's copy, which goes
     session = worker_session(
-        folder / "checkpoints", threads_per_worker(config.scale, declared_cpus())
+        RunFolder(folder).checkpoints, threads_per_worker(config.scale, declared_cpus())
     )
 
     def on_report(row: Row, checkpoint: str | None) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.resolve import resolve
 from raymoco.study.gangs.trial_queue import Assignment
-from raymoco.study.journal.ledger import ended_event
+from raymoco.study.journal.events import Ended, Proposed, TrialState
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.proposals.proposal import Proposal
 
@@ -49,7 +49,7 @@ class Assigner:
             proposal.trial_id,
             proposal.attempt,
             config.model_dump(),
-            str(self._folder / "checkpoints" / proposal.trial_id),
+            str(SweepFolder(self._folder).checkpoints_of(proposal.trial_id)),
             proposal.resume_from,
             proposal.until,
             known.failures,
@@ -60,16 +60,17 @@ class Assigner:
     def refuse(self, proposal: Proposal, reason: str) -> None:
         """Write down a trial whose values no run can have: it has failed, and the sweep goes on."""
         self._recorder.record(_proposed(proposal, None))
-        self._recorder.record(ended_event(proposal.trial_id, "failed", reason))
+        self._recorder.record(
+            Ended(trial_id=proposal.trial_id, state=TrialState.FAILED, reason=reason)
+        )
 
 
-def _proposed(proposal: Proposal, config: RunConfig | None) -> dict[str, Any]:
-    return {
-        "event": "proposed",
-        "trial_id": proposal.trial_id,
-        "values": proposal.values,
-        "seed": proposal.seed,
-        "cell": proposal.cell,
-        "phase": proposal.phase,
-        "config": config.to_yaml() if config else "",
-    }
+def _proposed(proposal: Proposal, config: RunConfig | None) -> Proposed:
+    return Proposed(
+        trial_id=proposal.trial_id,
+        values=proposal.values,
+        seed=proposal.seed,
+        cell=proposal.cell,
+        phase=proposal.phase,
+        config=config.to_yaml() if config else "",
+    )

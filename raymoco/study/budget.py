@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from raymoco.study.journal.ledger import Ledger, search_trials
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.sweepfile.sections import Budget, Objective, Pace
 
@@ -28,7 +28,7 @@ def budget_check(
         if deadline is not None and clock() > deadline:
             return f"the budget of {budget.hours:g} hours is used up"
         target = budget.target if isinstance(budget, Budget) else None
-        best = ranked(search_trials(ledger), objective) if target is not None else []
+        best = ranked(ledger.search_trials, objective) if target is not None else []
         if best and target is not None:
             score = best[0].score(objective.metric)
             if score == target or objective.better(score, target):

@@ -19,13 +19,20 @@ from raymoco.engine.provenance import provenance
 from raymoco.engine.signals import Interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
-from raymoco.event_log import Event, Journal, begun
+from raymoco.event_log import Journal, RunState, begun
 from raymoco.files import lease, write_atomically
 from raymoco.study.assignments import Assigner
 from raymoco.study.budget import budget_check
-from raymoco.study.gangs.broker import ORDERLY
-from raymoco.study.journal.folder import CLOSED, journal_bytes, open_folder
-from raymoco.study.journal.ledger import Ledger, ended_event, search_trials
+from raymoco.study.journal.events import (
+    Ended,
+    GangClosed,
+    GangLost,
+    Retried,
+    SweepEvent,
+    TrialState,
+)
+from raymoco.study.journal.folder import SweepFolder, journal_bytes, open_folder
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.mlflow.translate import SweepStory
 from raymoco.study.phases import PhaseRunner
@@ -41,7 +48,7 @@ from raymoco.study.proposals.remaining import (
     open_tuning,
     trials_left,
 )
-from raymoco.study.proposals.warm_start import LOG, load_warm_start
+from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.results import Closing, SweepResult, read_result
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
@@ -75,11 +82,12 @@ def sweep(
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
     check_choices(loaded.base)
-    if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
+    files = SweepFolder(folder)
+    if isinstance(spec, SearchSpec) and spec.warm_start and not files.optuna_log.exists():
         # refused before anything is written; later on it is in the study
         load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
-    if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
+    if files.closed.exists() and not open_trials(loaded, folder, ledger):
         return read_result(loaded, folder, ledger)
     seen = journal_bytes(folder)
     progress = SweepProgress(
@@ -101,8 +109,8 @@ def sweep(
             refuse_foreign(folder, "sweep")
             if journal_bytes(folder) != seen:
                 raise ConfigError(f"{folder}: another process has run this sweep. Use --resume.")
-            (folder / CLOSED).unlink(missing_ok=True)
-            write_atomically(folder / "sweep.yaml", spec.to_yaml())
+            files.closed.unlink(missing_ok=True)
+            write_atomically(files.spec, spec.to_yaml())
             launch = _Launch(loaded, resolved, folder, ledger, progress, images, signals)
             launch.run(slots)
     return read_result(loaded, folder, ledger, interrupted=signals.heard)
@@ -125,7 +133,7 @@ class _Launch:
         self.folder, self.ledger, self.progress = folder, ledger, progress
         self.images, self.signals = images, signals
         self.proposals: OptunaProposals | None = None
-        self.journal = Journal(folder / "journal.jsonl")
+        self.journal = Journal(SweepFolder(folder).journal)
         self.recorder = Recorder(
             folder, ledger, self.journal, sweep.objectives, sweep.axes, self._heard
         )
@@ -166,14 +174,14 @@ class _Launch:
             phases.kill_broker,
             self._settle,
         )
-        state = "failed"
+        state = RunState.FAILED
         with self.signals.held():
             try:
                 with self.signals.let_through():
                     self._run_phases(phases)
-                state = "completed"
+                state = RunState.COMPLETED
             except KeyboardInterrupt:
-                state = "stopped"
+                state = RunState.STOPPED
             finally:
                 # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
                 closing.run(state)
@@ -217,9 +225,12 @@ class _Launch:
         self, phases: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
     ) -> None:
         for trial in beyond_budget(spec, self.folder, self.ledger):
-            self.recorder.record(ended_event(trial.trial_id, "stopped", "the budget was lowered"))
+            reason = "the budget was lowered"
+            self.recorder.record(
+                Ended(trial_id=trial.trial_id, state=TrialState.STOPPED, reason=reason)
+            )
         self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
-        ended = [trial for trial in search_trials(self.ledger) if trial.ended is not None]
+        ended = [trial for trial in self.ledger.search_trials if trial.ended is not None]
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
         left = trials_left(spec, self.ledger)
@@ -231,12 +242,13 @@ class _Launch:
         if self.proposals is not None:
             self.proposals.settle()
 
-    def _heard(self, event: Event) -> None:
-        if event["event"] == "retry":
-            self.progress.say(f"{event['trial_id']} is tried again: {event['reason']}")
-        elif event["event"] == "gang_lost":
-            self.progress.say(f"{event['gang']} was lost: {event['reason']}")
-        elif event["event"] == "gang_closed" and event["reason"] not in ORDERLY:
-            self.progress.say(f"{event['gang']} is closed: {event['reason']}")
+    def _heard(self, event: SweepEvent) -> None:
+        match event:
+            case Retried():
+                self.progress.say(f"{event.trial_id} is tried again: {event.reason}")
+            case GangLost():
+                self.progress.say(f"{event.gang} was lost: {event.reason}")
+            case GangClosed(orderly=False):
+                self.progress.say(f"{event.gang} is closed: {event.reason}")
         self.progress.take(event)
         self.mirror.wake()

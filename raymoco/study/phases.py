@@ -20,6 +20,8 @@ from raymoco.engine.signals import Interrupts
 from raymoco.errors import GangError, RaymocoError
 from raymoco.study.assignments import Assigner
 from raymoco.study.gangs.pool import Gangs, start_broker
+from raymoco.study.journal.events import TrialState
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import INTERRUPTED
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.proposals.population import Population
@@ -120,7 +122,7 @@ class PhaseRunner:
             ),
             run_config=tune.RunConfig(
                 name=f"{name}-{os.getpid()}",
-                storage_path=str(self._folder / ".ray"),
+                storage_path=str(SweepFolder(self._folder).ray),
                 verbose=0,
             ),
         )
@@ -194,7 +196,7 @@ class PhaseRunner:
         if self._source is None or self._source.stopping:
             return
         self._source.stopping = True
-        ray.get(self._broker.stop_all.remote("stopped", reason))
+        ray.get(self._broker.stop_all.remote(TrialState.STOPPED, reason))
 
     def _abandon(self) -> None:
         if self._source is not None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.engine.signals import Interrupts
-from raymoco.event_log import Journal
+from raymoco.event_log import Closed, Journal, RunState
 from raymoco.files import write_atomically
-from raymoco.study.journal.folder import CLOSED
-from raymoco.study.journal.ledger import Ledger, TrialRecord, search_trials
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import pareto_front, ranked
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.report.findings import gather_findings
@@ -58,7 +58,7 @@ def read_result(
 
 def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
     """The completed trials by the objective; with several, their Pareto front by the first."""
-    trials = search_trials(ledger)
+    trials = ledger.search_trials
     if len(sweep.objectives) > 1:
         return pareto_front(trials, sweep.objectives)
     return ranked(trials, sweep.spec.objective)
@@ -111,10 +111,10 @@ class Closing:
     close_gangs: Callable[[], None]
     kill_broker: Callable[[], None]
     settle: Callable[[], object]
-    state: str = "failed"
+    state: RunState = RunState.FAILED
     _errors: list[Exception] = field(default_factory=list)
 
-    def run(self, state: str) -> str:
+    def run(self, state: RunState) -> RunState:
         """Take every step.
 
         Args:
@@ -134,6 +134,11 @@ class Closing:
         if self._errors:
             raise self._errors[0]
         return self.state
+
+    @property
+    def files(self) -> SweepFolder:
+        """What lies where in the folder."""
+        return SweepFolder(self.folder)
 
     def steps(self) -> Iterator[Callable[[], object]]:
         """The steps in their order."""
@@ -156,11 +161,11 @@ class Closing:
         best = best_first(self.sweep, ledger)
         if best:
             config = self.resolved.with_values({**best[0].values, "name": None})
-            write_atomically(self.folder / "best.yaml", config.to_yaml())
-        for trial in search_trials(ledger):
+            write_atomically(self.files.best, config.to_yaml())
+        for trial in ledger.search_trials:
             if "changes" in trial.values:
                 config = self.resolved.with_values({**trial.values, "name": None})
-                write_atomically(self.folder / f"schedules/{trial.trial_id}.yaml", config.to_yaml())
+                write_atomically(self.files.schedule(trial.trial_id), config.to_yaml())
 
     def _write_comparisons(self) -> None:
         comparisons = compare_cells(self.sweep, self.recorder.ledger)
@@ -174,22 +179,22 @@ class Closing:
                 write_report(gather_findings(self.folder, self.sweep, self.recorder.ledger))
         except KeyboardInterrupt:
             self.say(f"interrupted: the report is left out; write it with: {again}")
-            self.state = "stopped"
+            self.state = RunState.STOPPED
         except Exception as error:  # noqa: BLE001 - hours of training end well without a report
             self.say(f"warning: the report could not be written: {error}; again: {again}")
 
     def _record_closed(self) -> None:
-        self.recorder.record({"event": "closed", "state": self.state})
+        self.recorder.record(Closed(state=self.state))
 
     def _deliver(self) -> None:
         try:
             with self.signals.let_through():
-                outcome = self.mirror.close(hasty=self.state == "stopped")
+                outcome = self.mirror.close(hasty=self.state == RunState.STOPPED)
         except KeyboardInterrupt:
             outcome = self.mirror.close(hasty=True)
         for line in tracking.missing_lines(self.mirror.place, outcome):
             self.say(line)
 
     def _mark_closed(self) -> None:
-        if self.state == "completed" and not self._errors and self.recorder.error is None:
-            (self.folder / CLOSED).touch()
+        if self.state == RunState.COMPLETED and not self._errors and self.recorder.error is None:
+            self.files.closed.touch()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from raymoco.event_log import Event
+from raymoco.event_log import Event, EventKinds
 from raymoco.metrics import is_metric
 
 RUNNING = "running"
@@ -68,10 +68,17 @@ class Change:
         self.state = later.state or self.state
 
 
-class Story(Protocol):
+E = TypeVar("E", bound=Event)
+
+
+class Story(Protocol[E]):
     """Reads a journal from its first event on and says what each means for MLflow."""
 
-    def take(self, event: Event) -> list[Change]:
+    @property
+    def kinds(self) -> EventKinds[E]:
+        """The events of such a journal."""
+
+    def take(self, event: E) -> list[Change]:
         """What an event changes."""
 
     def open_runs(self) -> list[str]:

@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raymoco.errors import ConfigError, DataError
-from raymoco.event_log import is_alive, read_journal, read_on
+from raymoco.event_log import Begun, is_alive, read_journal, read_on
 from raymoco.files import hold
 from raymoco.tracking.changes import Change, Story
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
@@ -62,7 +62,7 @@ class Mirror:
     def __init__(
         self,
         place: Place,
-        story: Callable[[], Story],
+        story: Callable[[], Story[Any]],
         on_made: Callable[[str, str], None] = lambda key, run_id: None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -70,6 +70,7 @@ class Mirror:
         self.outcome = Outcome()
         self._build_story, self._on_made, self._say = story, on_made, say
         self._story = story()
+        self._kinds = self._story.kinds
         self._delivered = load_delivered(place)
         self._store: Store | None = None
         self._announced: set[str] = set()
@@ -112,7 +113,7 @@ class Mirror:
         self._thread.join(timeout_s + FIRST_RETRY_S)
         if self._thread.is_alive():
             self.outcome.error = self.outcome.error or f"it took longer than {timeout_s:g} s"
-        self.outcome.left = count_backlog(self.place)
+        self.outcome.left = count_backlog(self.place, self._kinds)
         if not self.outcome.left.events:
             self.outcome.error = ""
         return self.outcome
@@ -139,7 +140,7 @@ class Mirror:
             self._note_error(error)
         finally:
             self._release_lock()
-        self.outcome.left = count_backlog(self.place)
+        self.outcome.left = count_backlog(self.place, self._kinds)
         return self.outcome
 
     def _run(self) -> None:
@@ -189,16 +190,16 @@ class Mirror:
         return True
 
     def _read_on(self) -> None:
-        events, self._read = read_on(self.place.journal, self._read, READ_LINES)
+        events, self._read = read_on(self.place.journal, self._kinds, self._read, READ_LINES)
         points = 0
         for event in events:
             for change in self._story.take(event):
-                points += len(change.points) if event["event"] == "report" else 0
+                points += len(change.points) if event.points else 0
                 if change.key in self._pending:
                     self._pending[change.key].merge(change)
                 else:
                     self._pending[change.key] = change
-        known = sum(event["event"] != "tracked" for event in events)
+        known = sum(event.delivered for event in events)
         self._batch = Backlog(known, points)
 
     def _write(self, store: Store, change: Change) -> None:
@@ -218,14 +219,15 @@ class Mirror:
     def _connected(self) -> Store | None:
         """The store, once the journal has an owner."""
         if self._store is None:
-            first, _ = read_on(self.place.journal, 0, 1)
-            if not first:
+            events, _ = read_on(self.place.journal, self._kinds, 0, 1)
+            if not events:
                 return None
-            if first[0]["event"] != "begun":
+            first = events[0]
+            if not isinstance(first, Begun):
                 raise DataError(f"{self.place.journal} does not say whose it is: no `begun` event.")
             from raymoco.tracking.store import Store
 
-            store = Store(self.place, first[0]["id"])
+            store = Store(self.place, first.id)
             if not store.ids:
                 self._delivered.offset = 0  # whatever was delivered, it is not there any more
             self._catch_up()
@@ -237,8 +239,8 @@ class Mirror:
         self._story, self._read = self._build_story(), 0
         self._pending.clear()
         while self._read < self._delivered.offset:
-            until = self._delivered.offset
-            events, self._read = read_on(self.place.journal, self._read, READ_LINES, until)
+            at, until = self._read, self._delivered.offset
+            events, self._read = read_on(self.place.journal, self._kinds, at, READ_LINES, until)
             if not events:
                 break
             for event in events:
@@ -247,7 +249,7 @@ class Mirror:
 
     def _end_abandoned(self) -> None:
         """No run stays open when nobody is there to end it."""
-        begins = [e for e in read_journal(self.place.journal) if e["event"] == "begun"]
+        begins = [e for e in read_journal(self.place.journal, self._kinds) if isinstance(e, Begun)]
         if self._store is None or not begins or is_alive(begins[-1]) is not False:
             return
         for key in self._story.open_runs():

@@ -6,9 +6,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from raymoco.errors import InputError
-from raymoco.event_log import JOURNAL, read_on
+from raymoco.event_log import JOURNAL, EventKinds, read_on
 from raymoco.files import write_atomically
 
 NOWHERE = "none"
@@ -97,17 +98,17 @@ class Backlog:
     points: int
 
 
-def count_backlog(place: Place) -> Backlog:
-    """Count what stands in the journal behind what has been delivered."""
+def count_backlog(place: Place, kinds: EventKinds[Any]) -> Backlog:
+    """Count what stands in the journal behind what has been delivered.
+
+    Args:
+        kinds: the events of such a journal.
+    """
     offset = load_delivered(place).offset
     events = points = 0
     while True:
-        found, offset = read_on(place.journal, offset, READ_LINES)
+        found, offset = read_on(place.journal, kinds, offset, READ_LINES)
         if not found:
             return Backlog(events, points)
-        events += sum(event["event"] != "tracked" for event in found)
-        points += sum(
-            sum("/" in name for name in event["row"])
-            for event in found
-            if event["event"] == "report"
-        )
+        events += sum(event.delivered for event in found)
+        points += sum(event.points for event in found)

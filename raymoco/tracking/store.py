@@ -27,6 +27,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import DataError  # noqa: E402
+from raymoco.event_log import RunState  # noqa: E402
 from raymoco.files import absolute  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
 from raymoco.tracking.places import Place  # noqa: E402
@@ -36,7 +37,7 @@ PARAMS = TAGS = 100
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 PAGE = 1000
 OWNER, KEY = "raymoco.sweep_id", "raymoco.trial_id"
-STATUS = {"failed": "FAILED", "stopped": "KILLED"}
+STATUS: dict[str, str] = {RunState.FAILED: "FAILED", RunState.STOPPED: "KILLED"}
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 
 # the page opens as charts of training, not as a table of traces
@@ -85,7 +86,11 @@ class Store:
     def stop(self, key: str, time: float) -> None:
         """End a run that nobody will go on with for now."""
         if key in self.ids:
-            self.write(Change(key, time, tags={"raymoco.state": "interrupted"}, state="stopped"))
+            self.write(
+                Change(
+                    key, time, tags={"raymoco.state": RunState.INTERRUPTED}, state=RunState.STOPPED
+                )
+            )
 
     def _make(self, change: Change) -> None:
         if self._unsure:

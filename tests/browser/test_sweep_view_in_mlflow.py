@@ -1,12 +1,12 @@
 """The view of a sweep that is stored in its experiment, as MLflow's page shows it."""
 
 import json
-import time
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from raymoco.event_log import begun
+from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
 from raymoco.tracking.server import LocalServer
@@ -35,14 +35,12 @@ def write_sweep(folder, identity):
         values = {"method.temperature": 0.1 + number / 10, "method.queue_size": 64}
         trial_id, cell = (f"t{number}", "") if number < 3 else ("t2-s7", "t2")
         about = {"trial_id": trial_id, "values": values, "cell": cell, "seed": 0, "config": ""}
-        events.append({"event": "proposed", **about})
+        events.append(Proposed(**about))
         for epoch in (1, 2, 3):
             row = {"epoch": epoch, "eval/knn_top1": 0.5 + number / 10, "train/loss": 1 / epoch}
-            report = {"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None}
-            events.append(report)
-        ended = {"event": "ended", "trial_id": trial_id, "state": "completed", "reason": ""}
-        events.append(ended)
-    lines = [json.dumps({"time": time.time(), **event}) for event in events]
+            events.append(Reported(trial_id=trial_id, row=row, checkpoint=None))
+        events.append(Ended(trial_id=trial_id, state=TrialState.COMPLETED, reason=""))
+    lines = [json.dumps(event.to_dict()) for event in events]
     (folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
     sync(find(str(folder)))
 

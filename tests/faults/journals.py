@@ -6,7 +6,14 @@ import random
 import time
 from pathlib import Path
 
-from raymoco.event_log import Journal, begun
+from raymoco.event_log import Closed, Journal, RunState, begun
+from raymoco.study.journal.events import (
+    Assigned,
+    Ended,
+    Proposed,
+    Reported,
+    TrialState,
+)
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
 from raymoco.study.mlflow.translate import open_story
@@ -35,18 +42,18 @@ def write_journal(file, folder, trials=3, epochs=5):
     for number in range(trials):
         trial_id = f"t{number:03d}"
         write_trial(journal, trial_id, epochs)
-    journal.append({"event": "closed", "state": "completed"})
+    journal.append(Closed(state=RunState.COMPLETED))
     journal.close()
 
 
 def write_trial(journal, trial_id, epochs):
     about = {"trial_id": trial_id, "values": {"method.temperature": 0.1}, "seed": 0, "cell": ""}
-    journal.append({"event": "proposed", "config": "seed: 0\n", **about})
-    journal.append({"event": "assigned", "trial_id": trial_id, "attempt": 0, "gang": "gang-0"})
+    journal.append(Proposed(config="seed: 0\n", **about))
+    journal.append(Assigned(trial_id=trial_id, attempt=0, gang="gang-0"))
     for epoch in range(1, epochs + 1):
         row = {"epoch": epoch, "eval/knn_top1": random.random(), "train/loss": random.random()}
-        journal.append({"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None})
-    journal.append({"event": "ended", "trial_id": trial_id, "state": "completed", "reason": ""})
+        journal.append(Reported(trial_id=trial_id, row=row, checkpoint=None))
+    journal.append(Ended(trial_id=trial_id, state=TrialState.COMPLETED, reason=""))
 
 
 def deliver(output, name, barrier):

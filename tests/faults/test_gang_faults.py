@@ -7,6 +7,7 @@ from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.errors import GangError
 from raymoco.event_log import read_journal
 from raymoco.study.gangs import pool
+from raymoco.study.journal.events import SWEEP_EVENTS, Changed, GangLost, GangUp, Retried
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.launch import sweep
 from tests.faults.injected import faulty_gang_loop, place_faults
@@ -77,8 +78,8 @@ def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
     attempts = {name: trials[f"fault={name}-s0"].attempt for name in levels}
     assert attempts == dict.fromkeys(levels, 2) | {"fine": 1, "late": 1}
     assert trials["fault=hopeless-s0"].reason == "KeyError: 'a defect in a backbone' (2 times)"
-    events = read_journal(result.folder / "journal.jsonl")
-    reasons = {e["trial_id"]: e["reason"] for e in events if e["event"] == "retry"}
+    events = read_journal(result.folder / "journal.jsonl", SWEEP_EVENTS)
+    reasons = {e.trial_id: e.reason for e in events if isinstance(e, Retried)}
     assert reasons["fault=raise-s0"] == "KeyError: 'a defect in a backbone'"
     assert reasons["fault=oom-s0"].startswith("the GPU's memory was not enough: lower ")
     assert reasons["fault=kill-s0"].startswith("the worker process of rank 0 died (process ")
@@ -89,7 +90,7 @@ def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
     assert "resumed after epoch 2" in logs["kill"]
     assert "attempt 1 failed: nothing was heard of it for 15 s" in logs["hang"]
     # a process that is sound goes on: only the kill and the hang cost a gang
-    lost = [event for event in events if event["event"] == "gang_lost"]
+    lost = [event for event in events if isinstance(event, GangLost)]
     assert len(lost) == 2
     assert "the trial left the default dtype changed: put back" in logs["dirt"]
     assert "threads that cannot be ended: left over" in logs["dirt"]
@@ -136,12 +137,12 @@ def test_a_gang_of_two_workers_survives_the_loss_of_either(cluster, faulty, tmp_
     }
     assert trials["fault=slow-s0"].reason == "it took longer than 12 s"
     assert trials["fault=slow-s0"].epochs == 1, "it was stopped within its second epoch"
-    events = read_journal(result.folder / "journal.jsonl")
-    reasons = {e["trial_id"]: e["reason"] for e in events if e["event"] == "retry"}
+    events = read_journal(result.folder / "journal.jsonl", SWEEP_EVENTS)
+    reasons = {e.trial_id: e.reason for e in events if isinstance(e, Retried)}
     assert reasons["fault=first-s0"].startswith("the worker process of rank 0 died")
     assert reasons["fault=second-s0"].startswith("the worker process of rank 1 died")
     assert reasons["fault=uneven-s0"] == "KeyError: 'a defect in a backbone'"
-    assert {e["workers"] for e in events if e["event"] == "gang_up"} == {2}
+    assert {event.workers for event in events if isinstance(event, GangUp)} == {2}
     for name in levels:
         rows = sorted(trials[f"fault={name}-s0"].rows)
         assert rows == ([1] if name == "slow" else [1, 2, 3, 4])
@@ -155,20 +156,20 @@ def test_a_population_on_two_workers_goes_on_without_a_member_that_fails(cluster
     members = load_ledger(folder / "journal.jsonl").all()
     told = [(member.trial_id, member.state, member.epochs) for member in members]
     assert told == [("t000", "completed", 4), ("t001", "failed", 0), ("t002", "completed", 4)]
-    events = read_journal(folder / "journal.jsonl")
-    (change,) = [event for event in events if event["event"] == "changed"]
-    assert {change["donor"], change["trial_id"]} == {"t000", "t002"}
-    assert change["epoch"] == 2
-    retries = [event for event in events if event["event"] == "retry"]
-    assert [event["trial_id"] for event in retries] == ["t001", "t002"]
-    assert retries[1]["reason"].startswith("the worker process of rank 1 died")
+    events = read_journal(folder / "journal.jsonl", SWEEP_EVENTS)
+    (change,) = [event for event in events if isinstance(event, Changed)]
+    assert {change.donor, change.trial_id} == {"t000", "t002"}
+    assert change.epoch == 2
+    retries = [event for event in events if isinstance(event, Retried)]
+    assert [event.trial_id for event in retries] == ["t001", "t002"]
+    assert retries[1].reason.startswith("the worker process of rank 1 died")
 
 
 @pytest.mark.slow
 def test_a_sweep_without_any_gang_left_says_why_and_a_resume_goes_on(cluster, faulty, tmp_path):
     file = write(tmp_path, ("fine", "deadly"), 1, "max_failures: 9")
     place_faults(tmp_path, **{"fault=deadly-s0.1.0": "always kill"})
-    with pytest.raises(GangError, match=r"no gang is left: gang-0: it started 3 times and got no"):
+    with pytest.raises(GangError, match="no gang is left: gang-0: failed 3 times in a row without"):
         sweep(str(file))
     folder = tmp_path / "faults"
     before = load_ledger(folder / "journal.jsonl").trials
@@ -187,5 +188,6 @@ def test_with_fresh_gangs_every_trial_has_processes_of_its_own(cluster, faulty, 
     result = sweep(str(file))
     trials = load_ledger(result.folder / "journal.jsonl").trials
     assert [trial.state for trial in trials.values()] == ["completed"] * 3
-    ups = [e for e in read_journal(result.folder / "journal.jsonl") if e["event"] == "gang_up"]
+    events = read_journal(result.folder / "journal.jsonl", SWEEP_EVENTS)
+    ups = [event for event in events if isinstance(event, GangUp)]
     assert len(ups) == 4, "one for each attempt"

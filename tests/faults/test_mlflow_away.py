@@ -139,7 +139,7 @@ def test_answers_that_are_lost_make_no_run_and_no_point_twice(server_on_either, 
     write_journal(file, tmp_path / "away")
     found = find(str(tmp_path / "away"))
     tries = 0
-    while count_backlog(place_of(found.folder, uri, None)).events:
+    while count_backlog(place_of(found.folder, uri, None), found.kinds).events:
         tries += 1
         assert tries < 100
         with contextlib.suppress(UndeliveredError):

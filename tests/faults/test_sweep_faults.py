@@ -13,7 +13,8 @@ import ray
 from mlflow.tracking import MlflowClient
 
 from raymoco.engine.checkpoint import find_checkpoint
-from raymoco.event_log import read_journal
+from raymoco.event_log import Closed, read_journal
+from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.terminal.status import read_status
@@ -284,8 +285,9 @@ def test_ctrl_c_while_preparing_and_during_the_report_ends_as_cleanly(head, raym
     assert "interrupted: the report is left out; write it with: raymoco report" in out
     assert "Traceback" not in out + err
     assert states(folder) == ["completed"] * 2
-    *_, last = read_journal(folder / "journal.jsonl")
-    assert (last["event"], last["state"]) == ("closed", "stopped")
+    *_, last = read_journal(folder / "journal.jsonl", SWEEP_EVENTS)
+    assert isinstance(last, Closed)
+    assert last.state == "stopped"
     assert not (folder / ".closed").exists()
     wait_until(lambda: not ours(head), 30)
     done = raymoco("sweep", str(file), "--resume")

@@ -12,6 +12,7 @@ from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.engine.loop import run_loop
 from raymoco.engine.session import Session
 from raymoco.event_log import read_journal
+from raymoco.study.journal.events import SWEEP_EVENTS, Changed
 from raymoco.study.journal.ledger import load_ledger
 from tests.live_sweeps import begin, end, wait_until, write_sweep
 
@@ -56,20 +57,21 @@ def test_every_member_comes_to_its_end_and_some_went_on_from_others(population):
     assert [(m.trial_id, m.state, m.epochs) for m in members] == [
         (f"t00{number}", "completed", 6) for number in range(5)
     ]
-    changes = [e for e in read_journal(population / "journal.jsonl") if e["event"] == "changed"]
-    assert {change["epoch"] for change in changes} == {2, 4}
+    events = read_journal(population / "journal.jsonl", SWEEP_EVENTS)
+    changes = [event for event in events if isinstance(event, Changed)]
+    assert {change.epoch for change in changes} == {2, 4}
     for change in changes:
         donor, member = (
-            load_ledger(population / "journal.jsonl").trials[change[who]].rows[change["epoch"]]
-            for who in ("donor", "trial_id")
+            load_ledger(population / "journal.jsonl").trials[who].rows[change.epoch]
+            for who in (change.donor, change.trial_id)
         )
         assert donor["eval/knn_top1"] >= member["eval/knn_top1"]
     assert members[0].rows[1]["changes/optim.lr"] == 0.06  # the run's own values are a member
 
 
 def test_a_member_is_repeated_bit_for_bit_by_one_run_of_its_schedule(population, tmp_path):
-    events = read_journal(population / "journal.jsonl")
-    last = [event["trial_id"] for event in events if event["event"] == "changed"][-1]
+    events = read_journal(population / "journal.jsonl", SWEEP_EVENTS)
+    last = [event.trial_id for event in events if isinstance(event, Changed)][-1]
     config = load_run_config(str(population / "schedules" / f"{last}.yaml"))
     assert max(config.changes) == 4
     images = load_images(config.data, ensure_shards(config.data, population.parent))

@@ -11,7 +11,8 @@ from live_sweeps import wait_until
 
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.engine.metrics_csv import read_metrics
-from raymoco.event_log import read_journal
+from raymoco.engine.run_events import RUN_EVENTS, EpochDone
+from raymoco.event_log import Begun, Closed, read_journal
 
 SMALL = ("data.limit=300", "optim.batch_size=64", "method.queue_size=32", "model.width=4")
 RUN = ("train", "digits", *SMALL, "tracking.uri=none")
@@ -101,10 +102,10 @@ def test_of_two_trainings_of_one_name_at_once_one_is_refused_and_the_other_loses
     (refused,) = [text for text in said if text]
     assert refused.count("\n") == 1
     assert "another process is running this run" in refused or "exists already" in refused
-    events = read_journal(tmp_path / "twice" / "journal.jsonl")
-    reported = [event["row"]["epoch"] for event in events if event["event"] == "report"]
+    events = read_journal(tmp_path / "twice" / "journal.jsonl", RUN_EVENTS)
+    reported = [event.row["epoch"] for event in events if isinstance(event, EpochDone)]
     assert reported == list(range(1, 41))
-    assert [event["event"] for event in events if event["event"] != "report"] == ["begun", "closed"]
+    assert [type(e) for e in events if not isinstance(e, EpochDone)] == [Begun, Closed]
     assert [row["epoch"] for row in read_metrics(tmp_path / "twice" / "metrics.csv")] == reported
 
 
@@ -112,7 +113,7 @@ def test_nobody_goes_on_with_a_run_that_goes_on(head, raymoco, tmp_path):
     first = begin(head, tmp_path, "epochs=100000")
     journal = tmp_path / "twice" / "journal.jsonl"
     try:
-        wait_until(lambda: len(read_journal(journal)) > 1, process=first)
+        wait_until(lambda: len(read_journal(journal, RUN_EVENTS)) > 1, process=first)
         for resume in [(), ("--resume",)]:
             words = (f"output={tmp_path}", "name=twice", "epochs=100000", *resume)
             done = raymoco(*RUN, *words)
@@ -122,7 +123,7 @@ def test_nobody_goes_on_with_a_run_that_goes_on(head, raymoco, tmp_path):
     finally:
         first.kill()
         first.communicate()
-    assert [event["event"] for event in read_journal(journal)].count("begun") == 1
+    assert [type(event) for event in read_journal(journal, RUN_EVENTS)].count(Begun) == 1
 
 
 def test_two_workers_train_one_run_together(raymoco, tmp_path):

@@ -11,6 +11,7 @@ from raymoco import load_encoder, report
 from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.event_log import read_journal
+from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.mlflow.sync import sync
@@ -32,7 +33,7 @@ TRIALS = {"ablation": 6, "search": 3, "killed": 3}
 def test_status_shows_an_old_sweep(tmp_path, name, state, counts, monkeypatch):
     folder = put_old_folder(name, tmp_path)
     # as seen from the machine on which it ran: there its process is gone
-    host = read_journal(folder / "journal.jsonl")[0]["host"]
+    host = read_journal(folder / "journal.jsonl", SWEEP_EVENTS)[0].host
     monkeypatch.setattr(socket, "gethostname", lambda: host)
     found = read_status(find(str(folder)))
     assert found.state == state

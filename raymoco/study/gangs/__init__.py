@@ -1,7 +1,7 @@
 """Warm gangs and the broker in front of them.
 
-pool starts and ends the TorchTrainers; entry and worker are what each of them runs; broker hands
-out tickets, hears reports and counts failures; roster knows the gangs, watch their silence, and
-gate says when fewer trials are left than gangs. Nothing is imported here: Tune's clients need the
-tickets, and would wait for torch.
+pool starts and ends the TorchTrainers; train_fn and worker are what each of them runs; broker hands
+out trials and takes reports, with trial_queue for the trials, gang_state for the gangs, phase_gate
+for the start of a phase, health for dead and silent workers, answers for what it returns. Nothing
+is imported here: Tune's clients import trial_queue, and must not wait for torch.
 """

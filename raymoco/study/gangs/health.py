@@ -1,6 +1,7 @@
-"""Notices that a worker process has died, or that nothing is heard of a gang any more.
+"""Notices when a worker process has died, and when a gang gives no sign of life any more.
 
-Ray Train learns of a dead worker when it polls, and of a hang after ten minutes; neither tells us.
+Ray Train notices a dead worker when it polls, and a hang after ten minutes, and tells raymoco of
+neither.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from raymoco.study.gangs.gang_state import Gang
 
 PING_S = 0.5
-GRACE_S = 2.0  # how long a worker's death may take to be known after its peers complain
+GRACE_S = 2.0  # a worker's death may become known so long after its peers fail over it
 
 Lose = Callable[[str, str, str], Awaitable[None]]
 
@@ -24,8 +25,8 @@ class HealthMonitor:
     """Pings the handle of every worker; ends gangs that have gone silent.
 
     Args:
-        lose: told of a gang's name, the incarnation that is gone, and why.
-        silent: which gangs have been silent for too long, and how to say so.
+        lose: called with a gang's name, the incarnation that is gone, and the reason.
+        silent: the gangs without a sign of life for too long, each with a reason in words.
     """
 
     def __init__(self, lose: Lose, silent: Callable[[], list[tuple[Gang, str]]]) -> None:
@@ -40,7 +41,7 @@ class HealthMonitor:
         self._start(self._ping(gang.name, gang.incarnation, rank, handle, place))
 
     async def dead(self, gang: Gang) -> str | None:
-        """Which worker of a gang has died, in words; waits a moment for the news of it."""
+        """Which worker of a gang has died, in words; waits `GRACE_S` for the news, then None."""
         key = (gang.name, gang.incarnation)
         for _ in range(int(GRACE_S / 0.1)):
             if key in self._deaths:
@@ -58,12 +59,12 @@ class HealthMonitor:
             try:
                 await handle.__ray_ready__.remote()
             except ActorUnavailableError:
-                pass  # the network, for a moment
+                pass  # a short failure of the network
             except RayActorError as error:
                 reason = f"the worker process of rank {rank} died ({place})"
                 if "ray.kill" in str(error):
-                    # Ray Train ends the others of a group when one has died: that one's ping may
-                    # still be on its way
+                    # Ray Train kills the other workers of a group when one has died; the ping of
+                    # the one that died may still be on its way
                     await asyncio.sleep(GRACE_S / 2)
                     reason = "Ray Train ended its workers"
                 self._deaths.setdefault((gang, incarnation), reason)
@@ -78,5 +79,6 @@ class HealthMonitor:
                 handles = list(gang.handles.values())
                 await self._lose(gang.name, gang.incarnation, reason)
                 for handle in handles:
-                    # a process that hangs does not hear: Ray Train starts the group again
+                    # a hanging process does not react to anything else; Ray Train then starts the
+                    # group again
                     ray.kill(handle)

@@ -1,18 +1,18 @@
-"""When trials of a phase are handed out, and how many gangs they can use. Pure.
+"""When the trials of a phase are handed out, and how many gangs they can use. Only bookkeeping.
 
-Nothing is handed out until every client has submitted once: while clients still start, Tune kills
-and restarts the ones whose trials end early.
+Nothing is handed out until every client has submitted a trial: while clients are still starting,
+Tune kills and restarts those whose trials have ended.
 """
 
 from __future__ import annotations
 
 
 class SubmissionBarrier:
-    """The gate of one phase, and the count of the trials that have passed it.
+    """Holds back the trials of one phase until enough are submitted, and counts those.
 
     Args:
-        slots: how many clients will stand.
-        last: no phase follows, so gangs without a trial can go home.
+        slots: how many clients there will be.
+        last: no phase follows, so gangs without a trial can be closed.
     """
 
     def __init__(self, slots: int, last: bool = False) -> None:
@@ -21,24 +21,24 @@ class SubmissionBarrier:
         self._handed: int | None = None
 
     def arrive(self) -> None:
-        """A trial was submitted, or never will be."""
+        """Count a trial that was submitted, or never will be."""
         self._arrived += 1
 
     def announce(self, handed: int) -> None:
-        """No more than so many trials will come, some of which may be on their way."""
+        """Set how many trials the phase has in all; some may not be submitted yet."""
         self._handed = handed
 
     @property
     def open(self) -> bool:
-        """Whether what waits may be handed out."""
+        """Whether waiting trials may be handed out."""
         awaited = self._slots if self._handed is None else min(self._slots, self._handed)
         return self._arrived >= awaited
 
     def needed(self, unended: int) -> int | None:
-        """How many gangs can be of use; None if all shall stay, whatever they do.
+        """How many gangs the phase still needs; None if all must stay for the next phase.
 
         Args:
-            unended: trials that were submitted and have not ended.
+            unended: how many submitted trials have not ended.
         """
         if not self._last:
             return None

@@ -1,7 +1,7 @@
 """Warm gangs: TorchTrainers that stay up for a whole sweep and run one trial after another.
 
-The documented way starts a TorchTrainer inside every trial and pays more than ten seconds for it
-each time. A gang pays once.
+The way that Ray documents, a TorchTrainer started inside every trial, costs more than ten seconds
+per trial. A gang starts once per sweep.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from raymoco.errors import GangError
 from raymoco.files import write_atomically
 from raymoco.study.gangs.broker import Broker
 from raymoco.study.gangs.train_fn import gang_loop
-from raymoco.study.journal.folder import MARKER
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.sweepfile.sections import GangConfig
 
 BROKER_DIED = (
@@ -30,7 +30,7 @@ BROKER_DIED = (
 
 
 def start_broker(slots: int, rules: GangConfig) -> Any:
-    """The broker actor, on the driver's own node and ending with it."""
+    """Start the broker actor, on the driver's own node; it ends with the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(Broker).options(
         num_cpus=0, max_concurrency=1000, scheduling_strategy=here, max_restarts=0
@@ -39,10 +39,10 @@ def start_broker(slots: int, rules: GangConfig) -> Any:
 
 
 class Gangs:
-    """The pool: starts the gangs, starts those again that are lost, sends all home.
+    """The pool of gangs: starts them, restarts those that are lost, closes all.
 
-    A worker that dies is Ray Train's business, which starts its group again within the same fit().
-    When fit() itself ends, the controller has died, and the gang is started anew from here.
+    When a worker dies, Ray Train starts its group again within the same fit(). When fit() itself
+    has ended, the controller has died, and the pool starts the gang again.
 
     Args:
         broker: the broker's handle.
@@ -53,32 +53,32 @@ class Gangs:
 
     def __init__(self, broker: Any, folder: Path, rules: GangConfig, count: int) -> None:
         self._broker, self._folder, self._rules = broker, folder, rules
-        write_atomically(folder / MARKER, folder.name)
+        write_atomically(SweepFolder(folder).marker, folder.name)
         self._threads = {f"gang-{number}": FitThread(lambda: None, "") for number in range(count)}
         self._fits = dict.fromkeys(self._threads, 0)
-        self._home: set[str] = set()
+        self._over: set[str] = set()
 
     def start(self) -> None:
-        """Start all gangs; they come up by themselves within some 20 s."""
+        """Start all gangs, without waiting until they are up, which takes some 20 s."""
         for name in self._threads:
             self._start(name)
 
     def check(self) -> None:
-        """Start again what was lost.
+        """Start lost gangs again.
 
         Raises:
             GangError: no gang is left although there are trials, or the broker has died.
         """
         try:
             for name, thread in self._threads.items():
-                if name not in self._home and not thread.is_alive():
+                if name not in self._over and not thread.is_alive():
                     error = root_cause(thread.error) if thread.error else None
                     if ray.get(self._broker.starts_again.remote(name, error)):
                         self._start(name)
                     else:
-                        self._home.add(name)
+                        self._over.add(name)
             reason = None
-            if len(self._home) == len(self._threads):
+            if len(self._over) == len(self._threads):
                 reason = ray.get(self._broker.stranded.remote())
         except RayActorError:
             raise GangError(BROKER_DIED) from None
@@ -93,8 +93,8 @@ class Gangs:
             raise GangError(BROKER_DIED) from None
 
     def close(self, timeout_s: float) -> None:
-        """Send all gangs home and wait for them; those that linger end with the driver."""
-        # gangs notice a dead broker at their next word to it
+        """Close all gangs and wait for their end; those that take longer end with the driver."""
+        # gangs notice that the broker is dead at their next call
         with contextlib.suppress(RayActorError):
             ray.get(self._broker.close.remote())
         deadline = time.monotonic() + timeout_s
@@ -115,10 +115,10 @@ class Gangs:
                 "check_every": self._rules.check_every,
             },
             self._rules.scale,
-            # a name of its own: Ray Train would look for the state of the one before
+            # a new name each time: Ray Train would load the state of the trainer before it
             name=name if fit == 1 else f"{name}.{fit}",
             folder=self._folder,
-            max_failures=-1,  # the broker counts, by trial
+            max_failures=-1,  # the broker counts failures, by trial
         )
         self._threads[name] = FitThread(trainer.fit, name=name)
         self._threads[name].start()

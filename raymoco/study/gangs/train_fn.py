@@ -1,6 +1,7 @@
 """What Ray Train starts in each worker of a gang.
 
-A file of its own, and nothing at its top: the controller imports it too, only to hand it on.
+A file of its own that imports nothing at its top: the controller imports it too, only to pass the
+function on to the workers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 
 def gang_loop(loop_config: dict[str, Any]) -> None:
-    """Run the trials that the broker hands out."""
+    """Run trials until the broker closes the gang."""
     from raymoco.study.gangs.worker import run_gang
 
     run_gang(loop_config)

@@ -1,7 +1,7 @@
 """Trials as the broker holds them: submitted, waiting, running, tried again, ended.
 
-Pure bookkeeping. Failures are counted here, by trial: an attempt that failed is followed by another
-one from the last checkpoint, and whatever the old one still says is not heard any more.
+Only bookkeeping, no calls. Failures are counted here, by trial: a failed attempt is followed by
+another one from the last checkpoint, and what the failed one still reports is ignored.
 """
 
 from __future__ import annotations
@@ -13,20 +13,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from raymoco.event_log import Event
 from raymoco.metrics import Row
-from raymoco.study.journal.ledger import ended_event
+from raymoco.study.journal.events import (
+    Assigned,
+    Ended,
+    Paused,
+    Reported,
+    Retried,
+    SweepEvent,
+    TrialState,
+)
 
-ABANDONED = "abandoned"  # the sweep cannot go on, but a resume can: not an end
+# nothing is expected of a trial in any other state; `abandoned` is not an end, but ends the waiting
+OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a gang is asked to run: a resolved config, where to keep checkpoints, where to go on.
+    """What a gang is asked to run: a resolved config, a folder for checkpoints, where to start.
 
-    `until`: the epoch after which the trial pauses for another attempt; None: it runs to its end.
-    `failures` are the attempts that have failed so far, `spent` the seconds that all have taken.
-    `rows` by epoch are what was heard of it before: told again, they are no news.
+    `until` is the epoch after which the trial pauses; None: it trains to its end. `failures` counts
+    the attempts that have failed so far, `spent` the seconds that all attempts have taken. `rows`
+    by epoch are known from an earlier driver: reported once more, they are passed over.
     """
 
     trial_id: str
@@ -42,32 +50,32 @@ class Assignment:
 
 @dataclass
 class QueuedTrial:
-    """One submitted trial: its reports not yet fetched, and its end."""
+    """One submitted trial: its state, and the reports that its client has not fetched yet."""
 
     assignment: Assignment
     rows: deque[Row] = field(default_factory=deque)
-    state: str = "waiting"
+    state: TrialState = TrialState.WAITING
     epoch: int = 0  # the last that was reported
     spent: float = 0.0  # seconds of the attempts before this one
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is expected of it."""
-        return self.state not in ("waiting", "running", "paused")
+        """Whether no gang will work on it any more."""
+        return self.state not in OPEN
 
 
 class TrialQueue:
-    """All trials of a sweep that were submitted, and the events that they and the gangs make.
+    """All trials that were submitted in a sweep, and the events that the driver has not read yet.
 
     Args:
-        max_failures: how often a trial is tried again.
+        max_failures: how many failed attempts of a trial are followed by another one.
     """
 
     def __init__(self, max_failures: int) -> None:
         self._max_failures = max_failures
         self._queue: dict[str, QueuedTrial] = {}
         self._waiting: deque[QueuedTrial] = deque()
-        self._events: list[Event] = []
+        self._events: list[SweepEvent] = []
         self._forgotten = 0
         self._changed = asyncio.Event()
 
@@ -78,7 +86,7 @@ class TrialQueue:
         return self._queue[trial_id]
 
     def get(self, trial_id: str) -> QueuedTrial | None:
-        """The ticket of a trial, None if its client never came so far as to submit it."""
+        """A submitted trial; None if its client was lost before it submitted it."""
         return self._queue.get(trial_id)
 
     @property
@@ -89,12 +97,12 @@ class TrialQueue:
     @property
     def waits(self) -> bool:
         """Whether one could be handed out."""
-        while self._waiting and self._waiting[0].state != "waiting":  # canceled meanwhile
+        while self._waiting and self._waiting[0].state != TrialState.WAITING:  # canceled
             self._waiting.popleft()
         return bool(self._waiting)
 
     def submit(self, assignment: Assignment) -> QueuedTrial:
-        """Queue a trial. Another submission of a known trial id replaces its ticket."""
+        """Queue a trial. A second submission of the same trial id replaces the first."""
         queued = self._queue[assignment.trial_id] = QueuedTrial(
             assignment, epoch=max(assignment.rows, default=0), spent=assignment.spent
         )
@@ -103,79 +111,78 @@ class TrialQueue:
         return queued
 
     def hand_out(self, gang: str) -> Assignment | None:
-        """The next one that waits, for a gang to run."""
+        """The trial that has waited longest, for a gang to run; None if none waits."""
         if not self.waits:
             return None
         queued = self._waiting.popleft()
-        queued.state = "running"
+        queued.state = TrialState.RUNNING
         work = queued.assignment
-        event = {"event": "assigned", "trial_id": work.trial_id, "attempt": work.attempt}
-        self.note({**event, "gang": gang})
+        self.note(Assigned(trial_id=work.trial_id, attempt=work.attempt, gang=gang))
         return work
 
     def report(self, trial_id: str, row: Row, checkpoint: str | None) -> bool:
-        """Take an epoch's row; whether it is a new one."""
+        """Take an epoch's row; returns whether the epoch is a new one."""
         queued, epoch = self._queue[trial_id], int(row["epoch"])
         if checkpoint:
             queued.assignment = replace(queued.assignment, resume_from=checkpoint)
-        if epoch <= queued.epoch:  # another attempt repeats what the one before had reported
+        if epoch <= queued.epoch:  # a new attempt repeats the epochs since its checkpoint
             return False
         queued.epoch = epoch
         queued.rows.append(row)
-        self.note({"event": "report", "trial_id": trial_id, "row": row, "checkpoint": checkpoint})
+        self.note(Reported(trial_id=trial_id, row=row, checkpoint=checkpoint))
         return True
 
     def fail(
         self, trial_id: str, attempt: int, reason: str, *, seconds: float, lasting: bool
     ) -> bool:
-        """Count a failed attempt, which took some seconds; whether it was the trial's last.
+        """Count a failed attempt.
 
         Args:
-            lasting: another attempt would fail alike.
+            seconds: how long it took.
+            lasting: another attempt would fail for the same reason.
+        Returns:
+            Whether the trial has failed with it; otherwise it waits for its next attempt.
         """
         queued = self._queue[trial_id]
         work = queued.assignment
-        if queued.state != "running" or attempt != work.attempt:
+        if queued.state != TrialState.RUNNING or attempt != work.attempt:
             return False
         queued.spent += seconds
         if lasting or work.failures >= self._max_failures:
             failures = work.failures + 1
-            self.end(queued, "failed", reason if failures == 1 else f"{reason} ({failures} times)")
+            times = "" if failures == 1 else f" ({failures} times)"
+            self.end(queued, TrialState.FAILED, reason + times)
             return True
         queued.assignment = replace(work, attempt=attempt + 1, failures=work.failures + 1)
-        queued.state = "waiting"
-        self.note({"event": "retry", "trial_id": trial_id, "attempt": attempt, "reason": reason})
+        queued.state = TrialState.WAITING
+        self.note(Retried(trial_id=trial_id, attempt=attempt, reason=reason))
         self._waiting.appendleft(queued)
         self.notify()
         return False
 
     def pause(self, queued: QueuedTrial) -> None:
-        """A trial has come as far as it was asked to."""
-        queued.state = "paused"
-        self.note({"event": "paused", "trial_id": queued.assignment.trial_id})
+        """A trial has trained up to the epoch that it was asked to train to."""
+        queued.state = TrialState.PAUSED
+        self.note(Paused(trial_id=queued.assignment.trial_id))
 
-    def end(self, queued: QueuedTrial, state: str, reason: str) -> None:
+    def end(self, queued: QueuedTrial, state: TrialState, reason: str) -> None:
         """A trial is over."""
         queued.state = state
-        self.note_end(queued.assignment.trial_id, state, reason)
+        self.note(Ended(trial_id=queued.assignment.trial_id, state=state, reason=reason))
 
-    def note_end(self, trial_id: str, state: str, reason: str) -> None:
-        """The event of a trial's end."""
-        self.note(ended_event(trial_id, state, reason))
-
-    def note(self, event: Event) -> None:
-        """An event for the driver."""
-        self._events.append({"time": time.time(), **event})  # when it happened, not when written
+    def note(self, event: SweepEvent) -> None:
+        """Keep an event for the driver."""
+        self._events.append(event)
         self.notify()
 
-    def news(self, since: int) -> list[Event]:
-        """Events from number `since` on; the older ones have been read and are forgotten."""
+    def news(self, since: int) -> list[SweepEvent]:
+        """Events from number `since` on; the driver has read the older ones, they are dropped."""
         del self._events[: max(0, since - self._forgotten)]
         self._forgotten = max(since, self._forgotten)
         return list(self._events)
 
     def notify(self) -> None:
-        """Wake whoever waits for a change."""
+        """Wake all that wait for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raymoco.config import RunConfig, TrackingConfig, load_run_config
-from raymoco.engine.output_folder import resolve_output
+from raymoco.engine.output_folder import RunFolder, resolve_output
+from raymoco.engine.run_events import RUN_EVENTS
 from raymoco.errors import DataError
+from raymoco.event_log import EventKinds
+from raymoco.study.journal.events import SWEEP_EVENTS
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 
 OUTPUT = "runs"
@@ -27,6 +32,11 @@ class FoundFolder:
         found = self.sweep.spec if self.sweep is not None else self.run
         assert found is not None
         return found.tracking
+
+    @property
+    def kinds(self) -> EventKinds[Any]:
+        """The events of its journal."""
+        return RUN_EVENTS if self.sweep is None else SWEEP_EVENTS
 
 
 def find_folder(name_or_folder: str) -> Path:
@@ -54,10 +64,13 @@ def find(name_or_folder: str) -> FoundFolder:
         DataError: nothing of raymoco's lies there.
     """
     folder = find_folder(name_or_folder)
-    if (folder / "sweep.yaml").exists():
-        return FoundFolder(folder, sweep=load_sweep(folder / "sweep.yaml"))
-    if (folder / "config.yaml").exists():
-        return FoundFolder(folder, run=load_run_config(str(folder / "config.yaml"), []))
-    inside = [path.parent.name for path in sorted(folder.glob("*/sweep.yaml"))]
+    spec, config = SweepFolder(folder).spec, RunFolder(folder).config
+    if spec.exists():
+        return FoundFolder(folder, sweep=load_sweep(spec))
+    if config.exists():
+        return FoundFolder(folder, run=load_run_config(str(config), []))
+    inside = [path.parent.name for path in sorted(folder.glob(f"*/{spec.name}"))]
     hint = f"; in it lie the sweeps {', '.join(inside)}" if inside else ""
-    raise DataError(f"{folder}: neither a sweep nor a run (no sweep.yaml, no config.yaml){hint}.")
+    raise DataError(
+        f"{folder}: neither a sweep nor a run (no {spec.name}, no {config.name}){hint}."
+    )

@@ -3,17 +3,129 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from raymoco.engine.output_folder import refuse_foreign
+from raymoco.engine.output_folder import RAY_FOLDER, refuse_foreign
 from raymoco.errors import ConfigError
+from raymoco.event_log import JOURNAL
 from raymoco.files import is_used, lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
 
-CLOSED = ".closed"  # the last thing that a sweep writes: all trials ended, all tables written
+FIGURES = "figures"
 FREE = ("budget", "gang")  # what a resume may change; seeds may be added
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """What lies where in a sweep's folder."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """The resolved sweep file."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """What happened; all else but the checkpoints can be made again from it."""
+        return self.path / JOURNAL
+
+    @property
+    def optuna_log(self) -> Path:
+        """The study of a search, in Optuna's own storage."""
+        return self.path / "optuna.log"
+
+    @property
+    def trials(self) -> Path:
+        """A row per trial."""
+        return self.path / "trials.csv"
+
+    @property
+    def cells(self) -> Path:
+        """The mean of each cell of an ablation."""
+        return self.path / "cells.csv"
+
+    @property
+    def comparisons(self) -> Path:
+        """Each cell against the baseline."""
+        return self.path / "comparisons.csv"
+
+    @property
+    def effects(self) -> Path:
+        """The main effects and the interactions of factors."""
+        return self.path / "effects.csv"
+
+    @property
+    def best(self) -> Path:
+        """The config of the best trial, to train it again."""
+        return self.path / "best.yaml"
+
+    @property
+    def summary(self) -> Path:
+        """The report's answer in a few lines; MLflow shows it with the sweep."""
+        return self.path / "summary.md"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the report's figures."""
+        return self.path / FIGURES
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the trials' logs."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of all trials' checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def ray(self) -> Path:
+        """The folder of Ray's own files."""
+        return self.path / RAY_FOLDER
+
+    @property
+    def lease(self) -> Path:
+        """Locked by the process that runs the sweep."""
+        return self.path / ".lease"
+
+    @property
+    def marker(self) -> Path:
+        """Who sees this file sees the driver's storage."""
+        return self.path / ".raymoco-sweep"
+
+    @property
+    def closed(self) -> Path:
+        """Touched last: all trials have ended, all tables are written."""
+        return self.path / ".closed"
+
+    @property
+    def artifacts(self) -> list[Path]:
+        """What MLflow keeps of a sweep that has ended; some of it may not be there."""
+        tables = [self.trials, self.cells, self.comparisons, self.effects]
+        reports = [self.report(suffix) for suffix in ("html", "md", "tex")]
+        return [self.spec, self.best, *tables, *reports, *sorted(self.figures.glob("*"))]
+
+    def report(self, suffix: str) -> Path:
+        """The report: `html`, `md` or `tex`."""
+        return self.path / f"report.{suffix}"
+
+    def log(self, trial_id: str) -> Path:
+        """What one trial said."""
+        return self.logs / f"{trial_id}.txt"
+
+    def checkpoints_of(self, trial_id: str) -> Path:
+        """The folder of one trial's checkpoints."""
+        return self.checkpoints / trial_id
+
+    def schedule(self, trial_id: str) -> Path:
+        """The config of a member of a population, with all its changes."""
+        return self.path / "schedules" / f"{trial_id}.yaml"
 
 
 def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
@@ -33,7 +145,7 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
         raise ConfigError(
             f"{folder} exists already. Go on with --resume, or choose another name with name=NAME."
         )
-    before = folder / "sweep.yaml"
+    before = SweepFolder(folder).spec
     if before.exists():
         changed = _changes(before.read_text(encoding="utf-8"), text)
         if changed:
@@ -41,12 +153,12 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
             )
     with lease(folder, "sweep"):  # refused now rather than once Ray has started
-        return load_ledger(folder / "journal.jsonl")
+        return load_ledger(SweepFolder(folder).journal)
 
 
 def journal_bytes(folder: Path) -> int:
     """How much has been written down so far."""
-    journal = folder / "journal.jsonl"
+    journal = SweepFolder(folder).journal
     return journal.stat().st_size if journal.exists() else 0
 
 
@@ -67,6 +179,3 @@ def _changes(before: str, now: str) -> str:
 
     lines = difflib.unified_diff(fixed(before), fixed(now), "begun with", "now", lineterm="", n=1)
     return "\n".join(lines)
-
-
-MARKER = ".raymoco-sweep"  # a file in the sweep's folder: who sees it sees the driver's storage

@@ -5,29 +5,48 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
-from raymoco.event_log import Event, read_journal
+from raymoco.event_log import Begun, Closed, Unknown, read_journal
 from raymoco.metrics import Row
+from raymoco.study.journal.events import (
+    ENDED,
+    SWEEP_EVENTS,
+    Assigned,
+    Changed,
+    Ended,
+    GangClosed,
+    GangLost,
+    GangState,
+    GangUp,
+    Logged,
+    Paused,
+    Proposed,
+    Reported,
+    Retried,
+    SweepEvent,
+    Tracked,
+    TrialEvent,
+    TrialPhase,
+    TrialState,
+)
 
 INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ended
-ENDED = ("completed", "pruned", "stopped", "failed")
 
 
 @dataclass
 class TrialRecord:
     """One trial as the journal tells it.
 
-    `phase` is `tune` for a trial that only tuned its cell, and empty for every other. `spent` are
-    the seconds that its attempts have taken.
+    `spent` are the seconds that its attempts have taken.
     """
 
     trial_id: str
     values: dict[str, Any]
     cell: str
     seed: int
-    phase: str = ""
-    state: str = "waiting"
+    phase: TrialPhase = TrialPhase.MAIN
+    state: TrialState = TrialState.WAITING
     reason: str = ""
     attempt: int = 0
     failures: int = 0
@@ -54,34 +73,59 @@ class TrialRecord:
         return float(self.final.get(metric, math.nan))
 
     @property
+    def completed(self) -> bool:
+        """Whether it has trained to its end."""
+        return self.state == TrialState.COMPLETED
+
+    @property
     def epochs(self) -> int:
         """How many epochs it has trained."""
         return max(self.rows, default=0)
 
-    def begin(self, event: Event) -> None:
-        """A gang takes it; an attempt that a killed driver left counts up to its last report."""
-        self.state, self.attempt = "running", event["attempt"]
-        self.began = self.began or event["time"]
-        self.ended, self.reason = None, ""  # an interrupted one that goes on
-        self._heard = event["time"]
+    def apply(self, event: TrialEvent) -> None:
+        """Take an event of this trial into account."""
+        match event:
+            case Assigned():
+                self.state, self.attempt = TrialState.RUNNING, event.attempt
+                self.began = self.began or event.time
+                self.ended, self.reason = None, ""  # an interrupted one that goes on
+                # an attempt that a killed driver left counts up to its last report
+                self._heard = event.time
+            case Reported():
+                self.rows[int(event.row["epoch"])] = event.row
+                self.checkpoint = event.checkpoint or self.checkpoint
+                self._final = None
+                self._count(event.time)
+            case Retried():
+                self._leave(TrialState.WAITING, event.time)
+                self.reason = event.reason
+                self.failures += 1
+            case Paused():
+                self._leave(TrialState.PAUSED, event.time)
+                self.ended, self.reason = None, ""  # a stopped member of a population goes on
+            case Changed():
+                self.values = event.values
+            case Tracked():
+                self.mlflow_run_id = event.run_id
+            case Ended():
+                if self.state not in ENDED:  # the first end stands
+                    self._leave(event.state, event.time)
+                    self.reason, self.ended = event.reason, event.time
+            case Proposed() | Logged():
+                pass
+            case _:
+                assert_never(event)
 
-    def report(self, event: Event) -> None:
-        """An epoch is done."""
-        self.rows[int(event["row"]["epoch"])] = event["row"]
-        self.checkpoint = event["checkpoint"] or self.checkpoint
-        self._final = None
-        self._count(event)
-
-    def leave(self, state: str, event: Event) -> None:
+    def _leave(self, state: TrialState, time: float) -> None:
         """No gang is at it any longer."""
         self.state = state
-        self._count(event)
+        self._count(time)
         self._heard = None
 
-    def _count(self, event: Event) -> None:
+    def _count(self, time: float) -> None:
         if self._heard is not None:
-            self.spent += event["time"] - self._heard
-            self._heard = event["time"]
+            self.spent += time - self._heard
+            self._heard = time
 
 
 class Ledger:
@@ -92,52 +136,39 @@ class Ledger:
 
     def __init__(self) -> None:
         self.trials: dict[str, TrialRecord] = {}
-        self.gangs: dict[str, str] = {}
+        self.gangs: dict[str, GangState] = {}
         self.begun: list[dict[str, str]] = []
         self.identity = ""
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: SweepEvent) -> None:
         """Take one event into account. The broker has filtered out what older attempts say."""
-        kind = event["event"]
-        if kind == "proposed":
-            self.trials[event["trial_id"]] = TrialRecord(
-                event["trial_id"],
-                event["values"],
-                event["cell"],
-                event["seed"],
-                event.get("phase", ""),
-            )
-            return
-        if kind == "begun":
-            self.begun.append(event["tags"])
-            self.identity = event["id"]
-            return
-        if kind.startswith("gang_"):
-            self.gangs[event["gang"]] = kind.removeprefix("gang_")
-            return
-        trial = self.trials.get(event.get("trial_id", ""))
-        if trial is None:
-            return
-        if kind == "assigned":
-            trial.begin(event)
-        elif kind == "report":
-            trial.report(event)
-        elif kind == "retry":
-            trial.leave("waiting", event)
-            trial.reason = event["reason"]
-            trial.failures += 1
-        elif kind == "paused":
-            trial.leave("paused", event)
-            trial.ended, trial.reason = None, ""  # a stopped member of a population goes on
-        elif kind == "changed":
-            trial.values = event["values"]
-        elif kind == "tracked":
-            trial.mlflow_run_id = event["run_id"]
-        elif kind == "ended" and trial.state not in ENDED:
-            trial.leave(event["state"], event)
-            trial.reason, trial.ended = event["reason"], event["time"]
+        match event:
+            case Proposed():
+                self.trials[event.trial_id] = TrialRecord(
+                    event.trial_id, event.values, event.cell, event.seed, event.phase
+                )
+            case Begun():
+                self.begun.append(event.tags)
+                self.identity = event.id
+            case GangUp():
+                self.gangs[event.gang] = GangState.UP
+            case GangLost():
+                self.gangs[event.gang] = GangState.LOST
+            case GangClosed():
+                self.gangs[event.gang] = GangState.CLOSED
+            case Closed() | Unknown():
+                pass
+            case _:
+                trial = self.trials.get(event.trial_id)
+                if trial is not None:
+                    trial.apply(event)
 
-    def in_state(self, *states: str) -> list[TrialRecord]:
+    @property
+    def search_trials(self) -> list[TrialRecord]:
+        """The trials of a search itself, without those that confirm."""
+        return [trial for trial in self.all() if not trial.cell]
+
+    def in_state(self, *states: TrialState) -> list[TrialRecord]:
         """The trials in one of these states, in the order of their proposal."""
         return [trial for trial in self.all() if trial.state in states]
 
@@ -146,19 +177,9 @@ class Ledger:
         return list(self.trials.values())
 
 
-def ended_event(trial_id: str, state: str, reason: str) -> Event:
-    """A trial is over: completed, pruned, stopped or failed."""
-    return {"event": "ended", "trial_id": trial_id, "state": state, "reason": reason}
-
-
 def load_ledger(path: Path) -> Ledger:
     """The state of all trials as a journal tells it."""
     ledger = Ledger()
-    for event in read_journal(path):
+    for event in read_journal(path, SWEEP_EVENTS):
         ledger.apply(event)
     return ledger
-
-
-def search_trials(ledger: Ledger) -> list[TrialRecord]:
-    """The trials of a search itself, without those that confirm."""
-    return [trial for trial in ledger.all() if not trial.cell]

@@ -17,7 +17,7 @@ def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRec
     done = [
         trial
         for trial in trials
-        if trial.state == "completed" and math.isfinite(trial.score(objective.metric))
+        if trial.completed and math.isfinite(trial.score(objective.metric))
     ]
     sign = -1 if objective.mode == "max" else 1
     return sorted(done, key=lambda trial: sign * trial.score(objective.metric))
@@ -34,8 +34,7 @@ def pareto_front(
     done = [
         trial
         for trial in trials
-        if trial.state == "completed"
-        and all(math.isfinite(trial.score(o.metric)) for o in objectives)
+        if trial.completed and all(math.isfinite(trial.score(o.metric)) for o in objectives)
     ]
     scores = [[trial.score(objective.metric) for objective in objectives] for trial in done]
     higher = [objective.mode == "max" for objective in objectives]

@@ -9,14 +9,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import ray
 from ray.exceptions import RayActorError
 
 from raymoco.errors import TrainingError
-from raymoco.event_log import Event, Journal
-from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.event_log import Journal
+from raymoco.study.journal.events import (
+    Assigned,
+    Changed,
+    Ended,
+    Logged,
+    Paused,
+    Proposed,
+    Reported,
+    Retried,
+    SweepEvent,
+    Tracked,
+    TrialEvent,
+)
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.sweepfile.sections import Objective
 
@@ -36,16 +50,16 @@ class Recorder:
         journal: Journal,
         objectives: Sequence[Objective],
         axes: Iterable[str],
-        on_event: Callable[[Event], None],
+        on_event: Callable[[SweepEvent], None],
     ) -> None:
         self.ledger = ledger
-        self._folder, self._journal, self._objectives = folder, journal, objectives
+        self._folder, self._journal, self._objectives = SweepFolder(folder), journal, objectives
         self._axes, self._on_event = list(axes), on_event
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None
-        (folder / "logs").mkdir(exist_ok=True)
+        self._folder.logs.mkdir(exist_ok=True)
 
     def listen(self, broker: Any) -> None:
         """Begin to read the broker's events in a thread."""
@@ -63,27 +77,31 @@ class Recorder:
         if self.error is not None:
             raise TrainingError(f"the sweep cannot be written down: {self.error}") from self.error
 
-    def record(self, event: Event) -> None:
+    def record(self, event: SweepEvent) -> None:
         """Take one event: journal, ledger, and what follows from it."""
         with self._lock:
-            if event["event"] == "text":  # a line for people; the journal can do without
-                self._log(event["trial_id"], event["line"])
-                return
-            trial = self.ledger.trials.get(event.get("trial_id", ""))
-            if event["event"] == "report" and trial and int(event["row"]["epoch"]) in trial.rows:
-                return  # a resumed run repeats what it had reported: it is known
-            event = self._journal.append(event)
+            match event:
+                case Logged():  # for people; the journal can do without
+                    self._log(event.trial_id, event.line)
+                    return
+                case Reported() if self._known(event):
+                    return
+            self._journal.append(event)
             self.ledger.apply(event)
-            trial = self.ledger.trials.get(event.get("trial_id", ""))
-            if trial is not None:
-                getattr(self, f"_{event['event']}", lambda *_: None)(trial, event)
+            if isinstance(event, TrialEvent) and event.trial_id in self.ledger.trials:
+                self._tell(event)
             self._on_event(event)
+
+    def _known(self, event: Reported) -> bool:
+        """Whether the journal has this epoch: a resumed run repeats what it had reported."""
+        trial = self.ledger.trials.get(event.trial_id)
+        return trial is not None and int(event.row["epoch"]) in trial.rows
 
     def tracked(self, key: str, run_id: str) -> None:
         """MLflow's id of a trial's run; it stays the same when the trial is resumed."""
         trial = self.ledger.trials.get(key)
         if trial is not None and trial.mlflow_run_id != run_id:
-            self.record({"event": "tracked", "trial_id": key, "run_id": run_id})
+            self.record(Tracked(trial_id=key, run_id=run_id))
 
     def _listen(self, broker: Any) -> None:
         seen = 0
@@ -101,31 +119,33 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
-    def _assigned(self, trial: TrialRecord, event: Event) -> None:
-        self._log(trial.trial_id, f"attempt {event['attempt']} on {event['gang']}")
-
-    def _retry(self, trial: TrialRecord, event: Event) -> None:
-        self._log(trial.trial_id, f"attempt {event['attempt']} failed: {event['reason']}")
-
-    def _report(self, trial: TrialRecord, event: Event) -> None:
-        row = event["row"]
-        shown = "  ".join(f"{name} {row[name]:.4g}" for name in row if "/" in name)
-        self._log(trial.trial_id, f"epoch {row['epoch']}: {shown}")
-
-    def _changed(self, trial: TrialRecord, event: Event) -> None:
-        self._log(trial.trial_id, f"goes on from {event['donor']} after epoch {event['epoch']}")
-
-    def _ended(self, trial: TrialRecord, event: Event) -> None:
-        self._log(trial.trial_id, f"{trial.state} {trial.reason}".rstrip())
-        self.write_tables()
+    def _tell(self, event: TrialEvent) -> None:
+        """The trial's log and the tables, as far as an event concerns them."""
+        match event:
+            case Assigned():
+                self._log(event.trial_id, f"attempt {event.attempt} on {event.gang}")
+            case Retried():
+                self._log(event.trial_id, f"attempt {event.attempt} failed: {event.reason}")
+            case Reported(row=row):
+                shown = "  ".join(f"{name} {row[name]:.4g}" for name in row if "/" in name)
+                self._log(event.trial_id, f"epoch {row['epoch']}: {shown}")
+            case Changed():
+                said = f"goes on from {event.donor} after epoch {event.epoch}"
+                self._log(event.trial_id, said)
+            case Ended():
+                trial = self.ledger.trials[event.trial_id]  # whose first end stands
+                self._log(event.trial_id, f"{trial.state} {trial.reason}".rstrip())
+                self.write_tables()
+            case Proposed() | Paused() | Tracked() | Logged():
+                pass
+            case _:
+                assert_never(event)
 
     def write_tables(self) -> None:
         """Rewrite trials.csv."""
         with self._lock:
-            write_trials(
-                self._folder / "trials.csv", self.ledger.all(), self._axes, self._objectives
-            )
+            write_trials(self._folder.trials, self.ledger.all(), self._axes, self._objectives)
 
     def _log(self, trial_id: str, line: str) -> None:
-        with (self._folder / "logs" / f"{trial_id}.txt").open("a", encoding="utf-8") as stream:
+        with self._folder.log(trial_id).open("a", encoding="utf-8") as stream:
             stream.write(line.rstrip() + "\n")

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from raymoco.errors import ConfigError, RaymocoError
 from raymoco.event_log import Journal
 from raymoco.files import lease
+from raymoco.study.journal.events import Tracked
 from raymoco.study.journal.find import FoundFolder
-from raymoco.study.journal.ledger import Ledger, load_ledger
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import NOWHERE, Mirror, Outcome, Place, place_of
@@ -75,13 +77,14 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
 def _note_ids(found: FoundFolder, ids: dict[str, str]) -> None:
     """In the journal and in trials.csv, where a live driver would have put them."""
     assert found.sweep is not None
-    ledger: Ledger = load_ledger(found.folder / "journal.jsonl")
-    journal = Journal(found.folder / "journal.jsonl")
+    folder = SweepFolder(found.folder)
+    ledger, journal = load_ledger(folder.journal), Journal(folder.journal)
     for key, run_id in ids.items():
         trial = ledger.trials.get(key)
         if trial is not None and trial.mlflow_run_id != run_id:
-            event = {"event": "tracked", "trial_id": key, "run_id": run_id}
-            ledger.apply(journal.append(event))
+            event = Tracked(trial_id=key, run_id=run_id)
+            journal.append(event)
+            ledger.apply(event)
     journal.close()
     objectives = found.sweep.objectives
-    write_trials(found.folder / "trials.csv", ledger.all(), found.sweep.axes, objectives)
+    write_trials(folder.trials, ledger.all(), found.sweep.axes, objectives)

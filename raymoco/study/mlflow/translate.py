@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar, assert_never
 
 from raymoco.engine.mlflow_run import RunStory
-from raymoco.event_log import Event
+from raymoco.event_log import Begun, Closed, EventKinds, RunState, Unknown
 from raymoco.metrics import BEST_SO_FAR, TRIALS_IN_STATE
+from raymoco.study.journal.events import (
+    ENDED,
+    SWEEP_EVENTS,
+    Assigned,
+    Changed,
+    Ended,
+    GangClosed,
+    GangLost,
+    GangUp,
+    Logged,
+    Paused,
+    Proposed,
+    Reported,
+    Retried,
+    SweepEvent,
+    Tracked,
+    TrialKind,
+    TrialPhase,
+    TrialState,
+)
 from raymoco.study.journal.find import FoundFolder
-from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.load import Sweep
@@ -17,20 +39,7 @@ from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.tracking import PARENT, RUNNING, Change, Story, points_of
 from raymoco.tracking.shared_view import comparison_view
 
-# what a sweep leaves behind, if it does; artifacts of the parent
-FILES = (
-    "sweep.yaml",
-    "best.yaml",
-    "trials.csv",
-    "cells.csv",
-    "comparisons.csv",
-    "effects.csv",
-    "report.html",
-    "report.md",
-    "report.tex",
-)
-FIGURES = "figures"
-SUMMARY, NOTE = "summary.md", "mlflow.note.content"
+NOTE = "mlflow.note.content"
 
 
 class SweepStory:
@@ -41,104 +50,108 @@ class SweepStory:
         sweep: the file it was begun with.
     """
 
+    kinds: ClassVar[EventKinds[SweepEvent]] = SWEEP_EVENTS
+
     def __init__(self, folder: Path, sweep: Sweep) -> None:
-        self._folder, self._sweep = folder, sweep
+        self._folder, self._sweep = SweepFolder(folder), sweep
         self._ledger = Ledger()
         self._tags: dict[str, str] = {}
         self._closed = True
         self._reopened: set[str] = set()
         self._ended = 0
 
-    def take(self, event: Event) -> list[Change]:
-        """What an event changes; one of a kind that this version does not know changes nothing."""
+    def take(self, event: SweepEvent) -> list[Change]:
+        """What an event changes."""
         self._ledger.apply(event)
-        kind = event["event"]
-        if kind == "begun":
-            return self._begun(event)
-        if kind == "closed":
-            return self._sweep_closed(event)
-        trial = self._ledger.trials.get(event.get("trial_id", ""))
+        match event:
+            case Begun():
+                return [self._begun(event)]
+            case Closed():
+                return self._sweep_closed(event)
+            case GangUp() | GangLost() | GangClosed() | Unknown():
+                return []
+        trial = self._ledger.trials.get(event.trial_id)
         if trial is None:
             return []
-        if kind == "proposed":
-            return [self._proposed(trial, event)]
-        if kind == "assigned":
-            return [self._assigned(trial, event)]
-        if kind == "retry":
-            return [Change(trial.trial_id, event["time"], tags={"raymoco.reason": event["reason"]})]
-        if kind == "report":
-            return [self._report(trial, event)]
-        if kind == "ended":
-            return self._trial_ended(trial, event)
-        return []
+        match event:
+            case Proposed():
+                return [self._proposed(trial, event)]
+            case Assigned():
+                return [self._assigned(trial, event)]
+            case Retried():
+                return [Change(event.trial_id, event.time, tags={"raymoco.reason": event.reason})]
+            case Reported():
+                return [self._report(trial, event)]
+            case Ended():
+                return self._trial_ended(trial, event)
+            case Paused() | Changed() | Tracked() | Logged():
+                return []
+            case _:
+                assert_never(event)
 
     def open_runs(self) -> list[str]:
         """The keys of the runs that have begun and not ended."""
         return [*self._unended(), *([] if self._closed else [PARENT])]
 
-    def _begun(self, event: Event) -> list[Change]:
+    def _begun(self, event: Begun) -> Change:
         spec = self._sweep.spec
-        self._tags = {**event["tags"], "raymoco.sweep": spec.name}
+        self._tags = {**event.tags, "raymoco.sweep": spec.name}
         self._closed = False
         self._reopened.clear()
-        return [
-            Change(
-                PARENT,
-                event["time"],
-                name=spec.name,
-                tags={
-                    **self._tags,
-                    "raymoco.kind": spec.kind,
-                    "raymoco.varies": " ".join(self._sweep.axes),
-                    "raymoco.state": RUNNING,
-                },
-                texts={"sweep.yaml": spec.to_yaml()},
-                view=comparison_view(
-                    spec.name,
-                    spec.objective.metric,
-                    spec.objective.mode,
-                    self._sweep.axes,
-                    event["id"],
-                ),
-                state=RUNNING,
-            )
-        ]
+        return Change(
+            PARENT,
+            event.time,
+            name=spec.name,
+            tags={
+                **self._tags,
+                "raymoco.kind": spec.kind,
+                "raymoco.varies": " ".join(self._sweep.axes),
+                "raymoco.state": RUNNING,
+            },
+            texts={self._folder.spec.name: spec.to_yaml()},
+            view=comparison_view(
+                spec.name,
+                spec.objective.metric,
+                spec.objective.mode,
+                self._sweep.axes,
+                event.id,
+            ),
+            state=RUNNING,
+        )
 
-    def _sweep_closed(self, event: Event) -> list[Change]:
+    def _sweep_closed(self, event: Closed) -> list[Change]:
         # a killed driver's trials that nobody has gone on with
-        tags = {"raymoco.state": "interrupted"}
+        tags: dict[str, str] = {"raymoco.state": RunState.INTERRUPTED}
         changes = [
-            Change(key, event["time"], tags=tags, state="stopped") for key in self._unended()
+            Change(key, event.time, tags=tags, state=RunState.STOPPED) for key in self._unended()
         ]
         self._closed = True
-        files = {name: self._folder / name for name in FILES}
-        for figure in sorted(self._folder.glob(f"{FIGURES}/*")):
-            files[f"{FIGURES}/{figure.name}"] = figure
-        tags = {"raymoco.state": event["state"]}
-        summary = self._folder / SUMMARY
-        if summary.exists():
-            tags[NOTE] = summary.read_text(encoding="utf-8")
-        parent = Change(PARENT, event["time"], tags=tags, files=files, state=event["state"])
+        folder = self._folder
+        files = {str(file.relative_to(folder.path)): file for file in folder.artifacts}
+        tags = {"raymoco.state": event.state}
+        if folder.summary.exists():
+            tags[NOTE] = folder.summary.read_text(encoding="utf-8")
+        parent = Change(PARENT, event.time, tags=tags, files=files, state=event.state)
         return [*changes, parent]
 
-    def _proposed(self, trial: TrialRecord, event: Event) -> Change:
+    def _proposed(self, trial: TrialRecord, event: Proposed) -> Change:
         self._reopened.add(trial.trial_id)
         # what a population changes on the way is a metric, not a param
         params = {key: value for key, value in trial.values.items() if key != "changes"}
         varied = short_name(params)
         name = varied or "default"
-        kind = "trial"
+        kind = TrialKind.TRIAL
         if trial.cell:  # a search keeps one seed: nobody would compare it
             params |= {"cell": trial.cell, "seed": trial.seed}
             name = f"{trial.cell} seed={trial.seed}"
             if isinstance(self._sweep.spec, SearchSpec):
-                kind = "confirmation"
-        if event.get("phase"):  # a trial that tunes its cell, and is not compared
-            kind = event["phase"]
+                kind = TrialKind.CONFIRMATION
+        if event.phase == TrialPhase.TUNE:
+            kind = TrialKind.TUNE
             name = f"{trial.cell} {varied}"
         return Change(
             trial.trial_id,
-            event["time"],
+            event.time,
             name=name,
             child=True,
             params=params,
@@ -147,39 +160,39 @@ class SweepStory:
                 "raymoco.kind": kind,
                 "raymoco.cell": trial.cell,
                 "raymoco.seed": trial.seed,
-                "raymoco.state": "waiting",
+                "raymoco.state": TrialState.WAITING,
             },
-            texts={"config.yaml": event["config"]} if event["config"] else {},
+            texts={"config.yaml": event.config} if event.config else {},
             state=RUNNING,
         )
 
-    def _assigned(self, trial: TrialRecord, event: Event) -> Change:
+    def _assigned(self, trial: TrialRecord, event: Assigned) -> Change:
         # an earlier driver's run may have been ended as interrupted, and goes on now
         fresh = trial.trial_id in self._reopened
         self._reopened.add(trial.trial_id)
         return Change(
             trial.trial_id,
-            event["time"],
-            tags={"raymoco.attempt": event["attempt"], "raymoco.state": RUNNING},
+            event.time,
+            tags={"raymoco.attempt": event.attempt, "raymoco.state": RUNNING},
             state="" if fresh else RUNNING,
         )
 
-    def _report(self, trial: TrialRecord, event: Event) -> Change:
-        row, spec = event["row"], self._sweep.spec
+    def _report(self, trial: TrialRecord, event: Reported) -> Change:
+        row, spec = event.row, self._sweep.spec
         # the page opens on what comes first; a test metric comes last
         opens = spec.tuned_on if isinstance(spec, AblationSpec) else spec.objective
         trial.rows = {trial.epochs: trial.final}  # the curve itself is not needed here
         return Change(
             trial.trial_id,
-            event["time"],
-            points=points_of(row, event["time"], first=opens.metric),
+            event.time,
+            points=points_of(row, event.time, first=opens.metric),
         )
 
-    def _trial_ended(self, trial: TrialRecord, event: Event) -> list[Change]:
+    def _trial_ended(self, trial: TrialRecord, event: Ended) -> list[Change]:
         self._ended += 1
         tags = {"raymoco.state": trial.state, "raymoco.reason": trial.reason}
-        child = Change(trial.trial_id, event["time"], tags=tags, state=trial.state)
-        return [child, self._progress(event["time"])]
+        child = Change(trial.trial_id, event.time, tags=tags, state=trial.state)
+        return [child, self._progress(event.time)]
 
     def _unended(self) -> list[str]:
         return [trial.trial_id for trial in self._ledger.all() if trial.state not in ENDED]
@@ -200,7 +213,7 @@ class SweepStory:
         return change
 
 
-def open_story(found: FoundFolder) -> Callable[[], Story]:
+def open_story(found: FoundFolder) -> Callable[[], Story[Any]]:
     """What builds the reader of a folder's journal, a sweep's or a run's."""
     sweep, run = found.sweep, found.run
     if sweep is not None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from raymoco.errors import DataError
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.statistics.comparisons import compared_trials
 from raymoco.tracking.shared_view import view_path
@@ -38,11 +39,12 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
-    if (place / "sweep.yaml").exists():
+    folder = SweepFolder(place)
+    if folder.spec.exists():
         output = place.absolute().parent
-        logged = read_yaml(place / "sweep.yaml").values.get("tracking", {})
+        logged = read_yaml(folder.spec).values.get("tracking", {})
         uri, name = logged.get("uri"), logged.get("experiment") or name
-        ledger = load_ledger(place / "journal.jsonl")
+        ledger = load_ledger(folder.journal)
         identity = ledger.identity
         trials = [trial for trial in ledger.all() if trial.mlflow_run_id]
         searched = [trial for trial in trials if not trial.cell]

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from raymoco.study.journal.events import TrialPhase
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.sweepfile.axis import Axis, setting_count
 from raymoco.study.sweepfile.sections import Tune
 from raymoco.study.sweepfile.sweep import AblationSpec
-
-PHASE = "tune"
 
 
 def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
@@ -63,7 +62,7 @@ def value_at(axis: Axis, u: float) -> Any:
 
 def tuning_trials(ledger: Ledger, cell: str) -> list[TrialRecord]:
     """The trials that tuned a cell, in the order of their settings."""
-    found = [t for t in ledger.all() if t.cell == cell and t.phase == PHASE]
+    found = [t for t in ledger.all() if t.cell == cell and t.phase == TrialPhase.TUNE]
     return sorted(found, key=lambda trial: trial.trial_id)
 
 
@@ -79,7 +78,7 @@ def tuned_values(spec: AblationSpec, ledger: Ledger) -> dict[str, dict[str, Any]
         best: TrialRecord | None = None
         for trial in tuning_trials(ledger, cell.name):
             score = trial.score(objective.metric)
-            if trial.state != "completed" or not math.isfinite(score):
+            if not trial.completed or not math.isfinite(score):
                 continue
             if best is None or objective.better(score, best.score(objective.metric)):
                 best = trial

@@ -11,22 +11,24 @@ from typing import Any
 import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from raymoco.config import RunConfig
-from raymoco.event_log import cut_torn_line
+from raymoco.event_log import cut_incomplete_line
 from raymoco.metrics import Row
+from raymoco.study.journal.events import TrialState
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.proposals.remaining import interrupted_before
 from raymoco.study.proposals.samplers import build_sampler
-from raymoco.study.proposals.warm_start import LOG, SOURCE, load_warm_start
+from raymoco.study.proposals.warm_start import SOURCE, load_warm_start
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import SearchSpec
-from raymoco.yamlfile import flatten
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -62,7 +64,7 @@ class OptunaProposals:
     warm: Callable[[], Sequence[FrozenTrial]] = tuple
 
     def __post_init__(self) -> None:
-        cut_torn_line(self.log)
+        cut_incomplete_line(self.log)
         backend = JournalFileBackend(str(self.log))
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
@@ -73,7 +75,7 @@ class OptunaProposals:
         self._learn()
         lost = self.settle() if self.known is not None else 0
         trials = self._study.get_trials(deepcopy=False)[len(self._earlier) :]
-        self._asked = sum(trial.state != TrialState.WAITING for trial in trials) - lost
+        self._asked = sum(trial.state != OptunaState.WAITING for trial in trials) - lost
         points = [self.space.params(point) for point in self.first]
         self._points = different(point for point in points if point is not None)
 
@@ -98,9 +100,9 @@ class OptunaProposals:
         lost = 0
         for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:
             record = (self.known or {}).get(self._trial_name(trial.number))
-            if record is None and trial.state != TrialState.WAITING:
+            if record is None and trial.state != OptunaState.WAITING:
                 # it takes no place in the budget
-                self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                self._study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
                 lost += 1
             elif record is not None and record.ended is not None:
                 proposal = Proposal(record.trial_id, record.values, record.seed)
@@ -115,7 +117,7 @@ class OptunaProposals:
         if number >= self.budget or exhausted:
             return None
         if number < len(self._points) and not self._study.get_trials(
-            deepcopy=False, states=(TrialState.WAITING,)
+            deepcopy=False, states=(OptunaState.WAITING,)
         ):
             self._study.enqueue_trial(self._points[number])
         self._study.sampler = build_sampler(self.sampler, self.space, number, self._earlier)
@@ -123,23 +125,23 @@ class OptunaProposals:
         self._asked += 1
         return Proposal(self._trial_name(trial.number), self.space.suggest(trial), self.seed)
 
-    def tell(self, proposal: Proposal, state: str, rows: dict[int, Row]) -> None:
+    def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
         number = int(proposal.trial_id[1:]) + len(self._earlier)
         frozen = self._study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
             return
-        if len(self.objectives) == 1 and state in ("completed", "pruned"):
+        if len(self.objectives) == 1 and state in (TrialState.COMPLETED, TrialState.PRUNED):
             self._report(frozen, rows, self.objectives[0].metric)
         final: Row = {}
         for epoch in sorted(rows):
             final |= rows[epoch]
         scores = [float(final.get(o.metric, math.nan)) for o in self.objectives]
-        if state == "completed" and all(map(math.isfinite, scores)):
-            self._study.tell(number, scores, state=TrialState.COMPLETE)
-        elif state == "pruned":
-            self._study.tell(number, state=TrialState.PRUNED)
+        if state == TrialState.COMPLETED and all(map(math.isfinite, scores)):
+            self._study.tell(number, scores, state=OptunaState.COMPLETE)
+        elif state == TrialState.PRUNED:
+            self._study.tell(number, state=OptunaState.PRUNED)
         else:
-            self._study.tell(number, state=TrialState.FAIL)
+            self._study.tell(number, state=OptunaState.FAIL)
 
     def _report(self, frozen: FrozenTrial, rows: dict[int, Row], metric: str) -> None:
         trial = optuna.trial.Trial(self._study, frozen._trial_id)
@@ -172,7 +174,7 @@ def open_proposals(
             return ()
         return load_warm_start(spec.warm_start, folder.parent, space, spec.objectives)
 
-    points: list[dict[str, Any]] = [flatten(resolved.model_dump()), *spec.enqueue]
+    points: list[dict[str, Any]] = [resolved.flat(), *spec.enqueue]
     if spec.sampler.name == "grid":
         points += space.grid()
     return OptunaProposals(
@@ -182,7 +184,7 @@ def open_proposals(
         spec.sampler,
         spec.budget.trials,
         sweep.base.seed,
-        folder / LOG,
+        SweepFolder(folder).optuna_log,
         first=points,
         again=interrupted_before(folder, ledger, cells=False),
         known=ledger.trials,

@@ -19,15 +19,15 @@ from typing import Any
 from raymoco.config import RunConfig
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.errors import TrainingError
-from raymoco.event_log import Event
-from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord, search_trials
+from raymoco.study.journal.events import ENDED, Changed, Paused, SweepEvent, TrialState
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.proposals.mutation import draw, mutate
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import Objective, Scheduler
 from raymoco.study.sweepfile.sweep import SearchSpec
-from raymoco.yamlfile import flatten
 
 POLL_S = 0.05
 CHANGES = "changes"
@@ -61,7 +61,7 @@ class Population:
     run_seed: int
     folder: Path
     ledger: Ledger
-    record: Callable[[Event], None]
+    record: Callable[[SweepEvent], None]
     stopping: bool = False
 
     def play(self, submit: Callable[[Proposal], None]) -> None:
@@ -85,7 +85,7 @@ class Population:
 
     def next_round(self) -> list[Proposal]:
         """What is to run now; at the end of a round the worst have been given their new start."""
-        members = [trial for trial in self.ledger.all() if not trial.cell]
+        members = self.ledger.search_trials
         born = {member.trial_id for member in members}
         unborn = {name: values for name, values in self._newborn().items() if name not in born}
         alive = [member for member in members if member.ended is None]
@@ -117,7 +117,7 @@ class Population:
     def _proposal(
         self, trial_id: str, values: dict[str, Any], target: int, attempt: int
     ) -> Proposal:
-        kept = list_checkpoints(self.folder / "checkpoints" / trial_id)
+        kept = list_checkpoints(SweepFolder(self.folder).checkpoints_of(trial_id))
         return Proposal(
             trial_id,
             values,
@@ -143,16 +143,15 @@ class Population:
                 key: mutate(axis, donor.values[key], numbers, self.scheduler.resample)
                 for key, axis in self.axes.items()
             }
-            hand_over(self.folder / "checkpoints", donor.trial_id, member.trial_id, epoch)
+            hand_over(SweepFolder(self.folder).checkpoints, donor.trial_id, member.trial_id, epoch)
             changes = {int(when): what for when, what in donor.values[CHANGES].items()}
             self.record(
-                {
-                    "event": "changed",
-                    "trial_id": member.trial_id,
-                    "epoch": epoch,
-                    "donor": donor.trial_id,
-                    "values": {**values, CHANGES: {**changes, epoch: values}},
-                }
+                Changed(
+                    trial_id=member.trial_id,
+                    epoch=epoch,
+                    donor=donor.trial_id,
+                    values={**values, CHANGES: {**changes, epoch: values}},
+                )
             )
 
     def _runs(self, proposal: Proposal) -> bool:
@@ -161,7 +160,7 @@ class Population:
             return True
         if member.state in ENDED:
             return False
-        paused = member.state == "paused" and member.attempt >= proposal.attempt
+        paused = member.state == TrialState.PAUSED and member.attempt >= proposal.attempt
         return not (paused and member.epochs >= (proposal.until or self.epochs))
 
 
@@ -170,7 +169,7 @@ def open_population(
     resolved: RunConfig,
     folder: Path,
     ledger: Ledger,
-    record: Callable[[Event], None],
+    record: Callable[[SweepEvent], None],
 ) -> Population:
     """The population of a sweep as its file and its folder have it.
 
@@ -179,12 +178,12 @@ def open_population(
     """
     spec = sweep.spec
     assert isinstance(spec, SearchSpec)
-    for member in search_trials(ledger):
-        if member.state == "stopped":  # by Ctrl-C or its hours: it is as far as it was
-            record({"event": "paused", "trial_id": member.trial_id})
+    for member in ledger.search_trials:
+        if member.state == TrialState.STOPPED:  # by Ctrl-C or its hours: it is as far as it was
+            record(Paused(trial_id=member.trial_id))
     return Population(
         spec.search,
-        flatten(resolved.model_dump()),
+        resolved.flat(),
         spec.objective,
         spec.scheduler,
         spec.budget.trials,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raymoco.metrics import Row
+from raymoco.study.journal.events import TrialPhase, TrialState
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Proposal:
     attempt: int = 1
     resume_from: str | None = None
     until: int | None = None
-    phase: str = ""
+    phase: TrialPhase = TrialPhase.MAIN
 
 
 class Proposals(Protocol):
@@ -28,7 +29,7 @@ class Proposals(Protocol):
     def ask(self) -> Proposal | None:
         """The next trial, or None when there are no more."""
 
-    def tell(self, proposal: Proposal, state: str, rows: dict[int, Row]) -> None:
+    def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
         """How a trial ended: completed, pruned, stopped or failed, with its rows by epoch."""
 
 
@@ -41,5 +42,5 @@ class ListProposals:
     def ask(self) -> Proposal | None:
         return self.waiting.pop(0) if self.waiting else None
 
-    def tell(self, proposal: Proposal, state: str, rows: dict[int, Row]) -> None:
+    def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
         """Nobody learns from it."""

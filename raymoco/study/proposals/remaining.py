@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.engine.checkpoint import list_checkpoints
-from raymoco.study.journal.ledger import Ledger, search_trials
+from raymoco.study.journal.events import TrialPhase, TrialState
+from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.ranking import ranked
-from raymoco.study.proposals.cell_tuning import PHASE, tuned_values, tuning_points
+from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points
 from raymoco.study.proposals.confirmation import confirm_proposals
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import flatten
 
 
 def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
@@ -22,12 +23,13 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
     A trial of a search that Ctrl-C or its hours have ended is over, Optuna has been told; a cell's
     goes on, or the comparison would miss a pair.
     """
-    begun = ledger.in_state("waiting", "running", *(["stopped"] if cells else []))
+    unfinished = (TrialState.WAITING, TrialState.RUNNING)
+    begun = ledger.in_state(*unfinished, *([TrialState.STOPPED] if cells else []))
     proposals = []
     for trial in begun:
         if bool(trial.cell) == cells:
             # the folder knows better than the journal: a kill may have come between the two
-            found = list_checkpoints(folder / "checkpoints" / trial.trial_id)
+            found = list_checkpoints(SweepFolder(folder).checkpoints_of(trial.trial_id))
             resume_from = str(found[-1]) if found else None
             proposals.append(
                 Proposal(
@@ -45,9 +47,9 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
 
 def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
     """How many trials of a search have not ended, or not begun; a stopped member goes on."""
-    ended = [trial for trial in search_trials(ledger) if trial.ended is not None]
+    ended = [trial for trial in ledger.search_trials if trial.ended is not None]
     if spec.scheduler.name == "pbt":
-        ended = [trial for trial in ended if trial.state != "stopped"]
+        ended = [trial for trial in ended if trial.state != TrialState.STOPPED]
     return spec.budget.trials - len(ended)
 
 
@@ -70,7 +72,7 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
     """The trials that tune the cells, as far as they have not ended."""
     if spec.tune is None:
         return []
-    points = tuning_points(spec.tune, flatten(sweep.base.model_dump()))
+    points = tuning_points(spec.tune, sweep.base.flat())
     # setting by setting: whatever ends early has treated all cells alike
     wanted = [
         Proposal(
@@ -78,7 +80,7 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
             {**cell.values, **point},
             spec.tune.seed,
             cell.name,
-            phase=PHASE,
+            phase=TrialPhase.TUNE,
         )
         for number, point in enumerate(points)
         for cell in spec.cells
@@ -109,10 +111,10 @@ def open_confirmations(
     sweep: Sweep, spec: SearchSpec, folder: Path, ledger: Ledger
 ) -> list[Proposal]:
     """The confirming trials of the best so far that have not ended."""
-    best = ranked(search_trials(ledger), spec.objective)
+    best = ranked(ledger.search_trials, spec.objective)
     if spec.confirm is None or not best:
         return []
-    wanted = confirm_proposals(spec.confirm, best, flatten(sweep.base.model_dump()))
+    wanted = confirm_proposals(spec.confirm, best, sweep.base.flat())
     return _open(wanted, folder, ledger)
 
 
@@ -131,7 +133,7 @@ def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
         left = max(trials_left(spec, ledger), confirming)
     else:
         ended = [trial for trial in ledger.all() if trial.ended is not None]
-        left = trial_count(sweep) - sum(trial.state != "stopped" for trial in ended)
+        left = trial_count(sweep) - sum(trial.state != TrialState.STOPPED for trial in ended)
     return max(1, min(spec.budget.concurrent, left))
 
 

@@ -12,12 +12,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import SearchSpec
 
-LOG = "optuna.log"
 SOURCE = "raymoco.warm_start"  # user attribute of a trial that another sweep has run
 
 
@@ -38,15 +38,16 @@ def load_warm_start(
         ConfigError: no such sweep, a sweep of something else, or nothing in it that fits.
     """
     folder = output / name if "/" not in name else absolute(name)
-    if not (folder / "sweep.yaml").is_file() or not (folder / LOG).is_file():
+    file, log = SweepFolder(folder).spec, SweepFolder(folder).optuna_log
+    if not file.is_file() or not log.is_file():
         raise ConfigError(
-            f"warm_start is '{name}', but {folder} holds no search (no sweep.yaml and {LOG})."
+            f"warm_start is '{name}', but {folder} holds no search (no {file.name} and {log.name})."
         )
-    other = load_sweep(folder / "sweep.yaml").spec
+    other = load_sweep(file).spec
     if not isinstance(other, SearchSpec):
         raise ConfigError(f"warm_start is '{name}', which is no search.")
     _compare(name, other, space, objectives)
-    storage = JournalStorage(JournalFileBackend(str(folder / LOG)))
+    storage = JournalStorage(JournalFileBackend(str(log)))
     (summary,) = optuna.get_all_study_summaries(storage)
     study = optuna.load_study(study_name=summary.study_name, storage=storage)
     over = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))

@@ -107,7 +107,7 @@ def tuning_section(findings: Findings) -> Section:
     columns = ["cell", "completed", *(axis_label(key) for key in axes), "score"]
     rows = []
     for cell in found.cells:
-        done = [t for t in tuning_trials(findings.ledger, cell.name) if t.state == "completed"]
+        done = [t for t in tuning_trials(findings.ledger, cell.name) if t.completed]
         values = chosen[cell.name]
         scores = [
             trial.score(metric)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raymoco.errors import DataError
 from raymoco.metrics import describe
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord, load_ledger
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.statistics.comparisons import (
@@ -90,10 +91,10 @@ def read_findings(folder: Path) -> Findings:
     Raises:
         DataError: there is no sweep.
     """
-    file = folder / "sweep.yaml"
+    file = SweepFolder(folder).spec
     if not file.exists():
-        raise DataError(f"{folder}: there is no sweep.yaml, so no sweep to report on.")
-    return gather_findings(folder, load_sweep(file), load_ledger(folder / "journal.jsonl"))
+        raise DataError(f"{folder}: there is no {file.name}, so no sweep to report on.")
+    return gather_findings(folder, load_sweep(file), load_ledger(SweepFolder(folder).journal))
 
 
 def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
@@ -101,7 +102,7 @@ def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
     spec = sweep.spec
     importance, confirmed = None, list[Judged]()
     if isinstance(spec, SearchSpec):
-        trials = [trial for trial in ledger.all() if not trial.cell]
+        trials = ledger.search_trials
         if spec.scheduler.name != "pbt":  # its values change on the way: none stands for a trial
             importance = axis_importance(trials, spec.search, spec.objective)
         confirmed = judge_confirmation(ledger)
@@ -123,6 +124,6 @@ def cell_groups(findings: Findings) -> dict[str, list[TrialRecord]]:
     named = [cell.name for cell in comparisons.cells] if comparisons is not None else []
     groups: dict[str, list[TrialRecord]] = {name: [] for name in named}
     for trial in compared_trials(findings.ledger.all()):
-        if trial.state == "completed":
+        if trial.completed:
             groups.setdefault(trial.cell, []).append(trial)
     return groups

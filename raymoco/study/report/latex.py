@@ -6,8 +6,9 @@ import string
 import unicodedata
 from collections.abc import Sequence
 
+from raymoco.study.journal.folder import FIGURES
 from raymoco.study.report.document import Document, Grid
-from raymoco.study.report.render import FIGURES, MINUS, PLUS_MINUS, typeset
+from raymoco.study.report.render import MINUS, PLUS_MINUS, typeset
 
 GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"  # those that LaTeX has a word for
 MATHS = {

@@ -9,9 +9,9 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from raymoco.study.journal.folder import FIGURES
 from raymoco.study.report.document import Document, Grid
 
-FIGURES = "figures"
 NOTE_LENGTH = 8000  # what MLflow takes as the value of a tag
 MINUS, PLUS_MINUS = "−", "±"
 

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from raymoco.metrics import IMAGES_PER_SECOND, describe
+from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.journal.ranking import undominated
 from raymoco.study.report.document import Drawing
@@ -97,7 +98,10 @@ def _label(look: Look) -> str:
 
 def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
     """One thin line per trial of a search; the stopped ones end in a cross."""
-    states = {"completed": (BLUE, "o", "completed"), "pruned": (ORANGE, "x", "pruned early")}
+    states = {
+        TrialState.COMPLETED: (BLUE, "o", "completed"),
+        TrialState.PRUNED: (ORANGE, "x", "pruned early"),
+    }
     with style():
         figure, axes = new_figure(3.4)
         for trial in trials:
@@ -135,7 +139,7 @@ def score_against_speed(
         name: [
             (trial.score(IMAGES_PER_SECOND), trial.score(metric))
             for trial in trials
-            if trial.state == "completed"
+            if trial.completed
             and all(math.isfinite(trial.score(one)) for one in (IMAGES_PER_SECOND, metric))
         ]
         for name, trials in groups.items()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.figure_style import (
@@ -196,7 +197,8 @@ def slices(
     scored = [
         (trial, found[max(found)])
         for trial in trials
-        if trial.state in ("completed", "pruned") and (found := curve(trial, objective.metric))
+        if trial.state in (TrialState.COMPLETED, TrialState.PRUNED)
+        and (found := curve(trial, objective.metric))
     ]
     if len(scored) < 2:
         return []
@@ -206,8 +208,8 @@ def slices(
         with style():
             figure, axes = new_figure(2.9)
             for state, marker, color, label in (
-                ("pruned", "x", ORANGE, "pruned early, at its last evaluation"),
-                ("completed", "o", BLUE, "completed"),
+                (TrialState.PRUNED, "x", ORANGE, "pruned early, at its last evaluation"),
+                (TrialState.COMPLETED, "o", BLUE, "completed"),
             ):
                 mine = [
                     (ruler.place(trial.values[key]), score)

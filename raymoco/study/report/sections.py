@@ -6,7 +6,8 @@ import math
 from datetime import UTC, datetime
 
 from raymoco.metrics import while_training
-from raymoco.study.journal.ledger import ENDED, TrialRecord
+from raymoco.study.journal.events import ENDED
+from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.report.ablation_sections import ablation_sections, tuning_section
 from raymoco.study.report.comparison_table import drawn
 from raymoco.study.report.conclusions import answer

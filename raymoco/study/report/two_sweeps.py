@@ -6,6 +6,7 @@ import difflib
 from typing import Any
 
 from raymoco.metrics import describe, while_training
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.report.comparison_table import drawn, judged_grid
 from raymoco.study.report.conclusions import covered, in_words
 from raymoco.study.report.document import Document, Grid, Section
@@ -180,7 +181,7 @@ def _means(first: Findings, second: Findings) -> Section:
 
 def _files(first: Findings, second: Findings) -> Section:
     before, after = (
-        (findings.folder / "sweep.yaml").read_text(encoding="utf-8").splitlines()
+        SweepFolder(findings.folder).spec.read_text(encoding="utf-8").splitlines()
         for findings in (first, second)
     )
     one, two = told_apart(first, second)

@@ -8,10 +8,11 @@ from pathlib import Path
 from raymoco.errors import InputError
 from raymoco.files import write_atomically
 from raymoco.study.journal.find import find_folder
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.report.document import Document
 from raymoco.study.report.findings import Findings, read_findings
 from raymoco.study.report.latex import to_latex
-from raymoco.study.report.render import FIGURES, to_html, to_markdown, to_note
+from raymoco.study.report.render import to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
 from raymoco.study.report.two_sweeps import build_comparison, told_apart
 
@@ -59,27 +60,27 @@ def write_report(findings: Findings) -> Report:
     return write_document(build_document(findings), findings.folder, files)
 
 
-def write_document(document: Document, folder: Path, files: list[tuple[str, str]]) -> Report:
+def write_document(document: Document, folder: Path, shown: list[tuple[str, str]]) -> Report:
     """The document as report.html, .md, .tex and summary.md, its figures as SVG and PNG."""
-    written = []
+    files, written = SweepFolder(folder), list[Path]()
     for drawing in document.drawings:
-        path = folder / FIGURES / drawing.name
+        path = files.figures / drawing.name
         for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
             written.append(path.with_name(f"{path.name}{suffix}"))
             write_atomically(written[-1], content)
     note = to_note(document)
     texts = {
-        "summary.md": note,
-        "report.html": to_html(document, files),
-        "report.md": to_markdown(document),
-        "report.tex": to_latex(document),
+        files.summary: note,
+        files.report("html"): to_html(document, shown),
+        files.report("md"): to_markdown(document),
+        files.report("tex"): to_latex(document),
     }
-    for name, text in texts.items():
-        written.append(folder / name)
-        write_atomically(written[-1], text)
-    return Report(folder, folder / "report.html", tuple(written), note)
+    for path, text in texts.items():
+        written.append(path)
+        write_atomically(path, text)
+    return Report(folder, files.report("html"), tuple(written), note)
 
 
 def _files(findings: Findings, name: str) -> list[tuple[str, str]]:
-    path = findings.folder / "sweep.yaml"
-    return [(f"{name}: sweep.yaml", path.read_text(encoding="utf-8"))]
+    path = SweepFolder(findings.folder).spec
+    return [(f"{name}: {path.name}", path.read_text(encoding="utf-8"))]

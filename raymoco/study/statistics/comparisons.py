@@ -12,6 +12,8 @@ from typing import Any
 
 from raymoco.files import write_atomically
 from raymoco.metrics import describe
+from raymoco.study.journal.events import TrialPhase, TrialState
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import (
@@ -36,14 +38,14 @@ FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pai
 
 def compared_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials that are compared: those of a cell, without the ones that only tuned it."""
-    return [trial for trial in trials if trial.cell and trial.phase != "tune"]
+    return [trial for trial in trials if trial.cell and trial.phase != TrialPhase.TUNE]
 
 
 def scores_by_cell(ledger: Ledger, metric: str) -> dict[str, dict[int, float]]:
     """The last value of a metric by cell and seed, of the completed trials."""
     scores: dict[str, dict[int, float]] = {}
     for trial in compared_trials(ledger.all()):
-        if trial.state == "completed" and math.isfinite(trial.score(metric)):
+        if trial.completed and math.isfinite(trial.score(metric)):
             scores.setdefault(trial.cell, {})[trial.seed] = trial.score(metric)
     return scores
 
@@ -181,17 +183,18 @@ class Comparisons:
 
     def write(self, folder: Path) -> None:
         """Write cells.csv, comparisons.csv and effects.csv, numbers unrounded."""
+        files = SweepFolder(folder)
         cells = [
             [name, m.n, m.mean, *("" if math.isnan(x) else x for x in (m.std, m.low, m.high))]
             if m
             else [name, 0, "", "", "", ""]
             for name, m in self.means.items()
         ]
-        write_table(folder / "cells.csv", ("cell", "n", "mean", "std", "low", "high"), cells)
+        write_table(files.cells, ("cell", "n", "mean", "std", "low", "high"), cells)
         rows = [[row.name, self.baseline, *row.row()] for row in self.rows.values()]
-        write_table(folder / "comparisons.csv", ("cell", "baseline", *FOUND), rows)
+        write_table(files.comparisons, ("cell", "baseline", *FOUND), rows)
         effects = [[effect.name, *effect.row()] for effect in self.effects]
-        write_table(folder / "effects.csv", ("effect", *FOUND), effects)
+        write_table(files.effects, ("effect", *FOUND), effects)
 
 
 def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
@@ -239,7 +242,7 @@ def failed_seeds(ledger: Ledger, metric: str) -> Mapping[str, set[int]]:
     failed: dict[str, set[int]] = {}
     for trial in compared_trials(ledger.all()):
         scored = math.isfinite(trial.score(metric))
-        if trial.state == "failed" or (trial.state == "completed" and not scored):
+        if trial.state == TrialState.FAILED or (trial.completed and not scored):
             failed.setdefault(trial.cell, set()).add(trial.seed)
     return failed
 

@@ -63,7 +63,7 @@ def axis_importance(
         (
             trial
             for trial in trials
-            if trial.state == "completed" and math.isfinite(trial.score(objective.metric))
+            if trial.completed and math.isfinite(trial.score(objective.metric))
         ),
         key=lambda trial: trial.trial_id,
     )

@@ -13,13 +13,13 @@ from raymoco.study.sweepfile.sampler_options import check_sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Tune
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import Document, flatten, nearest
+from raymoco.yamlfile import Document, nearest
 
 
 def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: Path) -> SearchSpec:
     """Everything that only the base run can tell; a grid's budget becomes its size."""
     try:
-        space = SearchSpace(spec.search, flatten(base.model_dump()))
+        space = SearchSpace(spec.search, base.flat())
         check_sampler(spec.sampler, space, len(spec.objectives))
     except ConfigError as error:
         text = str(error)
@@ -48,7 +48,7 @@ def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: P
         return _with_random_population(spec, base, document, path)
     if spec.sampler.name == "grid":
         return _with_grid_budget(spec, space, document, path)
-    own = space.params(flatten(base.model_dump()))
+    own = space.params(base.flat())
     enqueued = [point for point in map(space.params, spec.enqueue) if point is not None]
     first = different([own, *enqueued] if own is not None else enqueued)
     if spec.enqueue and len(first) > spec.budget.trials:

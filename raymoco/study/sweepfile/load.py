@@ -12,7 +12,7 @@ from raymoco.study.sweepfile.checks import _check_factors, _check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import GangConfig, Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import Document, flatten, parse_override, read_yaml, validate
+from raymoco.yamlfile import Document, parse_override, read_yaml, validate
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sweep:
     def space(self) -> SearchSpace:
         """The axes of a search with the run behind them."""
         assert isinstance(self.spec, SearchSpec)
-        return SearchSpace(self.spec.search, flatten(self.base.model_dump()))
+        return SearchSpace(self.spec.search, self.base.flat())
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -25,7 +25,6 @@ from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_pruned
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import flatten
 
 STEPS = 3
 STOPPING = ("asha", "median")
@@ -111,7 +110,7 @@ def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
 
 
 def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:
-    defaults = flatten(config.model_dump())
+    defaults = config.flat()
     table = Table(title=f"{spec.name}: what varies", title_justify="left")
     for column in ("axis", "values", "default"):
         table.add_column(column)

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from raymoco.event_log import Event
-from raymoco.study.journal.ledger import ENDED, Ledger
+from raymoco.study.journal.events import ENDED, Ended, GangState, SweepEvent, TrialState
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.sweepfile.sections import Objective
 
@@ -65,13 +65,13 @@ class SweepProgress:
         self._printed = time.monotonic()
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: SweepEvent) -> None:
         """Show what an event changed."""
         ledger = self._ledger
         done = self._epochs_done() - self._first
         self._bar.update(self._task, completed=done, news=self._news())
-        if event["event"] == "ended":
-            trial = ledger.trials[event["trial_id"]]
+        if isinstance(event, Ended):
+            trial = ledger.trials[event.trial_id]
             score = trial.score(self._objective.metric)
             text = "" if math.isnan(score) else f"{self._objective.metric} {score:.4f}"
             reason = f"({trial.reason})" if trial.reason else ""
@@ -91,7 +91,7 @@ class SweepProgress:
 
     def _news(self) -> str:
         ledger = self._ledger
-        running = ledger.in_state("running")
+        running = ledger.in_state(TrialState.RUNNING)
         parts = [f"{t.trial_id} {t.epochs}/{self._epochs}" for t in running[:4]]
         if len(running) > 4:
             parts.append(f"and {len(running) - 4} more")
@@ -100,6 +100,6 @@ class SweepProgress:
             score = best[0].score(self._objective.metric)
             parts.append(f"best {score:.4f} ({best[0].trial_id})")
         if not parts:
-            up = sum(state == "up" for state in ledger.gangs.values())
+            up = sum(state == GangState.UP for state in ledger.gangs.values())
             parts.append(f"{up} gangs up, waiting for the first trial")
         return "  ".join(parts)

@@ -8,14 +8,28 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from raymoco.engine.run_events import RUN_EVENTS, EpochDone, RunEvent
 from raymoco.errors import DataError
-from raymoco.event_log import JOURNAL, Event, is_alive, read_journal
+from raymoco.event_log import JOURNAL, Begun, Closed, RunState, is_alive, read_journal
 from raymoco.metrics import EVAL_KNN
+from raymoco.study.journal.events import (
+    ENDED,
+    SWEEP_EVENTS,
+    Assigned,
+    GangClosed,
+    GangEvent,
+    GangLost,
+    GangState,
+    GangUp,
+    SweepEvent,
+    TrialState,
+)
 from raymoco.study.journal.find import FoundFolder
-from raymoco.study.journal.ledger import ENDED, Ledger, TrialRecord
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.terminal.time_left import active_seconds, planned_trials, seconds_left, span
@@ -60,7 +74,7 @@ class GangStatus:
     """One gang: what was last heard of it, how long ago it came up, how often it did."""
 
     name: str
-    state: str
+    state: GangState
     seconds: float
     starts: int
 
@@ -78,18 +92,17 @@ class MlflowStatus:
 class Status:
     """A sweep or a run as its journal tells it.
 
-    `state` is `waiting`, `running`, `completed`, `stopped`, `failed`, or `interrupted`: its process
-    is gone and did not say why. Times are in seconds; of `left_seconds` nothing may be known.
+    Times are in seconds; `left_seconds` is None if nothing is known of it.
     """
 
     kind: str
     name: str
     folder: str
-    state: str
+    state: RunState
     metric: str
     epochs: int
     trials: int
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[TrialState, int] = field(default_factory=dict)
     running: list[RunningTrial] = field(default_factory=list)
     best: Best | None = None
     gangs: list[GangStatus] = field(default_factory=list)
@@ -132,9 +145,9 @@ class Status:
             return "nothing has happened yet"
         one = self.driver
         heard = f"last event {span(one.silent_seconds)} ago"
-        if self.state == "interrupted":
+        if self.state == RunState.INTERRUPTED:
             return f"interrupted, its process is gone ({heard}); go on with --resume"
-        if self.state == "running":
+        if self.state == RunState.RUNNING:
             known = "" if one.alive else ", seen from another machine"
             return f"running on {one.host}, process {one.pid}{known}, {heard}"
         return f"{self.state} {span(one.silent_seconds)} ago"
@@ -153,42 +166,50 @@ def read_status(found: FoundFolder, now: float | None = None) -> Status:
     path = found.folder / JOURNAL
     if found.run is not None and not path.exists():
         raise DataError(f"{found.folder}: a run that has not begun (no {JOURNAL}).")
-    events = read_journal(path)
-    status = _sweep_status(found, events, now) if found.sweep else _run_status(found, events, now)
-    drivers = [number for number, event in enumerate(events) if event["event"] == "begun"]
+    events: Sequence[SweepEvent] | Sequence[RunEvent]
+    if found.sweep is not None:
+        events = read_journal(path, SWEEP_EVENTS)
+        status = _sweep_status(found, events, now)
+    else:
+        events = read_journal(path, RUN_EVENTS)
+        status = _run_status(found, events, now)
+    # by number: two drivers may have begun at the same instant
+    drivers = [(n, event) for n, event in enumerate(events) if isinstance(event, Begun)]
     if drivers:
-        last = events[drivers[-1]]
+        since, last = drivers[-1]
         alive = is_alive(last)
-        silent = max(0.0, now - events[-1]["time"])
-        status.driver = Driver(last["host"], last["pid"], alive, silent)
-        closed = [e for e in events[drivers[-1] :] if e["event"] == "closed"]
-        status.state = "interrupted" if alive is False else "running"
+        silent = max(0.0, now - events[-1].time)
+        status.driver = Driver(last.host, last.pid, alive, silent)
+        closed = [e for e in events[since:] if isinstance(e, Closed)]
+        status.state = RunState.INTERRUPTED if alive is False else RunState.RUNNING
         if closed:
-            status.state = closed[-1]["state"]
-    if status.state != "running":
+            status.state = closed[-1].state
+    if status.state != RunState.RUNNING:
         status.left_seconds = None
         status.gangs.clear()  # they went with it
-    status.elapsed_seconds = active_seconds(events, now if status.state == "running" else None)
+    running = status.state == RunState.RUNNING
+    status.elapsed_seconds = active_seconds(events, now if running else None)
     at = found.tracking
     place = place_of(found.folder, at.uri, at.experiment)
     if place.uri != NOWHERE and events:
-        waiting = count_backlog(place).points
+        waiting = count_backlog(place, found.kinds).points
         status.mlflow = MlflowStatus(place.uri, waiting, load_delivered(place).error)
     return status
 
 
-def _sweep_status(found: FoundFolder, events: list[Event], now: float) -> Status:
+def _sweep_status(found: FoundFolder, events: list[SweepEvent], now: float) -> Status:
     sweep = found.sweep
     assert sweep is not None
     spec, ledger = sweep.spec, Ledger()
-    gangs: dict[str, list[Event]] = {}
+    gangs: dict[str, list[GangEvent]] = {}
     works: dict[str, str] = {}
     for event in events:
         ledger.apply(event)
-        if event["event"] == "assigned":
-            works[event["trial_id"]] = event["gang"]
-        elif event["event"].startswith("gang_"):
-            gangs.setdefault(event["gang"], []).append(event)
+        match event:
+            case Assigned():
+                works[event.trial_id] = event.gang
+            case GangUp() | GangLost() | GangClosed():
+                gangs.setdefault(event.gang, []).append(event)
     metric = spec.objective.metric
     states = [trial.state for trial in ledger.all()]
     best = best_of(ledger.all(), spec.objective)
@@ -196,11 +217,11 @@ def _sweep_status(found: FoundFolder, events: list[Event], now: float) -> Status
         kind=spec.kind,
         name=spec.name,
         folder=str(found.folder),
-        state="waiting",
+        state=RunState.WAITING,
         metric=metric,
         epochs=sweep.base.epochs,
         trials=planned_trials(sweep),
-        counts=dict.fromkeys((*ENDED, "running", "waiting"), 0) | Counter(states),
+        counts=dict.fromkeys((*ENDED, TrialState.RUNNING, TrialState.WAITING), 0) | Counter(states),
         running=[
             RunningTrial(
                 trial.trial_id,
@@ -210,25 +231,25 @@ def _sweep_status(found: FoundFolder, events: list[Event], now: float) -> Status
                 works.get(trial.trial_id, ""),
                 trial.attempt,
             )
-            for trial in ledger.in_state("running")
+            for trial in ledger.in_state(TrialState.RUNNING)
         ],
         best=Best(best.trial_id, _trial_name(best), best.score(metric)) if best else None,
-        gangs=[_gang(name, heard, now) for name, heard in sorted(gangs.items())],
+        gangs=[_gang(ledger.gangs[name], gangs[name], now) for name in sorted(gangs)],
         left_seconds=seconds_left(sweep, ledger, events, now),
     )
 
 
-def _run_status(found: FoundFolder, events: list[Event], now: float) -> Status:
+def _run_status(found: FoundFolder, events: list[RunEvent], now: float) -> Status:
     config = found.run
     assert config is not None
-    rows = [(event["time"], event["row"]) for event in events if event["event"] == "report"]
+    rows = [(event.time, event.row) for event in events if isinstance(event, EpochDone)]
     epoch = max((int(row["epoch"]) for _, row in rows), default=0)
     scores = [row[EVAL_KNN] for _, row in rows if EVAL_KNN in row]
     status = Status(
         kind="run",
         name=config.run_name,
         folder=str(found.folder),
-        state="waiting",
+        state=RunState.WAITING,
         metric=EVAL_KNN,
         epochs=config.epochs,
         trials=1,
@@ -248,11 +269,10 @@ def _measured(score: float) -> float | None:
     return None if math.isnan(score) else score  # JSON has no NaN
 
 
-def _gang(name: str, heard: list[Event], now: float) -> GangStatus:
-    ups = [event["time"] for event in heard if event["event"] == "gang_up"]
-    since = ups[-1] if ups else heard[0]["time"]
-    state = str(heard[-1]["event"]).removeprefix("gang_")
-    return GangStatus(name, state, max(0.0, now - since), len(ups))
+def _gang(state: GangState, heard: list[GangEvent], now: float) -> GangStatus:
+    ups = [event.time for event in heard if isinstance(event, GangUp)]
+    since = ups[-1] if ups else heard[0].time
+    return GangStatus(heard[0].gang, state, max(0.0, now - since), len(ups))
 
 
 def _gang_words(gang: GangStatus) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from raymoco.event_log import Event
-from raymoco.study.journal.ledger import ENDED, Ledger
+from collections.abc import Sequence
+
+from raymoco.event_log import Begun, Event
+from raymoco.study.journal.events import ENDED, Assigned, Reported, TrialState
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import SearchSpec
 
@@ -17,35 +20,35 @@ def planned_trials(sweep: Sweep) -> int:
     return planned
 
 
-def seconds_left(sweep: Sweep, ledger: Ledger, events: list[Event], now: float) -> float | None:
+def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: float) -> float | None:
     """By the epochs a second since the last driver's first assignment, and what a trial takes."""
     spec, epochs = sweep.spec, sweep.base.epochs
-    since = max((n for n, event in enumerate(events) if event["event"] == "begun"), default=0)
+    since = max((n for n, event in enumerate(events) if isinstance(event, Begun)), default=0)
     recent = events[since:]
-    first = next((event["time"] for event in recent if event["event"] == "assigned"), None)
-    reported = sum(event["event"] == "report" for event in recent)
+    first = next((event.time for event in recent if isinstance(event, Assigned)), None)
+    reported = sum(isinstance(event, Reported) for event in recent)
     if first is None or not reported or now <= first:
         return None
     ended = ledger.in_state(*ENDED)
     usual = sum(trial.epochs for trial in ended) / len(ended) if ended else epochs
-    running = ledger.in_state("running")
+    running = ledger.in_state(TrialState.RUNNING)
     to_come = max(0, planned_trials(sweep) - len(ended) - len(running)) * usual
     to_come += sum(max(0.0, max(usual, trial.epochs) - trial.epochs) for trial in running)
     left = float(to_come * (now - first) / reported)
     if isinstance(spec, SearchSpec) and spec.budget.hours is not None:
-        left = min(left, max(0.0, recent[0]["time"] + spec.budget.hours * 3600 - now))
+        left = min(left, max(0.0, recent[0].time + spec.budget.hours * 3600 - now))
     return left
 
 
-def active_seconds(events: list[Event], now: float | None) -> float:
+def active_seconds(events: Sequence[Event], now: float | None) -> float:
     """The time that processes have run it, pauses left out; the last one runs until `now`."""
     total = previous = 0.0
     begin: float | None = None
     for event in events:
-        if event["event"] == "begun":
+        if isinstance(event, Begun):
             total += previous - begin if begin is not None else 0.0
-            begin = event["time"]
-        previous = float(event["time"])
+            begin = event.time
+        previous = event.time
     if begin is None:
         return 0.0
     return total + max(0.0, (previous if now is None else now) - begin)

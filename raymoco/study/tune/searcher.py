@@ -1,4 +1,4 @@
-"""Tune's Searcher, behind which our own proposals stand."""
+"""Tune's Searcher, as an adapter to raymoco's own proposals."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from ray.tune.search import Searcher
 
 from raymoco.errors import InputError
 from raymoco.metrics import Row
-from raymoco.study.gangs.trial_queue import ABANDONED, Assignment
+from raymoco.study.gangs.answers import Canceled
+from raymoco.study.gangs.trial_queue import Assignment
+from raymoco.study.journal.events import TrialState
 from raymoco.study.proposals.proposal import Proposal, Proposals
 from raymoco.study.tune.trainable import ASSIGNMENT
 
 
 class TuneSearcher(Searcher):
-    """Tune's words for ours: hands proposals to Tune and carries ends back.
+    """Adapter to Ray Tune: supplies proposals and reports how each trial ended.
 
     Args:
         proposals: where trials come from.
-        broker: knows how each trial ended; where it does not, a scheduler stopped the trial.
+        broker: knows how each trial ended; if it does not, a scheduler stopped the trial.
         assign: builds the assignment of a proposal; raises InputError if its config is impossible.
-        concurrent: how many trials Tune may hold at once.
+        concurrent: how many trials Tune may run at once.
+        on_refused: called with a proposal whose config is impossible, and why.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class TuneSearcher(Searcher):
                 assignment = self._assign(proposal)
             except InputError as error:
                 self._on_refused(proposal, str(error))
-                self._proposals.tell(proposal, "failed", {})
+                self._proposals.tell(proposal, TrialState.FAILED, {})
                 continue
             self._live[trial_id], self._rows[trial_id] = proposal, dict(assignment.rows)
             self._handed += 1
@@ -77,29 +80,28 @@ class TuneSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial is over for Tune; the broker says in which state, and hears it if it did not."""
+        """A trial is over for Tune: ask the broker how it ended, and end it if it still runs."""
         proposal = self._live.pop(trial_id, None)
         if proposal is None:
             return
         rows = self._rows.pop(trial_id)
         if result and "epoch" in result:
             rows[int(result["epoch"])] = result
-        state = "pruned"
+        state, reason = TrialState.PRUNED, "a scheduler stopped it"
         if error:
-            state = "failed"
-        reason = "a scheduler stopped it" if state == "pruned" else "its Tune client was lost"
-        # the gang may be ahead of Tune: an end and a score that it has reported already stand
+            state, reason = TrialState.FAILED, "its Tune client was lost"
+        # the gang may be ahead of Tune: if it has ended the trial already, that end stays
         try:
-            true_state, unread = ray.get(
+            canceled: Canceled = ray.get(
                 self._broker.cancel.remote(proposal.trial_id, state, reason)
             )
         except RayActorError:
             self.stopping = True  # nobody is left to hand trials to
             return
-        if true_state == ABANDONED:
+        if canceled.state == TrialState.ABANDONED:
             return  # a resume goes on with it
-        rows |= {int(row["epoch"]): row for row in unread}
-        self._proposals.tell(proposal, true_state, rows)
+        rows |= {int(row["epoch"]): row for row in canceled.unread}
+        self._proposals.tell(proposal, canceled.state, rows)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal is what a resume reads."""

@@ -8,6 +8,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayActorError
 
+from raymoco.study.gangs.answers import TrialNews
 from raymoco.study.gangs.trial_queue import Assignment
 
 WAIT_S = 1.0
@@ -34,10 +35,12 @@ class TrialClient(tune.Trainable):
                 self._submitted = True
                 ray.get(self._broker.submit.remote(self._assignment))
             while True:
-                news = ray.get(self._broker.next_row.remote(self._assignment.trial_id, WAIT_S))
-                if isinstance(news, dict):
-                    return news
-                if isinstance(news, str):
+                news: TrialNews = ray.get(
+                    self._broker.next_row.remote(self._assignment.trial_id, WAIT_S)
+                )
+                if news.row is not None:
+                    return news.row
+                if news.end is not None:
                     return dict(OVER)
         except RayActorError:
             return dict(OVER)  # the broker has died: the driver says so

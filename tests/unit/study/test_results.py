@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from raymoco.engine.signals import Interrupts
-from raymoco.event_log import Journal, read_journal
+from raymoco.event_log import Closed, Journal, RunState, read_journal
+from raymoco.study.journal.events import SWEEP_EVENTS, GangClosed
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.mlflow.translate import SweepStory
@@ -73,13 +74,16 @@ class Ending:
 
         self.closing.steps = counted
         with self.signals.installed():
-            return self.closing.run("completed")
+            return self.closing.run(RunState.COMPLETED)
+
+    def events(self):
+        return read_journal(self.folder / "journal.jsonl", SWEEP_EVENTS)
 
     def there(self):
         """What has been written by now."""
         names = ("trials.csv", "best.yaml", "cells.csv", "report.html", ".closed")
         found = {name for name in names if (self.folder / name).exists()}
-        if read_journal(self.folder / "journal.jsonl")[-1]["event"] in ("closed", "tracked"):
+        if any(isinstance(event, Closed) for event in self.events()):
             found.add("closed")
         return found | set(self.order)
 
@@ -150,11 +154,11 @@ def test_a_step_that_fails_keeps_no_other_from_being_taken(begin, tmp_path, numb
 
 def test_the_recorder_writes_down_what_gangs_say_while_they_shut_down(begin, tmp_path):
     ending = begin(write_search(tmp_path / "one", trials=6))
-    event = {"event": "gang_closed", "gang": "gang-0", "reason": "the sweep is over"}
+    event = GangClosed(gang="gang-0", reason="the sweep is over", orderly=True)
     ending.closing.close_gangs = lambda: ending.recorder.record(event)
     ending.close()
-    kinds = [event["event"] for event in read_journal(tmp_path / "one" / "journal.jsonl")]
-    assert kinds.index("gang_closed") < kinds.index("closed")
+    kinds = [type(event) for event in ending.events()]
+    assert kinds.index(GangClosed) < kinds.index(Closed)
 
 
 def test_mlflow_keeps_the_report_and_its_ids_come_into_the_table(begin, tmp_path):
@@ -190,8 +194,7 @@ def test_a_signal_during_the_report_stops_the_sweep_and_a_resume_writes_the_repo
     assert ending.there() == {
         what for what in LEFT.values() if what not in ("cells.csv", "report.html", ".closed")
     }
-    events = read_journal(tmp_path / "one" / "journal.jsonl")
-    assert [e["state"] for e in events if e["event"] == "closed"] == ["stopped"]
+    assert [e.state for e in ending.events() if isinstance(e, Closed)] == ["stopped"]
     ending.die()
     again = begin(tmp_path / "one")
     assert again.close() == "completed"

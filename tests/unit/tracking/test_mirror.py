@@ -9,8 +9,16 @@ from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
 from raymoco.errors import ConfigError, InputError
-from raymoco.event_log import Journal, begun, read_journal
+from raymoco.event_log import Closed, Journal, RunState, begun, read_journal
 from raymoco.files import standing_in, working_directory
+from raymoco.study.journal.events import (
+    SWEEP_EVENTS,
+    Assigned,
+    Ended,
+    Proposed,
+    Reported,
+    TrialState,
+)
 from raymoco.study.mlflow.translate import SweepStory
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import Mirror, count_backlog, missing_lines, place_of, tracking_uri
@@ -58,18 +66,18 @@ def open_journal(folder):
 def propose(journal, trial_id):
     values = {"method.temperature": TRIALS.get(trial_id, 0.3)}
     about = {"trial_id": trial_id, "values": values, "seed": 0, "cell": "", "config": "seed: 0\n"}
-    journal.append({"event": "proposed", **about})
-    journal.append({"event": "assigned", "trial_id": trial_id, "attempt": 0, "gang": "g0"})
+    journal.append(Proposed(**about))
+    journal.append(Assigned(trial_id=trial_id, attempt=0, gang="g0"))
 
 
 def report(journal, trial_id, epoch, knn=None):
     row = {"epoch": epoch, "train_seconds": 1.0, "train/loss": 1 / epoch}
     row["eval/knn_top1"] = 0.5 + epoch / 10 if knn is None else knn
-    journal.append({"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None})
+    journal.append(Reported(trial_id=trial_id, row=row, checkpoint=None))
 
 
 def end(journal, trial_id, state="completed"):
-    journal.append({"event": "ended", "trial_id": trial_id, "state": state, "reason": ""})
+    journal.append(Ended(trial_id=trial_id, state=TrialState(state), reason=""))
 
 
 def play(folder, epochs=(1, 2, 3)):
@@ -80,7 +88,7 @@ def play(folder, epochs=(1, 2, 3)):
         for epoch in epochs:
             report(journal, trial_id, epoch)
         end(journal, trial_id)
-    journal.append({"event": "closed", "state": "completed"})
+    journal.append(Closed(state=RunState.COMPLETED))
     journal.close()
 
 
@@ -122,8 +130,8 @@ def test_a_sweep_is_one_parent_and_a_child_per_trial_that_says_what_varies(folde
     assert child.data.tags["raymoco.seed"] == "0"
     assert child.data.tags["raymoco.state"] == "completed"
     # to the millisecond, and it may end in the one in which it began
-    events = read_journal(folder / "journal.jsonl")
-    times = [event["time"] for event in events if event.get("trial_id") == "t000"]
+    events = read_journal(folder / "journal.jsonl", SWEEP_EVENTS)
+    times = [event.time for event in events if getattr(event, "trial_id", "") == "t000"]
     assert child.info.start_time == round(times[0] * 1000)
     assert child.info.end_time == round(times[-1] * 1000)
     assert parent.data.metrics["best/eval/knn_top1"] == 0.8
@@ -181,7 +189,7 @@ def test_the_mirror_delivers_while_the_journal_grows_and_a_resume_goes_on_in_the
         assert time.monotonic() < deadline
         time.sleep(0.05)
     end(journal, "t000", "stopped")
-    journal.append({"event": "closed", "state": "stopped"})
+    journal.append(Closed(state=RunState.STOPPED))
     assert mirror.close().left.events == 0
     uri = tracking_uri(None, folder.parent)
     runs, _, _ = runs_in(uri)
@@ -190,10 +198,10 @@ def test_the_mirror_delivers_while_the_journal_grows_and_a_resume_goes_on_in_the
     journal.append(begun("an-id", {}))
     again = mirror_of(folder, sweep)
     again.start()
-    journal.append({"event": "assigned", "trial_id": "t000", "attempt": 1, "gang": "g0"})
+    journal.append(Assigned(trial_id="t000", attempt=1, gang="g0"))
     report(journal, "t000", 2)
     end(journal, "t000")
-    journal.append({"event": "closed", "state": "completed"})
+    journal.append(Closed(state=RunState.COMPLETED))
     journal.close()
     assert again.close().left.events == 0
     runs, count, client = runs_in(uri)
@@ -325,4 +333,4 @@ def test_a_server_that_never_comes_delays_nobody_and_the_end_names_the_command(f
     (line,) = missing_lines(mirror.place, outcome)
     assert "12 points wait in the journal, none is lost" in line
     assert line.endswith(f"raymoco sync {folder}")
-    assert count_backlog(mirror.place).points == 12
+    assert count_backlog(mirror.place, SWEEP_EVENTS).points == 12

@@ -3,8 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-from raymoco.study.gangs.broker import CLOSE, Broker
+from raymoco.study.gangs.answers import Canceled, GangOrder, TrialNews
+from raymoco.study.gangs.broker import Broker
 from raymoco.study.gangs.trial_queue import Assignment
+from raymoco.study.journal.events import Ended, GangClosed, Reported
 from raymoco.study.sweepfile.sections import GangConfig
 
 
@@ -31,7 +33,7 @@ def played(scenario):
 
 
 def states(events):
-    return {e["trial_id"]: (e["state"], e["reason"]) for e in events if e["event"] == "ended"}
+    return {e.trial_id: (e.state, e.reason) for e in events if isinstance(e, Ended)}
 
 
 def test_nothing_is_handed_out_until_every_client_has_submitted_once():
@@ -48,7 +50,7 @@ def test_nothing_is_handed_out_until_every_client_has_submitted_once():
         )
 
     early, first, second = played(scenario)
-    assert early is None
+    assert early == GangOrder.WAIT
     assert (first.trial_id, second.trial_id) == ("a", "b")
 
 
@@ -75,7 +77,7 @@ def test_reports_reach_the_client_in_order_and_the_last_epoch_completes_the_tria
         return seen, states(await broker.events(0, 0))
 
     seen, ended = played(scenario)
-    assert seen == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}, "completed"]
+    assert seen == [*(TrialNews(row={"epoch": n}) for n in (1, 2, 3)), TrialNews(end="completed")]
     assert ended == {"a": ("completed", "")}
 
 
@@ -86,14 +88,14 @@ def test_a_canceled_trial_is_told_to_stop_at_its_next_report_and_wakes_its_clien
         await ask(broker, 1)
         waiting = asyncio.create_task(broker.next_row("a", 5))
         await asyncio.sleep(0)
-        state, _ = await broker.cancel("a", "pruned", "why")
+        canceled = await broker.cancel("a", "pruned", "why")
         woken = await waiting
         stop = await broker.report("a", 1, {"epoch": 1}, None)
         await broker.finish("a", 1, "completed", "")
-        return state, woken, stop, states(await broker.events(0, 0))
+        return canceled.state, woken, stop, states(await broker.events(0, 0))
 
     state, woken, stop, ended = played(scenario)
-    assert (state, woken, stop) == ("pruned", "pruned", True)
+    assert (state, woken, stop) == ("pruned", TrialNews(end="pruned"), True)
     assert ended == {"a": ("pruned", "why")}
 
 
@@ -107,7 +109,7 @@ def test_what_a_scheduler_stops_too_late_is_completed_with_every_report():
         await broker.next_row("a", 1)
         return await broker.cancel("a", "pruned", "a scheduler stopped it")
 
-    assert played(scenario) == ("completed", [{"epoch": 2}, {"epoch": 3}])
+    assert played(scenario) == Canceled("completed", [{"epoch": 2}, {"epoch": 3}])
 
 
 def test_a_report_of_an_older_attempt_is_rejected():
@@ -119,7 +121,7 @@ def test_a_report_of_an_older_attempt_is_rejected():
         await broker.finish("a", 1, "failed", "old")
         return stop, await broker.next_row("a", 0.01)
 
-    assert played(scenario) == (True, None)
+    assert played(scenario) == (True, TrialNews())
 
 
 def test_stopping_ends_what_runs_what_waits_and_what_still_comes():
@@ -135,7 +137,7 @@ def test_stopping_ends_what_runs_what_waits_and_what_still_comes():
         return handed, states(await broker.events(0, 0))
 
     handed, ended = played(scenario)
-    assert handed is None
+    assert handed == GangOrder.WAIT
     assert ended == dict.fromkeys(
         ["runs", "waits", "comes", "never came"], ("stopped", "interrupted")
     )
@@ -150,11 +152,11 @@ def test_closing_sends_gangs_home_once_nothing_waits():
 
     first, second = played(scenario)
     assert first.trial_id == "a"
-    assert second == CLOSE
+    assert second == GangOrder.CLOSE
 
 
 async def kinds(broker):
-    return [event["event"] for event in await broker.events(0, 0)]
+    return [event.kind for event in await broker.events(0, 0)]
 
 
 def test_a_failed_attempt_is_followed_by_another_from_the_last_checkpoint():
@@ -212,7 +214,7 @@ def test_a_new_incarnation_says_that_the_one_before_is_lost_and_its_trial_goes_o
         return zombie, again, await kinds(broker)
 
     zombie, again, seen = played(scenario)
-    assert zombie == CLOSE
+    assert zombie == GangOrder.CLOSE
     assert (again.trial_id, again.attempt) == ("a", 2)
     assert seen == ["gang_up", "assigned", "retry", "gang_lost", "gang_up", "assigned"]
 
@@ -234,8 +236,8 @@ def test_a_gang_that_starts_three_times_and_gets_nowhere_is_closed_and_others_go
         return closed, hope, again, work.attempt, await broker.stranded()
 
     closed, hope, again, attempt, stranded = played(scenario)
-    assert (closed, hope, again, attempt) == (CLOSE, None, False, 4)
-    assert "g: it started 3 times and got nowhere" in stranded
+    assert (closed, hope, again, attempt) == (GangOrder.CLOSE, None, False, 4)
+    assert "g: failed 3 times in a row without finishing an epoch; last error: its" in stranded
     assert "other: it cannot see the folder" in stranded
 
 
@@ -275,7 +277,7 @@ def test_gangs_that_the_last_trials_do_not_need_go_home():
         return home, await ask(broker, 1, "h")
 
     home, kept = played(scenario)
-    assert home == CLOSE
+    assert home == GangOrder.CLOSE
     assert (kept.trial_id, kept.attempt) == ("b", 2)
 
 
@@ -293,7 +295,7 @@ def test_a_gang_waits_for_a_trial_that_is_still_on_its_way():
         await broker.finish("b", 1, "completed", "")
         return idle, late.trial_id, await ask(broker, 1)
 
-    assert played(scenario) == (None, "b", CLOSE)
+    assert played(scenario) == (GangOrder.WAIT, "b", GangOrder.CLOSE)
 
 
 def test_a_trial_whose_client_was_lost_on_its_way_is_not_waited_for():
@@ -307,7 +309,7 @@ def test_a_trial_whose_client_was_lost_on_its_way_is_not_waited_for():
         await broker.finish("a", 1, "completed", "")
         return first.trial_id, await ask(broker, 1)
 
-    assert played(scenario) == ("a", CLOSE)
+    assert played(scenario) == ("a", GangOrder.CLOSE)
 
 
 def test_what_an_earlier_driver_has_heard_is_no_news_and_its_time_counts():
@@ -325,7 +327,7 @@ def test_what_an_earlier_driver_has_heard_is_no_news_and_its_time_counts():
         return rows, states(await broker.events(0, 0))
 
     rows, ended = played(scenario)
-    assert rows == [{"epoch": 3}, "completed"]
+    assert rows == [TrialNews(row={"epoch": 3}), TrialNews(end="completed")]
     assert ended["b"] == ("failed", "it took longer than 10 s")
 
 
@@ -350,7 +352,7 @@ def test_a_gang_that_is_not_started_again_is_not_hoped_for():
     assert played(scenario) == (
         False,
         None,
-        "h: it could not be started, 3 times; at last its node is gone",
+        "h: failed to start 3 times in a row; last error: its node is gone",
     )
 
 
@@ -370,7 +372,7 @@ def test_a_fresh_gang_runs_one_trial_and_is_started_again_while_trials_are_left(
         await ask(broker, 1, incarnation="j")
         return home, more, await broker.starts_again("g", None)
 
-    assert played(scenario) == (CLOSE, True, False)
+    assert played(scenario) == (GangOrder.CLOSE, True, False)
 
 
 def test_time_is_counted_over_all_attempts_and_ends_the_trial_not_the_gang():
@@ -398,7 +400,7 @@ def test_letting_go_ends_no_trial_but_wakes_its_client():
         await broker.abandon()
         return await broker.next_row("a", 1), states(await broker.events(0, 0))
 
-    assert played(scenario) == ("abandoned", {})
+    assert played(scenario) == (TrialNews(end="abandoned"), {})
 
 
 def test_a_trial_with_a_pause_stops_there_and_goes_on_in_its_next_attempt():
@@ -415,7 +417,7 @@ def test_a_trial_with_a_pause_stops_there_and_goes_on_in_its_next_attempt():
 
     stop, attempt, on, events = played(scenario)
     assert (stop, attempt, on) == (True, 2, [False, False, False])
-    assert [event["event"] for event in events if event["event"] != "report"] == [
+    assert [event.kind for event in events if not isinstance(event, Reported)] == [
         "gang_up", "assigned", "paused", "assigned", "ended",
     ]  # fmt: skip
     assert states(events) == {"a": ("completed", "")}
@@ -431,3 +433,29 @@ def test_a_paused_trial_can_be_stopped():
         return await broker.events(0, 1)
 
     assert states(played(scenario)) == {"a": ("stopped", "interrupted")}
+
+
+def test_a_gang_that_has_nothing_left_to_do_is_closed_in_order_and_one_that_cannot_work_is_not():
+    async def scenario():
+        broker = await with_gang()
+        await rise(broker, "h", problem="it cannot see the folder")
+        await broker.close()
+        await ask(broker, 1)
+        await broker.submit(assignment("late"))
+        return await broker.stranded(), await broker.events(0, 0)
+
+    stranded, events = played(scenario)
+    closed = {event.gang: event.orderly for event in events if isinstance(event, GangClosed)}
+    assert closed == {"h": False, "g": True}
+    assert stranded == "h: it cannot see the folder"
+
+
+def test_gangs_that_all_ended_in_order_are_said_to_have_shut_down():
+    async def scenario():
+        broker = await with_gang()
+        await broker.close()
+        await ask(broker, 1)
+        await broker.submit(assignment("late"))
+        return await broker.stranded()
+
+    assert played(scenario) == "all gangs had shut down"

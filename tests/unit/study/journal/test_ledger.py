@@ -6,25 +6,25 @@ from hypothesis import strategies as st
 
 from raymoco.errors import DataError
 from raymoco.event_log import Journal, read_journal
+from raymoco.study.journal.events import (
+    SWEEP_EVENTS,
+    Assigned,
+    Ended,
+    GangUp,
+    Proposed,
+    Reported,
+    TrialState,
+)
 from raymoco.study.journal.ledger import Ledger, TrialRecord, load_ledger
 
+ABOUT = {"trial_id": "t000"}
 EVENTS = [
-    {"event": "gang_up", "gang": "gang-0", "workers": 1},
-    {"event": "proposed", "trial_id": "t000", "values": {"seed": 1}, "seed": 1, "cell": ""},
-    {"event": "assigned", "trial_id": "t000", "attempt": 1, "gang": "gang-0"},
-    {
-        "event": "report",
-        "trial_id": "t000",
-        "row": {"epoch": 1, "eval/knn_top1": 0.5},
-        "checkpoint": "one.pt",
-    },
-    {
-        "event": "report",
-        "trial_id": "t000",
-        "row": {"epoch": 2, "train/loss": 3.0},
-        "checkpoint": None,
-    },
-    {"event": "ended", "trial_id": "t000", "state": "completed", "reason": ""},
+    GangUp(gang="gang-0", workers=1),
+    Proposed(**ABOUT, values={"seed": 1}, seed=1, cell=""),
+    Assigned(**ABOUT, attempt=1, gang="gang-0"),
+    Reported(**ABOUT, row={"epoch": 1, "eval/knn_top1": 0.5}, checkpoint="one.pt"),
+    Reported(**ABOUT, row={"epoch": 2, "train/loss": 3.0}, checkpoint=None),
+    Ended(**ABOUT, state=TrialState.COMPLETED, reason=""),
 ]
 
 
@@ -40,7 +40,8 @@ def test_a_replayed_journal_gives_the_state_that_was_live(tmp_path):
     path, live = tmp_path / "journal.jsonl", Ledger()
     journal = Journal(path)
     for event in EVENTS:
-        live.apply(journal.append(event))
+        journal.append(event)
+        live.apply(event)
     journal.close()
     assert load_ledger(path).trials == live.trials
     trial = live.trials["t000"]
@@ -62,13 +63,12 @@ def test_a_journal_cut_anywhere_keeps_every_whole_line_and_goes_on(tmp_path_fact
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
     kept = whole[:cut].count(b"\n")
-    assert len(read_journal(path)) == kept
+    assert read_journal(path, SWEEP_EVENTS) == EVENTS[:kept]
     journal = Journal(path)
-    journal.append({"event": "gang_up", "gang": "gang-0"})
+    more = GangUp(gang="gang-1", workers=1)
+    journal.append(more)
     journal.close()
-    events = read_journal(path)
-    assert len(events) == kept + 1
-    assert events[-1]["event"] == "gang_up"
+    assert read_journal(path, SWEEP_EVENTS) == [*EVENTS[:kept], more]
 
 
 def test_a_changed_line_in_the_middle_is_named(tmp_path):
@@ -83,9 +83,7 @@ def test_a_changed_line_in_the_middle_is_named(tmp_path):
 def test_the_first_end_of_a_trial_stands():
     ledger = Ledger()
     for event in EVENTS[1:3]:
-        ledger.apply({"time": 0.0, **event})
-    for state in ("pruned", "completed"):
-        ledger.apply(
-            {"time": 1.0, "event": "ended", "trial_id": "t000", "state": state, "reason": ""}
-        )
+        ledger.apply(event)
+    for state in (TrialState.PRUNED, TrialState.COMPLETED):
+        ledger.apply(Ended(**ABOUT, state=state, reason=""))
     assert ledger.trials["t000"].state == "pruned"

@@ -4,8 +4,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from raymoco.config import load_run_config
+from raymoco.engine.run_events import EpochDone
 from raymoco.errors import ConfigError
-from raymoco.event_log import Journal, begun
+from raymoco.event_log import Closed, Journal, RunState, begun
 from raymoco.files import lease
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
@@ -29,8 +30,8 @@ def write_run(folder, *overrides):
     journal = Journal(folder / "journal.jsonl")
     journal.append(begun("an-id", {"raymoco.device": "cpu"}))
     for epoch in (1, 2):
-        journal.append({"event": "report", "row": {"epoch": epoch, "eval/knn_top1": epoch / 4}})
-    journal.append({"event": "closed", "state": "completed"})
+        journal.append(EpochDone(row={"epoch": epoch, "eval/knn_top1": epoch / 4}))
+    journal.append(Closed(state=RunState.COMPLETED))
     journal.close()
     return folder
 

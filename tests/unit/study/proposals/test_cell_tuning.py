@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from raymoco.errors import ConfigError
+from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points, value_at
 from raymoco.study.proposals.remaining import open_trials, trial_count
@@ -39,12 +40,11 @@ def sweep(tmp_path):
 
 def run_all(ledger, proposals, score):
     for p in proposals:
-        start = {"event": "proposed", "values": p.values, "cell": p.cell, "seed": p.seed}
+        start = {"values": p.values, "cell": p.cell, "seed": p.seed, "phase": p.phase}
         row = {"epoch": 1, "eval/knn_top1": score(p), "test/knn_top1": 0.5}
-        end = {"event": "ended", "state": "completed", "reason": "", "time": 0.0}
-        report = {"event": "report", "row": row, "checkpoint": None}
-        for event in ({**start, "phase": p.phase}, report, end):
-            ledger.apply({**event, "trial_id": p.trial_id})
+        ledger.apply(Proposed(trial_id=p.trial_id, **start))
+        ledger.apply(Reported(trial_id=p.trial_id, row=row, checkpoint=None))
+        ledger.apply(Ended(trial_id=p.trial_id, state=TrialState.COMPLETED, reason=""))
 
 
 def test_every_cell_tries_the_same_settings_and_the_runs_own_first(sweep, tmp_path):

@@ -6,11 +6,12 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import TrialState as OptunaState
 from ray.tune.experiment import Trial
 
 from raymoco.errors import ConfigError
 from raymoco.study.gangs.trial_queue import Assignment
+from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.proposals.optuna_study import OptunaProposals
 from raymoco.study.proposals.warm_start import load_warm_start
@@ -141,11 +142,11 @@ def test_optuna_is_told_the_truth_of_every_end_and_nothing_stays_running(tmp_pat
     asked = search(tmp_path / "a", sampler)
     nan = {1: {"epoch": 1, "score": math.nan}}
     ends = [
-        ("completed", TrialState.COMPLETE),
-        ("pruned", TrialState.PRUNED),
-        ("failed", TrialState.FAIL),
-        ("stopped", TrialState.FAIL),
-        ("completed", TrialState.FAIL),
+        ("completed", OptunaState.COMPLETE),
+        ("pruned", OptunaState.PRUNED),
+        ("failed", OptunaState.FAIL),
+        ("stopped", OptunaState.FAIL),
+        ("completed", OptunaState.FAIL),
     ]
     for number, (state, _) in enumerate(ends):
         proposal = asked.ask()
@@ -175,13 +176,12 @@ def test_what_a_killed_or_interrupted_driver_could_not_tell_is_told_later(tmp_pa
     ended, stopped, running, lost = (asked.ask() for _ in range(4))
     ledger = Ledger()
     for proposal in (ended, stopped, running):
-        event = {"event": "proposed", "trial_id": proposal.trial_id, "values": proposal.values}
-        ledger.apply({**event, "seed": 0, "cell": ""})
-    for proposal, state in ((ended, "completed"), (stopped, "stopped")):
-        about = {"trial_id": proposal.trial_id, "time": 0.0}
-        ledger.apply({"event": "report", "row": curve_of(proposal.values)[1], "checkpoint": None}
-                     | about)  # fmt: skip
-        ledger.apply({"event": "ended", "state": state, "reason": "", **about})
+        about = {"trial_id": proposal.trial_id, "values": proposal.values}
+        ledger.apply(Proposed(**about, seed=0, cell=""))
+    for proposal, state in ((ended, TrialState.COMPLETED), (stopped, TrialState.STOPPED)):
+        trial_id, row = proposal.trial_id, curve_of(proposal.values)[1]
+        ledger.apply(Reported(trial_id=trial_id, row=row, checkpoint=None))
+        ledger.apply(Ended(trial_id=trial_id, state=state, reason=""))
     again = search(tmp_path / "a", sampler, known=ledger.trials)
     states = [trial.state.name for trial in trials_of(tmp_path / "a")]
     assert states == ["COMPLETE", "FAIL", "RUNNING", "FAIL"]

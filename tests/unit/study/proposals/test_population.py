@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raymoco.errors import ConfigError
-from raymoco.study.journal.ledger import Ledger, ended_event
+from raymoco.study.journal.events import (
+    Assigned,
+    Changed,
+    Ended,
+    Paused,
+    Proposed,
+    Reported,
+    TrialState,
+)
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.proposals.mutation import draw, mutate, position, value_at
 from raymoco.study.proposals.population import Population, hand_over, open_population
 from raymoco.study.sweepfile.axis import Axis
@@ -39,7 +48,6 @@ class Sweep:
         self.folder, self.ledger, self.events = folder, Ledger(), []
 
     def record(self, event):
-        event = {"time": 1.0, **event}
         self.events.append(event)
         self.ledger.apply(event)
 
@@ -52,9 +60,9 @@ class Sweep:
     def run(self, proposal):
         trial_id, until = proposal.trial_id, proposal.until or 6
         if trial_id not in self.ledger.trials:
-            event = {"event": "proposed", "trial_id": trial_id, "values": proposal.values}
-            self.record({**event, "seed": 0, "cell": ""})
-        self.record({"event": "assigned", "trial_id": trial_id, "attempt": proposal.attempt})
+            about = {"trial_id": trial_id, "values": proposal.values}
+            self.record(Proposed(**about, seed=0, cell=""))
+        self.record(Assigned(trial_id=trial_id, attempt=proposal.attempt, gang="g0"))
         checkpoints = self.folder / "checkpoints" / trial_id
         checkpoints.mkdir(parents=True, exist_ok=True)
         for epoch in range(self.ledger.trials[trial_id].epochs + 1, until + 1):
@@ -63,16 +71,14 @@ class Sweep:
             path = checkpoints / f"epoch-{epoch:05d}.pt"
             path.write_text(f"{trial_id} {epoch}")
             row = {"epoch": epoch, SCORE: proposal.values["optim.lr"]}
-            self.record({"event": "report", "trial_id": trial_id, "row": row, "checkpoint": ""})
+            self.record(Reported(trial_id=trial_id, row=row, checkpoint=None))
         if until == 6:
-            self.record(
-                {"event": "ended", "trial_id": trial_id, "state": "completed", "reason": ""}
-            )
+            self.record(Ended(trial_id=trial_id, state=TrialState.COMPLETED, reason=""))
         else:
-            self.record({"event": "paused", "trial_id": trial_id})
+            self.record(Paused(trial_id=trial_id))
 
     def changes(self):
-        return [event for event in self.events if event["event"] == "changed"]
+        return [event for event in self.events if isinstance(event, Changed)]
 
 
 def test_the_worst_go_on_from_checkpoints_and_values_of_the_best(tmp_path):
@@ -84,13 +90,13 @@ def test_the_worst_go_on_from_checkpoints_and_values_of_the_best(tmp_path):
     before = {t.trial_id: t.values["optim.lr"] for t in sweep.ledger.all()}
     order = sorted(before, key=before.get)
     second = sweep.population().next_round()
-    assert sorted(change["trial_id"] for change in sweep.changes()) == sorted(order[:2])
+    assert sorted(change.trial_id for change in sweep.changes()) == sorted(order[:2])
     for change in sweep.changes():
-        assert change["donor"] in order[-2:]
-        path = tmp_path / "checkpoints" / change["trial_id"] / "epoch-00002.pt"
-        assert path.read_text() == f"{change['donor']} 2"
-        values = change["values"]
-        assert values["changes"][0]["optim.lr"] == before[change["donor"]]
+        assert change.donor in order[-2:]
+        path = tmp_path / "checkpoints" / change.trial_id / "epoch-00002.pt"
+        assert path.read_text() == f"{change.donor} 2"
+        values = change.values
+        assert values["changes"][0]["optim.lr"] == before[change.donor]
         assert values["changes"][2] == {key: values[key] for key in AXES}
     assert [(p.until, p.attempt) for p in second] == [(4, 2)] * 8
     assert all(p.resume_from.endswith("epoch-00002.pt") for p in second)
@@ -101,13 +107,13 @@ def test_a_donor_that_is_ahead_takes_nothing_from_who_goes_on_from_it(tmp_path):
     for proposal in sweep.population().next_round():
         sweep.run(proposal)
     second = sweep.population().next_round()
-    donors = {change["donor"] for change in sweep.changes()}
+    donors = {change.donor for change in sweep.changes()}
     for proposal in second:
         if proposal.trial_id in donors:
             sweep.run(proposal)  # its own epoch 2 is gone now
     for change in sweep.changes():
-        (proposal,) = [p for p in second if p.trial_id == change["trial_id"]]
-        assert Path(proposal.resume_from).read_text() == f"{change['donor']} 2"
+        (proposal,) = [p for p in second if p.trial_id == change.trial_id]
+        assert Path(proposal.resume_from).read_text() == f"{change.donor} 2"
 
 
 def test_an_earlier_drivers_round_is_not_decided_again_when_its_donors_went_on(tmp_path):
@@ -117,7 +123,7 @@ def test_an_earlier_drivers_round_is_not_decided_again_when_its_donors_went_on(t
     sweep.population().next_round()
     changes = sweep.changes()
     # gangs went on for a moment after their driver was killed: the journal has not heard of it
-    for donor in {change["donor"] for change in changes}:
+    for donor in {change.donor for change in changes}:
         checkpoint = tmp_path / "checkpoints" / donor / "epoch-00002.pt"
         checkpoint.rename(checkpoint.with_name("epoch-00003.pt"))
     assert len(sweep.population().next_round()) == 8
@@ -134,7 +140,8 @@ def test_members_that_were_stopped_go_on_with_a_resume(tmp_path):
     for proposal in reopened().next_round():
         sweep.run(proposal)
     for member in sweep.ledger.all():
-        sweep.record(ended_event(member.trial_id, "stopped", "interrupted"))
+        about = {"trial_id": member.trial_id, "reason": "interrupted"}
+        sweep.record(Ended(state=TrialState.STOPPED, **about))
     proposals = reopened().next_round()
     assert [(p.trial_id, p.attempt, p.until) for p in proposals] == [
         (f"t00{number}", 2, 4) for number in range(4)
@@ -163,7 +170,7 @@ def test_a_member_that_failed_takes_no_part_any_more(tmp_path):
     sweep = Sweep(tmp_path)
     for proposal in sweep.population().next_round():
         sweep.run(proposal)
-    sweep.record({"event": "ended", "trial_id": "t003", "state": "failed", "reason": "nan"})
+    sweep.record(Ended(trial_id="t003", state=TrialState.FAILED, reason="nan"))
     assert "t003" not in [proposal.trial_id for proposal in sweep.population().next_round()]
 
 
@@ -178,10 +185,9 @@ def test_a_population_that_is_stopped_leaves_nobody_waiting(tmp_path):
     def submit(proposal):
         population.stopping = True  # Ctrl-C while the third trains
         if proposal.trial_id not in sweep.ledger.trials:
-            event = {"event": "proposed", "trial_id": proposal.trial_id, "values": {}}
-            sweep.record({**event, "seed": 0, "cell": ""})
-        about = {"trial_id": proposal.trial_id, "state": "stopped", "reason": "interrupted"}
-        sweep.record({"event": "ended", **about})
+            sweep.record(Proposed(trial_id=proposal.trial_id, values={}, seed=0, cell=""))
+        about = {"trial_id": proposal.trial_id, "reason": "interrupted"}
+        sweep.record(Ended(state=TrialState.STOPPED, **about))
         ended.append(proposal.trial_id)
 
     population.play(submit)

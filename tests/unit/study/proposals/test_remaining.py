@@ -2,7 +2,8 @@
 
 import pytest
 
-from raymoco.study.journal.ledger import Ledger, ended_event
+from raymoco.study.journal.events import Assigned, Ended, Proposed, Reported, TrialState
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.proposals.remaining import beyond_budget, open_trials, trials_left
 from raymoco.study.sweepfile.load import load_sweep
 
@@ -32,12 +33,12 @@ def train(ledger, trial_id, values, score, cell="", seed=0, state="completed", r
     about = {"trial_id": trial_id, "values": values, "cell": cell, "seed": seed}
     row = {"epoch": 2, "eval/knn_top1": score, "test/knn_top1": score}
     for event in (
-        {"event": "proposed", **about},
-        {"event": "assigned", "trial_id": trial_id, "attempt": 1},
-        {"event": "report", "trial_id": trial_id, "row": row, "checkpoint": None},
-        ended_event(trial_id, state, reason),
+        Proposed(**about),
+        Assigned(trial_id=trial_id, attempt=1, gang="g0"),
+        Reported(trial_id=trial_id, row=row, checkpoint=None),
+        Ended(trial_id=trial_id, state=TrialState(state), reason=reason),
     ):
-        ledger.apply({"time": 0.0, **event})
+        ledger.apply(event)
 
 
 def test_a_better_trial_of_a_resumed_search_is_confirmed_itself(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.report.conclusions import answer
 from raymoco.study.report.findings import read_findings
@@ -33,7 +34,7 @@ def add_trial(ledger, cell, seed, value, state="completed", phase="", metric="m"
         {"event": "ended", "state": state, "reason": "", "time": 0.0},
     ]
     for event in events:
-        ledger.apply({**event, "trial_id": trial_id})
+        ledger.apply(SWEEP_EVENTS.load({"time": 0.0, **event, "trial_id": trial_id}))
 
 
 def ledger_of(cells, score, seeds=(0, 1, 2, 3)):

@@ -9,6 +9,7 @@ from scipy import stats
 
 from raymoco.errors import ConfigError
 from raymoco.ssl import info_nce, sup_con, unified_contrastive
+from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.statistics.comparisons import Comparisons
 from raymoco.study.statistics.paired import cell_mean, holm
@@ -291,7 +292,7 @@ def ledger_of(scores):
                 {"event": "ended", "state": "completed", "reason": "", "time": 0.0},
             ]
             for event in events:
-                ledger.apply({**event, "trial_id": trial_id})
+                ledger.apply(SWEEP_EVENTS.load({"time": 0.0, **event, "trial_id": trial_id}))
     return ledger
 
 

@@ -49,7 +49,7 @@ class Clock:
 def play(folder, **driver):
     """Two trials are over, two run."""
     clock = Clock(folder)
-    clock.write({**begun("an-id", {}), **driver, "time": clock.time})
+    clock.write({**begun("an-id", {}).to_dict(), **driver, "time": clock.time})
     clock.append("gang_up", gang="gang-0", workers=1)
     clock.append("gang_up", gang="gang-1", workers=1)
     for number in range(4):
@@ -99,7 +99,7 @@ def test_it_says_whether_the_driver_is_gone_or_seen_from_elsewhere(folder):
     assert status.state == "interrupted"
     assert status.left_seconds is None
     assert "go on with --resume" in status.lines()[0]
-    clock.write({**begun("an-id", {}), "host": "gpu-7", "time": clock.time})
+    clock.write({**begun("an-id", {}).to_dict(), "host": "gpu-7", "time": clock.time})
     elsewhere = read_status(find(str(folder)))
     assert elsewhere.driver.alive is None
     assert "running on gpu-7" in elsewhere.lines()[0]
@@ -164,7 +164,7 @@ def test_a_run_of_train_says_its_epoch_and_the_time_left(tmp_path):
     with pytest.raises(DataError, match="a run that has not begun"):
         read_status(find(str(folder)))
     clock = Clock(folder)
-    clock.write({**begun("an-id", {}), "time": clock.time, "host": socket.gethostname()})
+    clock.write({**begun("an-id", {}).to_dict(), "time": clock.time, "host": socket.gethostname()})
     for epoch in range(1, 5):
         clock.append("report", row={"epoch": epoch, "eval/knn_top1": epoch / 10})
         if epoch == 2:  # both in one instant: of the pace nothing is known
