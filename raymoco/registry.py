@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError, WithJsonSchema
 
-from raymoco.errors import ConfigError, RaymocoError
+from raymoco.errors import ConfigError
 from raymoco.yamlfile import nearest
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-SHORT = 40  # letters of somebody's name in the name of a file
 NAME = "name"  # in `{name: mylab.losses:Triplet, margin: 0.2}`: what the options belong to
 
 
@@ -110,45 +109,6 @@ class Registry(Generic[C]):
             return None
         return check_options(model, given, self.key, name_of(value))
 
-    def constructor(
-        self, value: str | Mapping[str, Any], arguments: tuple[str, ...]
-    ) -> Callable[..., Any]:
-        """What constructs the thing that a value names; its options are bound as the last argument.
-
-        Args:
-            value: a name, or a mapping with the options beside it.
-            arguments: what it will be called with, for the message.
-        Returns:
-            A function of these arguments. It raises a ConfigError where somebody's code fails.
-        Raises:
-            ConfigError: as `load` and `options`, or somebody's code does not take the arguments.
-        """
-        found = self.load(value)
-        options = self.options(value, found)
-        bound = () if options is None else (options,)
-        if self.find(value) is not None:
-            return lambda *given: found(*given, *bound)
-        about = f"{self.key} is '{name_of(value)}', but"
-        listed = ", ".join([*arguments, *(["options"] if bound else [])])
-        try:
-            inspect.signature(found).bind(*arguments, *bound)
-        except TypeError as error:
-            raise ConfigError(f"{about} it cannot be called with ({listed}): {error}.") from None
-        except ValueError:  # written in C: it will say so itself
-            pass
-
-        def construct(*given: Any) -> Any:
-            try:
-                return found(*given, *bound)
-            except RaymocoError:
-                raise
-            except Exception as error:
-                # somebody else's code: whatever it raises is their message
-                reason = f"{type(error).__name__}: {error}"
-                raise ConfigError(f"{about} constructing it fails: {reason}") from error
-
-        return construct
-
     def validate(self, value: Any) -> Any:
         """A value as a config holds it: `{name: x}` alone becomes `x`; for pydantic.
 
@@ -191,11 +151,6 @@ class Registry(Generic[C]):
 def name_of(value: str | Mapping[str, Any]) -> str:
     """The name in a value, with or without options beside it."""
     return value if isinstance(value, str) else str(value[NAME])
-
-
-def file_name_of(value: str | Mapping[str, Any]) -> str:
-    """The name in a value as a file's name may have it: `Lmdb` of `mylab.sources:Lmdb`."""
-    return name_of(value).rpartition(":")[2][:SHORT]
 
 
 def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:

@@ -202,12 +202,12 @@ def ui(
 
 def main() -> None:
     """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
+    # so that `data.source: mylab.sources:Lmdb` finds mylab/ here, as with `python -m raymoco`; at
+    # the end, so that a file of the user's hides no library
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) != len(sys.argv) - 1
-    if "" not in sys.path:
-        sys.path.append(
-            ""
-        )  # the working directory, last: somebody's package.module:Name lies there
     code = 0
     try:
         code = app(arguments, standalone_mode=False) or 0

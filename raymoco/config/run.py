@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from raymoco.config.named import file_name_of
 from raymoco.config.sections import (
     CheckpointConfig,
     Count,
@@ -28,7 +29,6 @@ from raymoco.config.sections import (
     TrackingConfig,
 )
 from raymoco.errors import ConfigError
-from raymoco.registry import file_name_of
 from raymoco.yamlfile import Document, dotted_keys, dump_yaml, flatten, nearest, validate
 
 # what a run can change on its way: it decides no shape, no image and no state of the optimizer

@@ -5,21 +5,10 @@ from __future__ import annotations
 import torch
 
 from raymoco.config import RunConfig
-from raymoco.data.sources.open import require_source
-from raymoco.data.views.build import require_views, resolve_views
+from raymoco.data.views.build import resolve_views
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
 from raymoco.ssl.query_gradient import bf16_is_fast
-
-
-def require_choices(config: RunConfig) -> None:
-    """Import what the config names, so that a wrong name is refused before Ray starts.
-
-    Raises:
-        ConfigError: somebody's code is not there or not what it should be, or an option is wrong.
-    """
-    require_source(config.data)
-    require_views(config.data.views)
 
 
 def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig:

@@ -18,6 +18,7 @@ from raymoco import tracking
 from raymoco.config import RESULT_NEUTRAL, RunConfig
 from raymoco.data.loading.prepare import PreparedImages, prepare_images
 from raymoco.data.shards.ensure import ensure_shards
+from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
@@ -26,7 +27,7 @@ from raymoco.engine.mlflow_run import RunStory
 from raymoco.engine.output_folder import RunFolder, refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
-from raymoco.engine.resolve import queue_warning, require_choices, resolve
+from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
@@ -94,7 +95,7 @@ def train(
         with lease(folder, "run"):
             _refuse_used(folder, resume)
     tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
-    require_choices(config)
+    check_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
         # nothing has been written so far, and another process may have been here meanwhile

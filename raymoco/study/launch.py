@@ -12,10 +12,10 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
+from raymoco.engine.check_choices import check_choices
 from raymoco.engine.cluster import connect
 from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
-from raymoco.engine.resolve import require_choices
 from raymoco.engine.signals import Interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
@@ -81,7 +81,7 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
-    require_choices(loaded.base)
+    check_choices(loaded.base)
     files = SweepFolder(folder)
     search = loaded.search
     if search is not None and search.warm_start and not files.optuna_log.exists():

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from raymoco.config import DataConfig
+from raymoco.config.named import file_name_of
 from raymoco.data.shards.build import build_all, publish, sole_builder
 from raymoco.data.shards.inspection import (
     ShardReport,
@@ -35,7 +36,7 @@ from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
 from raymoco.files import absolute, write_atomically
-from raymoco.registry import file_name_of, name_of
+from raymoco.registry import name_of
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from raymoco.choices import SOURCES
 from raymoco.config import DataConfig
+from raymoco.config.named import constructor
 from raymoco.data.sources.source import Source
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 from raymoco.registry import name_of
 
 
@@ -26,8 +27,7 @@ def open_source(data: DataConfig) -> Source:
     if SOURCES.find(data.source) is not None:
         source: Source = construct(data)
         return source
-    # absolute: the process that calls them may stand somewhere else than where it was typed
-    root = data.root and str(Path(data.root).expanduser().absolute())
+    root = data.root and str(absolute(data.root))  # this process may stand somewhere else by now
     source = construct(data.model_copy(update={"root": root}))
     for attribute in ("name", "classes"):
         if not hasattr(source, attribute):
@@ -44,4 +44,4 @@ def require_source(data: DataConfig) -> Callable[[DataConfig], Any]:
     Raises:
         ConfigError: there is no such code, it does not keep the Protocol, or an option is wrong.
     """
-    return SOURCES.constructor(data.source, ("data",))
+    return constructor(SOURCES, data.source, ("data",))

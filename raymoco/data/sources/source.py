@@ -47,8 +47,8 @@ class Entry:
 class Source(Protocol):
     """What every source offers to the builder of shards; it can be pickled.
 
-    A class is constructed with the `DataConfig`, whose `root` is absolute then, and with its
-    options if it has a pydantic model `Options`. It finds its files, and reads little of them.
+    A class is constructed with the `DataConfig`, whose `root` is absolute then, and with `options=`
+    if it has a pydantic model `Options`. It finds its files, and reads little of them.
     """
 
     @property

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raymoco.choices import VIEWS
+from raymoco.config.named import constructor
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
 
@@ -19,8 +20,8 @@ class Views(Protocol):
     """Two random views of each image of a batch, on whatever device the batch lies.
 
     A class is constructed with `(channels, image_size, mean, std)`: 1 or 3, the side in pixels, and
-    for each channel in 0-1; then its options if it has a pydantic model `Options`. Where it is an
-    `nn.Module` it is moved to the device once. All random numbers come from torch's global
+    for each channel in 0-1; and with `options=` if it has a pydantic model `Options`. An
+    `nn.Module` is moved to the device once. All random numbers come from torch's global
     generator of the device, and nothing is asked of the device: a step must not wait for it.
     """
 
@@ -67,7 +68,7 @@ def require_views(views: str | Mapping[str, Any]) -> None:
         ConfigError: see `resolve_views`.
     """
     if name_of(views) not in VIEWS.others:
-        VIEWS.constructor(views, ARGUMENTS)
+        constructor(VIEWS, views, ARGUMENTS)
 
 
 def build_views(
@@ -91,7 +92,7 @@ def build_views(
     Raises:
         ConfigError: see `resolve_views`.
     """
-    built: Views = VIEWS.constructor(views, ARGUMENTS)(channels, image_size, mean, std)
+    built: Views = constructor(VIEWS, views, ARGUMENTS)(channels, image_size, mean, std)
     if isinstance(built, nn.Module) and device is not None:
         built.to(device)
     return built

@@ -13,8 +13,9 @@ from raymoco.data.shards.ensure import ensure_shards, shards_folder
 from raymoco.data.shards.inspection import contact_sheet, verify_shards
 from raymoco.data.sources.open import open_source
 from raymoco.data.views.build import build_views, resolve_views
+from raymoco.engine.check_choices import check_choices
 from raymoco.engine.loop import run_loop
-from raymoco.engine.resolve import require_choices, resolve
+from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session
 from raymoco.engine.train import _resume_point
 from raymoco.errors import ConfigError, DataError
@@ -36,7 +37,7 @@ def named(source, **keys):
 
 def test_a_run_trains_on_somebodys_source_with_somebodys_views(mylab, tmp_path):
     config = RunConfig().with_values({**SMALL, "data.source": mylab, "data.views": NOISE})
-    require_choices(config)
+    check_choices(config)
     shards = ensure_shards(config.data, tmp_path / "out")
     assert shards.manifest.source == "arrays"
     assert re.fullmatch(r"Arrays-[0-9a-f]{8}", shards.folder.name)
