@@ -152,8 +152,9 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
         )
     before = SweepFolder(folder).spec
     if before.exists():
-        # as this version reads it: an older one did not write out keys that it did not have
-        changed = _changes(read_sweep(before).spec.to_yaml(), text)
+        changed = _changes(before.read_text(encoding="utf-8"), text)
+        if changed:
+            changed = _changes(_as_written_now(before), text)
         if changed:
             raise ConfigError(
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
@@ -166,6 +167,14 @@ def journal_bytes(folder: Path) -> int:
     """The size of the journal, 0 if there is none."""
     journal = SweepFolder(folder).journal
     return journal.stat().st_size if journal.exists() else 0
+
+
+def _as_written_now(file: Path) -> str:
+    """A sweep.yaml with the keys that an older version did not have and this one writes out."""
+    try:
+        return read_sweep(file).spec.to_yaml()
+    except ConfigError:  # not readable any more: what it says is what differs
+        return file.read_text(encoding="utf-8")
 
 
 def _changes(before: str, now: str) -> str:
