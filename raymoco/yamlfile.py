@@ -215,7 +215,8 @@ def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: s
         return f"{where}unknown key '{key}'{hint}"
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if problem["type"] == "value_error":
-        return f"{where}{key + ': ' if key else ''}{reason}"
+        named = not key or reason.startswith(key)
+        return f"{where}{'' if named else key + ': '}{reason}"
     if problem["type"] == "missing":
         return f"{where}key '{key}' is missing."
     return f"{where}{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
@@ -284,6 +285,8 @@ def _plain(value: Any) -> Any:
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
+    if get_origin(annotation) is dict:
+        return None  # its keys are the user's
     if get_origin(annotation) is not None:
         for argument in get_args(annotation):
             found = _inner_model(argument)

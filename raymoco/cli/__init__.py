@@ -200,6 +200,10 @@ def ui(
 
 def main() -> None:
     """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
+    # so that `method.loss: mylab.losses:Triplet` finds mylab/ here, as with `python -m raymoco`; at
+    # the end, so that a file of the user's hides no library
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) != len(sys.argv) - 1
     code = 0

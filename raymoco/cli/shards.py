@@ -33,10 +33,12 @@ def shards_build(
 
     config = load_run_config(preset_or_yaml, overrides or [])
     from raymoco.data.shards.ensure import ensure_shards
+    from raymoco.engine.check_choices import check_choices
     from raymoco.engine.cluster import connect
     from raymoco.engine.output_folder import resolve_output
 
     output = resolve_output(config.output)
+    check_choices(config)
     with connect(ScaleConfig(), groups=0), Progress(console=err, transient=True) as bar:
         task = bar.add_task("images", total=None)
         shards = ensure_shards(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
 from raymoco.data.loading.loader import Batch, ImageLoader, open_images
 from raymoco.data.loading.prepare import PreparedImages
@@ -77,7 +78,7 @@ class _Run:
             batch_size=config.optim.batch_size,
             rank=session.rank,
             workers=session.workers,
-            labelled_only=config.method.loss == "cross_entropy",
+            labelled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels

@@ -14,9 +14,10 @@ from uuid import uuid4
 from ray.util.queue import Queue
 
 from raymoco import tracking
-from raymoco.config import RESULT_NEUTRAL, RunConfig
+from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages, prepare_images
 from raymoco.data.shards.ensure import ensure_shards
+from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
@@ -29,7 +30,7 @@ from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import JOURNAL, Journal, begun, read_journal
-from raymoco.yamlfile import flatten, write_atomically
+from raymoco.yamlfile import write_atomically
 
 Print = Callable[[str], None]
 PROFILE = "profile"
@@ -87,7 +88,9 @@ def train(
     config = config.with_values({"output": str(output)})  # whoever reads it stands somewhere else
     folder = output / config.run_name
     _check_folder(folder, resume)
-    tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
+    # refused before anything is written
+    tracking.tracking_uri(config.tracking.uri, output)
+    check_choices(config)
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)
         start = _resume_point(folder, resolved, say) if resume else None
@@ -109,10 +112,14 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     newest = load_newest(found[-1], "cpu", say) if found else None
     if newest is None:
         return None
-    then, now = (
-        flatten(one.model_dump(exclude=RESULT_NEUTRAL)) for one in (newest.run_config, config)
-    )
-    changed = [f"{key}: {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
+    # on as many workers as now: with one, batch norms coincide that with two do not
+    before = newest.run_config.model_copy(update={"scale": config.scale})
+    then, now = before.effective(), config.effective()
+    changed = [
+        f"{key}: {then.get(key)} -> {now.get(key)}"
+        for key in dict.fromkeys([*now, *then])
+        if then.get(key) != now.get(key)
+    ]
     if changed:
         raise ConfigError(
             f"{folder} was begun with another config and cannot be resumed with this one: "

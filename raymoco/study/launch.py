@@ -46,6 +46,7 @@ from raymoco.study.results import SweepResult, _result, best_first
 from raymoco.study.statistics.comparisons import (
     compare_cells,
 )
+from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
@@ -81,6 +82,7 @@ def sweep(
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if (folder / CLOSED).exists() and not open_trials(loaded, folder, ledger):
         return _result(loaded, folder, ledger, interrupted=False)
+    check_named_code(loaded)
     seen = journal_bytes(folder)
     progress = SweepProgress(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs

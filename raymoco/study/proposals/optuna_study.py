@@ -26,7 +26,6 @@ from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import SearchSpec
-from raymoco.yamlfile import flatten
 
 # what its warnings say, --dry-run says: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -172,7 +171,7 @@ def open_proposals(
             return ()
         return load_warm_start(spec.warm_start, folder.parent, space, spec.objectives)
 
-    points: list[dict[str, Any]] = [flatten(resolved.model_dump()), *spec.enqueue]
+    points: list[dict[str, Any]] = [resolved.flat(), *spec.enqueue]
     if spec.sampler.name == "grid":
         points += space.grid()
     return OptunaProposals(

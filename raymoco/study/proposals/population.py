@@ -27,7 +27,6 @@ from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import Objective, Scheduler
 from raymoco.study.sweepfile.sweep import SearchSpec
-from raymoco.yamlfile import flatten
 
 POLL_S = 0.05
 CHANGES = "changes"
@@ -184,7 +183,7 @@ def open_population(
             record({"event": "paused", "trial_id": member.trial_id})
     return Population(
         spec.search,
-        flatten(resolved.model_dump()),
+        resolved.flat(),
         spec.objective,
         spec.scheduler,
         spec.budget.trials,

@@ -13,7 +13,6 @@ from raymoco.study.proposals.confirmation import confirm_proposals
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import flatten
 
 
 def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
@@ -70,7 +69,7 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
     """The trials that tune the cells, as far as they have not ended."""
     if spec.tune is None:
         return []
-    points = tuning_points(spec.tune, flatten(sweep.base.model_dump()))
+    points = tuning_points(spec.tune, sweep.base.flat())
     # setting by setting: whatever ends early has treated all cells alike
     wanted = [
         Proposal(
@@ -112,7 +111,7 @@ def open_confirmations(
     best = ranked(search_trials(ledger), spec.objective)
     if spec.confirm is None or not best:
         return []
-    wanted = confirm_proposals(spec.confirm, best, flatten(sweep.base.model_dump()))
+    wanted = confirm_proposals(spec.confirm, best, sweep.base.flat())
     return _open(wanted, folder, ledger)
 
 

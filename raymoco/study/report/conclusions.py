@@ -25,7 +25,6 @@ from raymoco.study.statistics.paired import (
 )
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.sections import CONFIRMED
-from raymoco.yamlfile import flatten
 
 SETTINGS_OF_OTHERS = {
     "full": ", each factor averaged over the settings of the others",
@@ -142,7 +141,7 @@ def _of_a_search(findings: Findings) -> list[str]:
             for row in findings.confirmation
         ]
     elif findings.search is not None and findings.search.confirm is not None:
-        own = flatten(findings.sweep.base.model_dump())
+        own = findings.sweep.base.flat()
         waits = "It was not confirmed yet: no pair with the default has finished."
         said.append(waits if beside_default(best, own) else NOTHING_ELSE)
     else:

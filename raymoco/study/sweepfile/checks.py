@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raymoco.config import CHANGEABLE, RunConfig, axis_keys
+from raymoco.config import RunConfig, axis_keys, changeable_keys
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.axis import setting_count
 from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
@@ -13,13 +13,13 @@ from raymoco.study.sweepfile.sampler_options import check_sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Tune
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import Document, flatten, nearest
+from raymoco.yamlfile import Document, nearest
 
 
 def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: Path) -> SearchSpec:
     """Everything that only the base run can tell; a grid's budget becomes its size."""
     try:
-        space = SearchSpace(spec.search, flatten(base.model_dump()))
+        space = SearchSpace(spec.search, base.flat())
         check_sampler(spec.sampler, space, len(spec.objectives))
     except ConfigError as error:
         text = str(error)
@@ -48,7 +48,7 @@ def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: P
         return _with_random_population(spec, base, document, path)
     if spec.sampler.name == "grid":
         return _with_grid_budget(spec, space, document, path)
-    own = space.params(flatten(base.model_dump()))
+    own = space.params(base.flat())
     enqueued = [point for point in map(space.params, spec.enqueue) if point is not None]
     first = different([own, *enqueued] if own is not None else enqueued)
     if spec.enqueue and len(first) > spec.budget.trials:
@@ -66,10 +66,10 @@ def _with_random_population(
     at = document.origin(("scheduler",)) or path
     for key, axis in spec.search.items():
         where = document.origin(("search", key)) or path
-        if key not in CHANGEABLE:
+        if key not in changeable_keys(base):
             raise ConfigError(
                 f"{where}: scheduler pbt cannot change {key} in the middle of a run. It can "
-                f"change {', '.join(CHANGEABLE)}."
+                f"change {', '.join(changeable_keys(base))}."
             )
         if axis.conditions:
             raise ConfigError(f"{where}: scheduler pbt knows no `when`.")
@@ -153,8 +153,8 @@ def _check_tune(tune: Tune, document: Document) -> None:
 
 
 def _check_value(key: str, values: dict[str, Any], base: RunConfig, where: str) -> None:
-    if key not in axis_keys():
-        raise ConfigError(f"{where}: '{key}' is not an axis{nearest(key, axis_keys())}")
+    if key not in axis_keys(base):
+        raise ConfigError(f"{where}: '{key}' is not an axis{nearest(key, axis_keys(base))}")
     try:
         base.with_values(values)
     except ConfigError as error:

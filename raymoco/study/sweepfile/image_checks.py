@@ -5,7 +5,6 @@ from __future__ import annotations
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import SearchSpec
 
 
 def check_against_images(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
@@ -14,32 +13,13 @@ def check_against_images(sweep: Sweep, *, channels: int, train_images: int, clas
     Raises:
         ConfigError: names the axis or the cell, and why.
     """
-    spec = sweep.spec
     for metric in (objective.metric for objective in sweep.objectives):
         if classes == 0 and metric.endswith(("_top1", "_top5")):
             raise ConfigError(
                 f"no trial will report '{metric}': none of the images has a label. Choose a metric "
                 "that needs none, such as eval/alignment or eval/effective_rank."
             )
-    if isinstance(spec, SearchSpec):
-        space = sweep.space
-        points = [
-            (f"search.{key}", {**space.witness(key), key: value})
-            for key, axis in spec.search.items()
-            for value in axis.extremes
-        ]
-    else:
-        ends = [
-            {key: value}
-            for key, axis in (spec.tune.axes if spec.tune else {}).items()
-            for value in axis.extremes
-        ]
-        points = [
-            (f"the cell '{cell.name}'", {**cell.values, **end})
-            for cell in spec.cells
-            for end in [{}, *ends]
-        ]
-    for what, values in points:
+    for what, values in sweep.corners:
         try:
             config = sweep.base.with_values(values)
             resolve(config, channels=channels, train_images=train_images)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, build_run_config
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.checks import _check_factors, _check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
-from raymoco.study.sweepfile.sections import GangConfig, Objective
+from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
-from raymoco.yamlfile import Document, flatten, parse_override, read_yaml, validate
+from raymoco.yamlfile import Document, parse_override, read_yaml, validate
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Sweep:
     def space(self) -> SearchSpace:
         """The axes of a search with the run behind them."""
         assert isinstance(self.spec, SearchSpec)
-        return SearchSpace(self.spec.search, flatten(self.base.model_dump()))
+        return SearchSpace(self.spec.search, self.base.flat())
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -48,6 +49,28 @@ class Sweep:
         tuning = spec.tune.trials if spec.tune else 0
         return len(spec.cells) * (len(spec.seeds) + tuning)
 
+    @property
+    def corners(self) -> list[tuple[str, dict[str, Any]]]:
+        """Where it stands, and the values of a trial: at each end of each axis, in each cell."""
+        spec = self.spec
+        if isinstance(spec, SearchSpec):
+            space = self.space
+            return [
+                (f"search.{key}", {**space.witness(key), key: value})
+                for key, axis in spec.search.items()
+                for value in axis.extremes
+            ]
+        ends = [
+            {key: value}
+            for key, axis in (spec.tune.axes if spec.tune else {}).items()
+            for value in axis.extremes
+        ]
+        return [
+            (f"the cell '{cell.name}'", {**cell.values, **end})
+            for cell in spec.cells
+            for end in [{}, *ends]
+        ]
+
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     """Read a sweep file, with `key=value` overrides that address the file.
@@ -66,7 +89,7 @@ def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
             "ablation."
         )
     run_document = document.part("run")
-    for key in ("output", "tracking", "scale"):
+    for key in WHOLE_SWEEPS:
         if key in run_document.values:
             where = run_document.origin((key,))
             instead = "gang" if key == "scale" else key

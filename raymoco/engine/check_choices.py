@@ -1,0 +1,24 @@
+"""Look at all code that a config names, before anything starts: it is imported, and no more."""
+
+from __future__ import annotations
+
+from raymoco.choices import LOSSES
+from raymoco.config import RunConfig
+from raymoco.errors import ConfigError
+from raymoco.registry import name_of
+from raymoco.ssl.build import check_method
+
+
+def check_choices(config: RunConfig) -> None:
+    """Refuse a config that names code which is not there or is not what it must be.
+
+    Raises:
+        ConfigError: a wrong path, a class that does not keep its protocol, wrong options; names the
+            key.
+    """
+    check_method(config.model, config.method)
+    loss = LOSSES.facts(config.method.loss, look=True)
+    if loss.needs_labels and config.data.labelled_fraction == 0:
+        raise ConfigError(
+            f"method.loss is {name_of(config.method.loss)}, but data.labelled_fraction is 0."
+        )

@@ -1,0 +1,12 @@
+"""Conformance suites for code that a config names by import path, for its authors' tests.
+
+Each function runs every check of its kind, needs no test framework, and raises an AssertionError
+that says in a sentence what is wrong: `check_loss("mylab.losses:Triplet", margin=0.2)`.
+docs/extending.md has an example of each.
+"""
+
+from raymoco.testing.backbones import check_backbone
+from raymoco.testing.losses import check_loss
+from raymoco.testing.terms import check_term
+
+__all__ = ["check_backbone", "check_loss", "check_term"]
