@@ -7,22 +7,21 @@ config costs no torch. What raymoco ships stands in raymoco/choices.py.
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
+from raymoco.conformance import OPTIONS, options_model, what_is_missing
 from raymoco.errors import ConfigError
 from raymoco.yamlfile import nearest
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 NAME = "name"  # in `{name: mylab.losses:Triplet, margin: 0.2}`: what the options belong to
-OPTIONS = "options"  # the argument by which code gets them
 Named = str | dict[str, Any]  # a name, or a mapping with the options beside it
 
 
@@ -245,14 +244,20 @@ class Registry(Generic[C]):
             )
         return value
 
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the key."""
+    def words(self) -> list[dict[str, Any]]:
+        """The JSON Schemas of a name alone."""
         path = {"type": "string", "pattern": f"^{IMPORT_PATH.pattern}$"}
         words: list[dict[str, Any]] = [{"enum": list(self.names)}, path]
         if self.rule is not None:
             words.append({"type": "string", "pattern": "^[^:]+$", "description": self.rule.summary})
-        named = {"type": "object", "required": [NAME], "properties": {NAME: {"anyOf": words}}}
-        return {"anyOf": [*words, named]}
+        return words
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the key."""
+        name = {NAME: {"anyOf": self.words()}}
+        return {
+            "anyOf": [*self.words(), {"type": "object", "required": [NAME], "properties": name}]
+        }
 
     @property
     def annotation(self) -> Any:
@@ -278,16 +283,6 @@ def name_of(value: str | Mapping[str, Any]) -> str:
 def options_of(value: str | Mapping[str, Any]) -> dict[str, Any]:
     """The options beside a name."""
     return {} if isinstance(value, str) else {k: v for k, v in value.items() if k != NAME}
-
-
-def options_model(found: Any) -> type[BaseModel] | None:
-    """The pydantic model of the options of some code: its `Options`, or what a function's argument
-    `options` is annotated with; None where it takes none.
-    """
-    model = getattr(found, "Options", None)
-    if model is None and inspect.isfunction(found):
-        model = get_type_hints(found).get(OPTIONS)
-    return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
 
 
 def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:
@@ -316,81 +311,6 @@ def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, na
         raise ConfigError(
             f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
         ) from None
-
-
-def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str:
-    """Why an object does not keep a protocol, in words; '' if it does.
-
-    A class must have every member, and its methods must take what the protocol's take; a protocol
-    of `__call__` alone is kept by any function of that many arguments. Where the protocol has an
-    `__init__` of its own, only a class keeps it, and its constructor must take that, and `options`
-    if it has a model of them.
-
-    Args:
-        factory: the protocol is of `__call__` alone, and a class keeps it by its constructor.
-    """
-    if not callable(found):
-        return "it cannot be called"
-    wanted = {
-        name: member
-        for name, member in vars(protocol).items()
-        if inspect.isfunction(member) and (name == "__call__" or not name.startswith("_"))
-    }
-    options = (OPTIONS,) if options_model(found) is not None else ()
-    if factory:
-        return _does_not_take(found, wanted["__call__"], bound=True, more=options)
-    built = vars(protocol).get("__init__")
-    holder = found if inspect.isclass(found) else type(found)
-    if inspect.isfunction(built) and built.__name__ == "__init__":
-        if not inspect.isclass(found):
-            return "it is no class"
-        problem = _does_not_take(found, built, bound=True, more=options)
-        if problem:
-            return problem
-    elif inspect.isfunction(found) or inspect.isbuiltin(found):
-        if list(wanted) != ["__call__"]:
-            lacking = [name for name in wanted if name != "__call__"]
-            return f"a function has no {lacking[0]}()" if lacking else "it is a function"
-        return _does_not_take(found, wanted["__call__"], bound=True)
-    for name, member in wanted.items():
-        method = inspect.getattr_static(holder, name, None)
-        if method is None:
-            return f"it has no {name}()"
-        if inspect.isfunction(method):
-            problem = _does_not_take(method, member, bound=False)
-            if problem:
-                return problem
-    for name in _attributes(protocol):
-        on_class = hasattr(holder, name) or name in getattr(holder, "__annotations__", {})
-        # what __init__ sets is not seen on a class
-        if not on_class and not inspect.isclass(found):
-            return f"it has no attribute {name}"
-    return ""
-
-
-def _attributes(protocol: type) -> list[str]:
-    declared = vars(protocol).get("__annotations__", {})
-    properties = [n for n, m in vars(protocol).items() if isinstance(m, property)]
-    return [name for name in (*declared, *properties) if not name.startswith("_")]
-
-
-def _does_not_take(function: Any, wanted: Any, *, bound: bool, more: tuple[str, ...] = ()) -> str:
-    """Whether code could be called as the protocol calls it, and with `more`; in words if not."""
-    try:
-        has = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C: it will say so itself
-        return ""
-    parameters = list(inspect.signature(wanted).parameters.values())[1:]
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    keywords = [*(p.name for p in parameters if p.kind == p.KEYWORD_ONLY), *more]
-    arguments = [None] * (len(positional) + (0 if bound else 1))
-    try:
-        has.bind(*arguments, **dict.fromkeys(keywords))
-    except TypeError as error:
-        listed = ", ".join([*(p.name for p in parameters), *more])
-        name = function.__name__ if inspect.isclass(function) else wanted.__name__
-        return f"{name}({listed}) cannot be called: {error}"
-    return ""
 
 
 def _import(path: str, what: str) -> Any:

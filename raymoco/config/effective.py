@@ -7,83 +7,98 @@ the hash in a run's name tells of what can decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raymoco.choices import BACKBONES, LOSSES, TERMS, LossChoice
+from raymoco.choices import BACKBONES, LOSSES, TERMS, LossChoice, TermChoice
+from raymoco.registry import Choice
 from raymoco.yamlfile import flatten
 
 if TYPE_CHECKING:
     from raymoco.config.run import RunConfig
 
-Rule = Callable[["RunConfig", str], bool]  # whether a key decides anything in this config
+
+@dataclass(frozen=True)
+class Decided:
+    """A config and what is known of the code that it names.
+
+    `terms` has those that have a weight at some time of the run, by section: `terms.spread`.
+    """
+
+    config: RunConfig
+    loss: LossChoice
+    backbone: Choice
+    terms: Mapping[str, TermChoice]
+
+
+Rule = Callable[[Decided, str], bool]  # whether a key decides anything beside the others
 
 # younger than version 0.1: left out of a run's hash where it has its default, so that old runs keep
 # their names
 YOUNGER: dict[str, Any] = {"changes": {}, "method.terms": {}}
 
 
-def neutral(config: RunConfig, key: str) -> bool:
+def neutral(run: Decided, key: str) -> bool:
     """Where and on what a run is executed."""
     return False
 
 
-def always(config: RunConfig, key: str) -> bool:
+def always(run: Decided, key: str) -> bool:
     """It decides, or might: only what surely changes nothing is left out."""
     return True
 
 
-def with_keys(config: RunConfig, key: str) -> bool:
+def with_keys(run: Decided, key: str) -> bool:
     """It belongs to the key encoder and its queue."""
-    return _loss(config).has_keys
+    return run.loss.has_keys
 
 
-def of_loss(config: RunConfig, key: str) -> bool:
+def of_loss(run: Decided, key: str) -> bool:
     """It is an option of one loss of ours."""
-    return key.rpartition(".")[2] in _loss(config).keys
+    return key.rpartition(".")[2] in run.loss.keys
 
 
-def of_backbone(config: RunConfig, key: str) -> bool:
+def of_backbone(run: Decided, key: str) -> bool:
     """It is an option of one backbone of ours."""
-    return key.rpartition(".")[2] in BACKBONES.facts(config.model.backbone).keys
+    return key.rpartition(".")[2] in run.backbone.keys
 
 
-def of_term(config: RunConfig, key: str) -> bool:
+def of_term(run: Decided, key: str) -> bool:
     """It is an option of a term: none decides where the weight is 0, some never beside another."""
     parts = key.split(".")[1:]
     depth = 2 if parts[0] == "terms" else 1
     section, option = ".".join(parts[:depth]), parts[depth]
-    if section not in _active_terms(config):
-        return section in TERMS.choices and option == "weight"  # the 0 itself
-    name = section.removeprefix("terms.")
-    values = getattr(config.method, name) if section == name else config.method.terms[name]
-    choice = TERMS.facts(getattr(values, "use", None) or name)
-    if option not in choice.idle:
+    if section not in run.terms:
+        return depth == 1 and option == "weight"  # the 0 itself
+    idle = run.terms[section].idle
+    if option not in idle:
         return True
-    other, idle_with = choice.idle[option]
+    method = run.config.method
+    values = getattr(method, section) if depth == 1 else method.terms[parts[1]]
+    other, idle_with = idle[option]
     return getattr(values, other, None) not in idle_with
 
 
-def of_split(config: RunConfig, key: str) -> bool:
+def of_split(run: Decided, key: str) -> bool:
     """It belongs to the batch norm in groups."""
-    return config.method.batch_norm == "split"
+    return run.config.method.batch_norm == "split"
 
 
-def of_labels(config: RunConfig, key: str) -> bool:
+def of_labels(run: Decided, key: str) -> bool:
     """It chooses the visible labels, which something must see."""
-    sees = _loss(config).uses_labels or any(
-        TERMS.facts(name).uses_labels for name in _active_terms(config).values()
-    )
+    config = run.config
+    sees = run.loss.uses_labels or any(term.uses_labels for term in run.terms.values())
     return sees or config.data.mix != "natural" or config.eval.labels != "all"
 
 
-def of_some_labels(config: RunConfig, key: str) -> bool:
+def of_some_labels(run: Decided, key: str) -> bool:
     """It chooses among labels, of which there must be some and not all."""
-    return of_labels(config, key) and 0 < config.data.labelled_fraction < 1
+    return of_labels(run, key) and 0 < run.config.data.labelled_fraction < 1
 
 
-def of_any_labels(config: RunConfig, key: str) -> bool:
+def of_any_labels(run: Decided, key: str) -> bool:
     """It names visible labels, of which there must be some."""
-    return of_labels(config, key) and config.data.labelled_fraction > 0
+    return of_labels(run, key) and run.config.data.labelled_fraction > 0
 
 
 # every key of a config; one that is not here is refused by a test
@@ -160,11 +175,17 @@ RULES: dict[str, Rule] = {
 }
 
 
-def effective(config: RunConfig) -> dict[str, Any]:
+def effective(config: RunConfig, *, look: bool = False) -> dict[str, Any]:
     """See `RunConfig.effective`."""
     config = _simplest(config)
+    run = Decided(
+        config,
+        LOSSES.facts(config.method.loss, look=look),
+        BACKBONES.facts(config.model.backbone),
+        {section: TERMS.facts(use, look=look) for section, use in _used_terms(config).items()},
+    )
     values = flatten(config.model_dump())
-    return {key: value for key, value in values.items() if _rule(key)(config, key)}
+    return {key: value for key, value in values.items() if _rule(key)(run, key)}
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
@@ -191,21 +212,17 @@ def _simplest(config: RunConfig) -> RunConfig:
     batch norms where nothing is permuted.
     """
     method = config.method
+    loss = LOSSES.facts(method.loss)
     simpler: dict[str, Any] = {}
-    stands_for = _loss(config).without_labels
-    if stands_for and config.data.labelled_fraction == 0:
-        simpler["loss"] = stands_for
+    if loss.without_labels and config.data.labelled_fraction == 0:
+        simpler["loss"] = loss.without_labels
     alone = config.scale.workers == 1 and method.batch_norm != "split"
-    if alone or (not _loss(config).has_keys and method.batch_norm == "shuffle"):
+    if alone or (not loss.has_keys and method.batch_norm == "shuffle"):
         simpler["batch_norm"] = "plain"
     return config.model_copy(update={"method": method.model_copy(update=simpler)})
 
 
-def _loss(config: RunConfig) -> LossChoice:
-    return LOSSES.facts(config.method.loss)
-
-
-def _active_terms(config: RunConfig) -> dict[str, str]:
+def _used_terms(config: RunConfig) -> dict[str, str]:
     """What is used, by the section of each term that has a weight at some time of the run."""
     found: dict[str, str] = {}
     for now in (config, *(config.at(epoch) for epoch in config.changes)):

@@ -146,13 +146,16 @@ class RunConfig(StrictModel):
         wholes = {"method.loss": self.method.loss, "model.backbone": self.model.backbone}
         return found | {key: value for key, value in wholes.items() if key not in found}
 
-    def effective(self) -> dict[str, Any]:
+    def effective(self, *, look: bool = False) -> dict[str, Any]:
         """The values that decide the result, by dotted key: two runs that agree here train alike.
 
         Left out are those that never decide it (where and on what a run is executed) and those
         that change nothing beside the others (the temperature of a term of weight 0).
+
+        Args:
+            look: import somebody else's code to see what it uses; else it might use everything.
         """
-        return effective(self)
+        return effective(self, look=look)
 
     def digest(self) -> str:
         """Eight hex digits of what decides the result: where and on what it runs is left out."""

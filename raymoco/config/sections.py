@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from raymoco.choices import BACKBONES, DEFAULT_LOSS, LOSSES, TAKEN_NAMES, TERMS
 from raymoco.registry import NAME, Named, options_of
@@ -104,7 +111,7 @@ class TermConfig(StrictModel):
 
     model_config = ConfigDict(extra="allow")
 
-    use: str | None = None
+    use: Annotated[str | None, WithJsonSchema({"anyOf": [*TERMS.words(), {"type": "null"}]})] = None
     weight: NotNegative
 
     @property

@@ -7,8 +7,9 @@ from typing import ClassVar, Protocol
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from raymoco.conformance import options_model, what_is_missing
 from raymoco.errors import ConfigError
-from raymoco.registry import Choice, Registry, Rule, options_model, what_is_missing
+from raymoco.registry import Choice, Registry, Rule
 
 THEIRS = """
 from pydantic import BaseModel

@@ -216,10 +216,16 @@ def _check_condition(other: str, wanted: Any) -> None:
 def short_name(values: dict[str, Any]) -> str:
     """`T=0.10 K=256 m=0.99`: what varies, as short as a paper says it."""
     return " ".join(
-        f"{SHORT.get(key, key.rpartition('.')[2])}={format_value(value)}"
+        f"{_short(key)}={format_value(value)}"
         for key, value in values.items()
         if not isinstance(value, dict)  # what a population changes on the way
     )
+
+
+def _short(key: str) -> str:
+    if key.startswith("method.terms."):  # the user's own name says more than `weight`
+        return key.removeprefix("method.terms.").removesuffix(".weight")
+    return SHORT.get(key, key.rpartition(".")[2])
 
 
 def format_value(value: Any) -> str:

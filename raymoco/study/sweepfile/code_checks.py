@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from raymoco.engine.check_choices import check_choices
 from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
 from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sweep import AblationSpec
 
 
 def check_named_code(sweep: Sweep) -> None:
@@ -15,10 +17,12 @@ def check_named_code(sweep: Sweep) -> None:
 
     Raises:
         ConfigError: a wrong path, a class that does not keep its protocol, or wrong options; names
-            the axis or the cell.
+            the axis or the cell. Or two cells train the same, as what the code uses tells.
     """
     for what, values in [("run", {}), *sweep.corners]:
         try:
             check_choices(sweep.base.with_values(values))
         except ConfigError as error:
             raise ConfigError(f"{what}: {error}") from None
+    if isinstance(sweep.spec, AblationSpec):
+        refuse_equivalent_cells(sweep.spec.cells, sweep.base, look=True)

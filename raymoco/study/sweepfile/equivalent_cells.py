@@ -14,15 +14,17 @@ from raymoco.study.sweepfile.cells import Cell
 LABELS = ("data.labelled_fraction", "data.labelled_list", "data.label_seed")
 
 
-def refuse_equivalent_cells(cells: Sequence[Cell], base: RunConfig) -> None:
+def refuse_equivalent_cells(cells: Sequence[Cell], base: RunConfig, *, look: bool = False) -> None:
     """Refuse two cells whose runs cannot differ.
 
+    Args:
+        look: as for `RunConfig.effective`.
     Raises:
         ConfigError: names both cells.
     """
     seen: list[tuple[str, dict[str, Any]]] = []
     for cell in cells:
-        decides = base.with_values(cell.values).effective()
+        decides = base.with_values(cell.values).effective(look=look)
         for name, other in seen:
             if other == decides:
                 raise ConfigError(

@@ -142,6 +142,8 @@ def test_an_or_axis_is_its_value_or_lies_in_its_range(low, factor, number):
 def test_a_name_says_what_varies():
     values = {"method.temperature": 0.1, "method.queue_size": 256, "method.key_momentum": 0.99}
     assert short_name(values) == "T=0.1 K=256 m=0.99"
+    values = {"method.terms.spread.weight": 0.5, "method.terms.spread.margin": 0.1}
+    assert short_name(values) == "spread=0.5 spread.margin=0.1"
 
 
 def test_the_schema_accepts_the_demo_and_refuses_a_typo():
@@ -362,6 +364,8 @@ def test_a_cell_may_hold_a_loss_with_options_and_is_named_where_it_is_wrong(tmp_
         ({"method": {"loss": "unicorn"}}, False),
         ({"method": {"terms": {"a": {"use": "x:Y", "weight": 1, "margin": 3}}}}, True),
         ({"method": {"terms": {"a": {"use": "x:Y", "weight": -1}}}}, False),
+        ({"method": {"terms": {"a": {"use": "cross_consistency", "weight": 1}}}}, True),
+        ({"method": {"terms": {"a": {"use": "cross_consistence", "weight": 1}}}}, False),
         ({"model": {"backbone": "resnet18"}}, True),
         ({"model": {"backbone": "mylab.nets:tiny"}}, True),
         ({"model": {"backbone": 18}}, False),
@@ -376,3 +380,17 @@ def test_the_schema_of_a_sweep_knows_its_run(run, good):
     values = {"kind": "search", "name": "s", "search": {"epochs": {"choice": [1]}}, "run": run}
     errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
     assert bool(errors) != good
+
+
+def test_cells_that_somebodys_loss_cannot_tell_apart_are_refused_once_it_is_looked_at(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "kind: ablation\nname: a\n"
+        'run: {preset: digits, method: {loss: "tests.somebodys:Cosine"}}\n'
+        "factors:\n  labels:\n"
+        "    few: {data.labelled_fraction: 0.1}\n    all: {data.labelled_fraction: 1}\n"
+    )
+    sweep = load_sweep(path)
+    with pytest.raises(ConfigError, match=r"'labels=few' and 'labels=all' coincide"):
+        check_named_code(sweep)
+    check_named_code(load_sweep(path, ["run.method.loss=tests.somebodys:Probe"]))
