@@ -1,16 +1,141 @@
 """Everything that a config may name, and where its code is: the one place to add a choice to.
 
-An entry is a name, the path of its code, and a line for people. The config's checks, its JSON
-Schema and the docs follow. Nothing is imported here: see raymoco/registry.py.
+An entry is a name, the path of its code, and a line for people; what else a config must know of it
+without its code stands there too. The config's checks, its JSON Schema and the docs follow. Nothing
+is imported here: see raymoco/registry.py. docs/extending.md says how to write what is named.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from raymoco.registry import Choice, Registry
+from raymoco.registry import Choice, Registry, Rule
 
-# --- where images come from
+# ---------------------------------------------------------------- method.loss
+
+
+@dataclass(frozen=True)
+class LossChoice(Choice):
+    """A loss; the defaults are what is assumed of somebody else's.
+
+    Attributes:
+        uses_labels: whether labels change it.
+        uses_queue: whether the keys in the queue change it.
+        needs_labels: it learns from labeled images only, so batches hold no others.
+        has_keys: it stands in MoCo; False: `path` is a method of its own, without keys.
+        without_labels: the loss that it is where no label is visible; "" for itself.
+    """
+
+    uses_labels: bool = True
+    uses_queue: bool = True
+    needs_labels: bool = False
+    has_keys: bool = True
+    without_labels: str = ""
+
+    attributes: ClassVar[tuple[str, ...]] = ("uses_labels", "uses_queue", "needs_labels")
+
+
+DEFAULT_LOSS = "unicon"  # of a config, and of MoCo
+
+LOSSES = Registry(
+    "method.loss",
+    "loss",
+    "raymoco.ssl.protocols:Loss",
+    {
+        "info_nce": LossChoice(
+            "raymoco.ssl.losses:InfoNCE",
+            "MoCo: the own key against the queue",
+            uses_labels=False,
+        ),
+        "unicon": LossChoice(
+            "raymoco.ssl.losses:UniCon",
+            "UniMoCo: queue keys of the same label are positives too",
+            keys=("positives",),
+            without_labels="info_nce",
+        ),
+        "sup_con_in": LossChoice(
+            "raymoco.ssl.losses:SupConIn",
+            "SupCon with a queue, the mean over positives inside the log",
+            without_labels="info_nce",
+        ),
+        "sup_con_out": LossChoice(
+            "raymoco.ssl.losses:SupConOut",
+            "SupCon with a queue, the mean over positives outside the log",
+            without_labels="info_nce",
+        ),
+        "cross_entropy": LossChoice(
+            "raymoco.ssl.supervised:Supervised",
+            "the yardstick: a classifier on the visible labels, no keys",
+            uses_queue=False,
+            needs_labels=True,
+            has_keys=False,
+        ),
+    },
+)
+
+# --------------------------------------------------------------- method.terms
+
+
+@dataclass(frozen=True)
+class TermChoice(Choice):
+    """A regularizer; the defaults are what is assumed of somebody else's.
+
+    Attributes:
+        uses_labels: whether labels change it.
+        has_section: it is configured at `method.NAME`, as in version 0.1; others at `method.terms`.
+        idle: options that change nothing: `{"temperature": ("form", ("a", "b"))}` says that the
+            temperature is of no use where the form is a or b.
+    """
+
+    uses_labels: bool = True
+    has_section: bool = False
+    idle: Mapping[str, tuple[str, tuple[Any, ...]]] = field(default_factory=dict)
+
+    attributes: ClassVar[tuple[str, ...]] = ("uses_labels",)
+
+
+TERMS = Registry(
+    "method.terms",
+    "term",
+    "raymoco.ssl.protocols:Term",
+    {
+        "cross_consistency": TermChoice(
+            "raymoco.ssl.regularizers:CrossConsistency",
+            "XMoCo: similarities of two images survive an exchange of their views",
+            uses_labels=False,
+            has_section=True,
+            idle={"temperature": ("form", ("batch_transpose", "batch_pairs"))},
+        ),
+        "negative_uniformity": TermChoice(
+            "raymoco.ssl.regularizers:NegativeUniformity",
+            "XMoCo: similarities to the negatives of the batch are uniform",
+            has_section=True,
+        ),
+    },
+)
+# what a training logs as train/NAME already
+TAKEN_NAMES = ("loss", "contrast", "lr")
+
+# ------------------------------------------------------------- model.backbone
+
+BACKBONES = Registry(
+    "model.backbone",
+    "backbone",
+    "raymoco.ssl.protocols:Backbone",
+    {
+        "resnet8": Choice(
+            "raymoco.ssl.resnet8:resnet8",
+            "three blocks, for CPUs and small images",
+            keys=("width",),
+        ),
+    },
+    rule=Rule("raymoco.ssl.backbones:torchvision_classifier", "any classifier of torchvision"),
+    factory=True,
+)
+
+# ------------------------------------------------------ data.source
 
 _SOURCES = "raymoco.data.sources"
 
@@ -30,7 +155,7 @@ SOURCES = Registry(
     },
 )
 
-# --- two views of an image
+# ------------------------------------------------------- data.views
 
 _VIEWS = "raymoco.data.views.two_views"
 
@@ -51,7 +176,7 @@ VIEWS = Registry(
 # what a config says for either spelling: names of runs, digests and folders stay as they were
 ONE_SPELLING = {"parquet": "shards", "gray": "grey", "color": "colour"}
 
-# --- samplers of a search
+# -------------------------------------------------------- sampler.name
 
 _SAMPLERS = "raymoco.study.proposals.samplers"
 
@@ -69,7 +194,7 @@ SAMPLERS = Registry(
     },
 )
 
-# --- schedulers of a search
+# ------------------------------------------------------ scheduler.name
 
 
 @dataclass(frozen=True)

@@ -6,29 +6,52 @@ config costs no torch. What raymoco ships stands in raymoco/choices.py.
 
 from __future__ import annotations
 
-import inspect
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ValidationError, WithJsonSchema
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
+from raymoco.conformance import OPTIONS, options_model, what_is_missing
 from raymoco.errors import ConfigError
 from raymoco.yamlfile import nearest
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 NAME = "name"  # in `{name: mylab.losses:Triplet, margin: 0.2}`: what the options belong to
+Named = str | dict[str, Any]  # a name, or a mapping with the options beside it
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing that raymoco ships.
+    """One thing that raymoco ships, and the facts about it that a config needs without its code.
+
+    A subclass adds the facts of its kind; their defaults are what is assumed of somebody else's
+    code. Those in `attributes` can also be class attributes of that code.
 
     Attributes:
         path: where its code is, `package.module:Name`.
         summary: one line for people who look for it.
+        keys: keys beside the name, in the same section of the config, that are its options.
+    """
+
+    path: str
+    summary: str
+    keys: tuple[str, ...] = ()
+
+    attributes: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Names that are right although no list has them, such as those of torchvision's classifiers.
+
+    Attributes:
+        path: a function from the name to the code; raises ConfigError for a wrong name.
+        summary: one line for people.
     """
 
     path: str
@@ -39,7 +62,7 @@ C = TypeVar("C", bound=Choice)
 
 
 class Registry(Generic[C]):
-    """All that one key of a config may name.
+    """All that one key of a config may name; in a pydantic model `Annotated[Named, registry]`.
 
     Args:
         key: the key, dotted: `method.loss`.
@@ -47,6 +70,9 @@ class Registry(Generic[C]):
         protocol: the path of the Protocol that the code must keep.
         choices: what raymoco ships, by name.
         others: names that are no choice of ours and still right, such as `auto`.
+        kind: the class of the entries: whose defaults hold for somebody else's code.
+        rule: how names that are neither are understood; None: they are refused.
+        factory: the protocol's call is a class's constructor, where a class is named.
     """
 
     def __init__(
@@ -56,9 +82,21 @@ class Registry(Generic[C]):
         protocol: str,
         choices: Mapping[str, C],
         others: tuple[str, ...] = (),
+        *,
+        kind: type[C] | None = None,
+        rule: Rule | None = None,
+        factory: bool = False,
     ) -> None:
         self.key, self.noun, self.protocol = key, noun, protocol
         self.choices, self.others = dict(choices), others
+        self.kind = kind or type(next(iter(choices.values())))
+        self.rule, self.factory = rule, factory
+
+    def at(self, key: str) -> Self:
+        """The same choices under another key, for messages."""
+        other = copy.copy(self)
+        other.key = key
+        return other
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,6 +107,22 @@ class Registry(Generic[C]):
         """What raymoco ships under this value; None for somebody else's."""
         return self.choices.get(name_of(value))
 
+    def facts(self, value: str | Mapping[str, Any], *, look: bool = False) -> C:
+        """What is known of a value: of ours its entry, of anything else what is safe to assume.
+
+        Args:
+            look: import somebody else's code and take what its class attributes say.
+        """
+        choice = self.find(value)
+        if choice is not None:
+            return choice
+        path = name_of(value)
+        if not look:
+            return self.kind(path, "")
+        found = self.load(value)
+        said = [name for name in self.kind.attributes if hasattr(found, name)]
+        return self.kind(path, "", **{name: getattr(found, name) for name in said})
+
     def load(self, value: str | Mapping[str, Any]) -> Any:
         """The code that a value names, imported; it keeps the protocol.
 
@@ -78,9 +132,12 @@ class Registry(Generic[C]):
         """
         name = name_of(value)
         choice = self.choices.get(name)
+        if choice is None and self.rule is not None and ":" not in name:
+            return _import(self.rule.path, self.key)(name)
         found = _import(choice.path if choice else name, f"{self.key} is '{name}'")
         if choice is None:
-            missing = what_is_missing(found, _import(self.protocol, self.key))
+            protocol = _import(self.protocol, self.key)
+            missing = what_is_missing(found, protocol, factory=self.factory)
             if missing:
                 raise ConfigError(
                     f"{self.key} is '{name}', but it is no {self.noun}: {missing}. It must keep "
@@ -88,19 +145,36 @@ class Registry(Generic[C]):
                 )
         return found
 
-    def options(self, value: str | Mapping[str, Any], found: Any) -> Any:
+    def options(
+        self,
+        value: str | Mapping[str, Any],
+        found: Any,
+        beside: Mapping[str, Any] | None = None,
+    ) -> Any:
         """The options beside a name, checked by the code's own pydantic model, `Options`.
 
         Args:
             value: a name, or a mapping with the options beside it.
             found: what `load` returned for it.
+            beside: the section that the key stands in: where options of ours with `keys` are.
         Returns:
             An instance of `found.Options`; None where the code has none.
         Raises:
             ConfigError: an option is unknown or wrong, or the code takes none.
         """
-        given = {} if isinstance(value, str) else {k: v for k, v in value.items() if k != NAME}
-        model = getattr(found, "Options", None)
+        given = options_of(value)
+        choice = self.find(value)
+        model = options_model(found)
+        if choice is not None and choice.keys:
+            section = self.key.rpartition(".")[0]
+            for key in given:
+                if key in choice.keys:
+                    raise ConfigError(
+                        f"{self.key}.{key} is given, but its place is {section}.{key}."
+                    )
+            given |= {key: beside[key] for key in choice.keys if beside and key in beside}
+            if not given.keys() - choice.keys:  # all of them stand in the section
+                return check_options(model, given, section, name_of(value)) if model else None
         if model is None:
             if given:
                 raise ConfigError(
@@ -108,6 +182,43 @@ class Registry(Generic[C]):
                 )
             return None
         return check_options(model, given, self.key, name_of(value))
+
+    def make(
+        self,
+        value: str | Mapping[str, Any],
+        *arguments: Any,
+        beside: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Any:
+        """Call the code that a value names; its options, if it has any, come as `options=`.
+
+        Args:
+            beside: as for `options`.
+        Raises:
+            ConfigError: as `load` and `options`; or somebody else's code raises an error.
+        """
+        found = self.load(value)
+        options = self.options(value, found, beside)
+        if options is not None:
+            named[OPTIONS] = options
+        try:
+            return found(*arguments, **named)
+        except Exception as error:
+            if isinstance(error, ConfigError) or ":" not in name_of(value):
+                raise
+            # somebody else's code: whatever it raises is their message
+            raise ConfigError(
+                f"{self.key} is '{name_of(value)}', but building it fails: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def spelled(self, value: str | Mapping[str, Any]) -> str | dict[str, Any]:
+        """The value with every option of somebody else's code written out, its defaults too."""
+        if ":" not in name_of(value):
+            return value if isinstance(value, str) else dict(value)
+        options = self.options(value, self.load(value))
+        written = {} if options is None else options.model_dump(mode="json")
+        return {NAME: name_of(value), **written} if written else name_of(value)
 
     def validate(self, value: Any) -> Any:
         """A value as a config holds it: `{name: x}` alone becomes `x`; for pydantic.
@@ -120,8 +231,12 @@ class Registry(Generic[C]):
                 raise ValueError(f"{self.key} is a mapping, so it needs a {NAME}")
             if len(value) == 1:
                 value = value[NAME]
+        elif not isinstance(value, str):
+            raise ValueError(f"{self.key} is {value!r}, but must be a name or a mapping with one")
         name = name_of(value)
-        if name not in self.names and not IMPORT_PATH.fullmatch(name):
+        # a rule's names are looked at when a run is resolved: it has to import something
+        ruled = self.rule is not None and name != "" and ":" not in name
+        if not (name in self.names or ruled or IMPORT_PATH.fullmatch(name)):
             close = nearest(name, self.names).removesuffix(".")
             raise ValueError(
                 f"{self.key} is '{name}', but must be one of {', '.join(self.names)}, or "
@@ -129,28 +244,45 @@ class Registry(Generic[C]):
             )
         return value
 
+    def words(self) -> list[dict[str, Any]]:
+        """The JSON Schemas of a name alone."""
+        path = {"type": "string", "pattern": f"^{IMPORT_PATH.pattern}$"}
+        words: list[dict[str, Any]] = [{"enum": list(self.names)}, path]
+        if self.rule is not None:
+            words.append({"type": "string", "pattern": "^[^:]+$", "description": self.rule.summary})
+        return words
+
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the key."""
-        word = {
-            "anyOf": [
-                {"enum": list(self.names)},
-                {"type": "string", "pattern": f"^{IMPORT_PATH.pattern}$"},
-            ]
+        name = {NAME: {"anyOf": self.words()}}
+        return {
+            "anyOf": [*self.words(), {"type": "object", "required": [NAME], "properties": name}]
         }
-        with_options = {"type": "object", "required": [NAME], "properties": {NAME: word}}
-        return {"anyOf": [*word["anyOf"], with_options]}
 
     @property
     def annotation(self) -> Any:
-        """The type of the key in a pydantic model."""
-        return Annotated[
-            str | dict[str, Any], AfterValidator(self.validate), WithJsonSchema(self.schema())
-        ]
+        """The type of the key in a pydantic model, where no type checker looks."""
+        return Annotated[Named, self]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, source: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return self.schema()
 
 
 def name_of(value: str | Mapping[str, Any]) -> str:
     """The name in a value, with or without options beside it."""
     return value if isinstance(value, str) else str(value[NAME])
+
+
+def options_of(value: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The options beside a name."""
+    return {} if isinstance(value, str) else {k: v for k, v in value.items() if k != NAME}
 
 
 def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:
@@ -171,7 +303,7 @@ def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, na
         return model.model_validate(dict(given))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join([key, *map(str, problem["loc"])])
+        where = ".".join([*key.split("."), *map(str, problem["loc"])]).removeprefix(".")
         reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
         about = tuple(where.split("."))
         if problem["type"] == "missing":
@@ -181,66 +313,6 @@ def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, na
         raise ConfigError(
             f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}.", about
         ) from None
-
-
-def what_is_missing(found: Any, protocol: type) -> str:
-    """Why an object does not keep a protocol, in words; '' if it does.
-
-    A class must have every member, and its methods must take what the protocol's take; a protocol
-    of `__call__` alone is kept by any function of that many arguments.
-    """
-    if not callable(found):
-        return "it cannot be called"
-    wanted = {
-        name: member
-        for name, member in vars(protocol).items()
-        if inspect.isfunction(member) and (name == "__call__" or not name.startswith("_"))
-    }
-    wanted.pop("__init__", None)
-    holder = found if inspect.isclass(found) else type(found)
-    if inspect.isfunction(found) or inspect.isbuiltin(found):
-        if list(wanted) != ["__call__"]:
-            lacking = [name for name in wanted if name != "__call__"]
-            return f"a function has no {lacking[0]}()" if lacking else "it is a function"
-        return _does_not_take(found, wanted["__call__"], bound=True)
-    for name, member in wanted.items():
-        method = inspect.getattr_static(holder, name, None)
-        if method is None:
-            return f"it has no {name}()"
-        if inspect.isfunction(method):
-            problem = _does_not_take(method, member, bound=False)
-            if problem:
-                return problem
-    for name in _attributes(protocol):
-        on_class = hasattr(holder, name) or name in getattr(holder, "__annotations__", {})
-        # what __init__ sets is not seen on a class
-        if not on_class and not inspect.isclass(found):
-            return f"it has no attribute {name}"
-    return ""
-
-
-def _attributes(protocol: type) -> list[str]:
-    declared = vars(protocol).get("__annotations__", {})
-    properties = [n for n, m in vars(protocol).items() if isinstance(m, property)]
-    return [name for name in (*declared, *properties) if not name.startswith("_")]
-
-
-def _does_not_take(function: Any, wanted: Any, *, bound: bool) -> str:
-    """Whether a method could be called as the protocol calls it; in words if not."""
-    try:
-        has = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C: it will say so itself
-        return ""
-    parameters = list(inspect.signature(wanted).parameters.values())[1:]
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    keywords = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
-    arguments = [None] * (len(positional) + (0 if bound else 1))
-    try:
-        has.bind(*arguments, **dict.fromkeys(keywords))
-    except TypeError as error:
-        listed = ", ".join(p.name for p in parameters)
-        return f"{wanted.__name__}({listed}) cannot be called: {error}"
-    return ""
 
 
 def _import(path: str, what: str) -> Any:

@@ -222,7 +222,8 @@ def _reason(problem: Any, key: str, model: type[BaseModel], prefix: str) -> str:
         return f"unknown key '{key}'{hint}"
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if problem["type"] == "value_error":
-        return f"{key}: {reason}" if key else reason
+        named = not key or reason.startswith(key)
+        return reason if named else f"{key}: {reason}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing."
     return f"{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
@@ -287,6 +288,8 @@ def _plain(value: Any) -> Any:
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
+    if get_origin(annotation) is dict:
+        return None  # its keys are the user's
     if get_origin(annotation) is not None:
         for argument in get_args(annotation):
             found = _inner_model(argument)

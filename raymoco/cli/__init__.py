@@ -202,7 +202,7 @@ def ui(
 
 def main() -> None:
     """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
-    # so that `data.source: mylab.sources:Lmdb` finds mylab/ here, as with `python -m raymoco`; at
+    # so that `method.loss: mylab.losses:Triplet` finds mylab/ here, as with `python -m raymoco`; at
     # the end, so that a file of the user's hides no library
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

@@ -9,9 +9,9 @@ from raymoco.config.presets import (
 from raymoco.config.run import (
     CHANGEABLE,
     FIXED_KEYS,
-    RESULT_NEUTRAL,
     RunConfig,
     axis_keys,
+    changeable_keys,
 )
 from raymoco.config.sections import (
     BatchNormName,
@@ -25,7 +25,6 @@ from raymoco.config.sections import (
     Fraction,
     KnnConfig,
     LinearConfig,
-    LossName,
     MethodConfig,
     ModelConfig,
     NegativeUniformityConfig,
@@ -36,6 +35,7 @@ from raymoco.config.sections import (
     ScaleConfig,
     Seed,
     StrictModel,
+    TermConfig,
     TrackingConfig,
     UniformityForm,
 )
@@ -43,7 +43,6 @@ from raymoco.config.sections import (
 __all__ = [
     "CHANGEABLE",
     "FIXED_KEYS",
-    "RESULT_NEUTRAL",
     "BatchNormName",
     "CheckpointConfig",
     "ColumnsConfig",
@@ -55,7 +54,6 @@ __all__ = [
     "Fraction",
     "KnnConfig",
     "LinearConfig",
-    "LossName",
     "MethodConfig",
     "ModelConfig",
     "NegativeUniformityConfig",
@@ -67,10 +65,12 @@ __all__ = [
     "ScaleConfig",
     "Seed",
     "StrictModel",
+    "TermConfig",
     "TrackingConfig",
     "UniformityForm",
     "axis_keys",
     "build_run_config",
+    "changeable_keys",
     "load_run_config",
     "preset_names",
     "preset_values",

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from raymoco.choices import LOSSES
+from raymoco.config.effective import effective, identity
 from raymoco.config.named import file_name_of
 from raymoco.config.sections import (
     CheckpointConfig,
@@ -29,9 +31,11 @@ from raymoco.config.sections import (
     TrackingConfig,
 )
 from raymoco.errors import ConfigError
+from raymoco.registry import name_of
 from raymoco.yamlfile import Document, dotted_keys, dump_yaml, flatten, nearest, validate
 
-# what a run can change on its way: it decides no shape, no image and no state of the optimizer
+# what a run can change on its way: it decides no shape, no image and no state of the optimizer.
+# The weights of `method.terms` are changeable too, see `changeable_keys`
 CHANGEABLE = (
     "optim.lr",
     "method.temperature",
@@ -41,8 +45,6 @@ CHANGEABLE = (
     "method.negative_uniformity.weight",
     "method.negative_uniformity.temperature",
 )
-# what does not decide the result of a run: a resume may change it, a name does not tell of it
-RESULT_NEUTRAL = {"name", "output", "tracking", "scale", "checkpoint"}
 
 
 class RunConfig(StrictModel):
@@ -93,14 +95,14 @@ class RunConfig(StrictModel):
                 f"optim.warmup_epochs is {self.optim.warmup_epochs:g}, but must be below epochs, "
                 f"{self.epochs}"
             )
-        if method.loss == "cross_entropy":
-            if method.cross_consistency.weight or method.negative_uniformity.weight:
-                raise ValueError(
-                    "method.loss is cross_entropy, which has no keys: the weights of "
-                    "cross_consistency and negative_uniformity must be 0"
-                )
-            if self.data.labelled_fraction == 0:
-                raise ValueError("method.loss is cross_entropy, but data.labelled_fraction is 0")
+        loss, facts = name_of(method.loss), LOSSES.facts(method.loss)
+        if not facts.has_keys and any(method.weights().values()):
+            raise ValueError(
+                f"method.loss is {loss}, which has no keys: the weights of "
+                f"{' and '.join(method.weights())} must be 0"
+            )
+        if facts.needs_labels and self.data.labelled_fraction == 0:
+            raise ValueError(f"method.loss is {loss}, but data.labelled_fraction is 0")
         self._check_changes()
         return self
 
@@ -109,10 +111,11 @@ class RunConfig(StrictModel):
             if epoch >= self.epochs:
                 raise ValueError(f"changes has epoch {epoch}, but must be below {self.epochs}")
             for key in values:
-                if key not in CHANGEABLE:
+                changeable = changeable_keys(self)
+                if key not in changeable:
                     raise ValueError(
                         f"changes.{epoch}: '{key}' cannot change in a run"
-                        f"{nearest(key, CHANGEABLE)} There are: {', '.join(CHANGEABLE)}"
+                        f"{nearest(key, changeable)} There are: {', '.join(changeable)}"
                     )
             try:
                 self.at(epoch)
@@ -139,22 +142,32 @@ class RunConfig(StrictModel):
         return validate(RunConfig, document)
 
     def flat(self) -> dict[str, Any]:
-        """Every value by its dotted key."""
-        return flatten(self.model_dump())
+        """Every value by dotted key; a name with options is there whole, and option by option."""
+        found = flatten(self.model_dump())
+        wholes = {"method.loss": self.method.loss, "model.backbone": self.model.backbone}
+        return found | {key: value for key, value in wholes.items() if key not in found}
+
+    def effective(self, *, look: bool = False) -> dict[str, Any]:
+        """The values that decide the result, by dotted key: two runs that agree here train alike.
+
+        Left out are those that never decide it (where and on what a run is executed) and those
+        that change nothing beside the others (the temperature of a term of weight 0).
+
+        Args:
+            look: import somebody else's code to see what it uses; else it might use everything.
+        """
+        return effective(self, look=look)
 
     def digest(self) -> str:
         """Eight hex digits of what decides the result: where and on what it runs is left out."""
-        decisive = self.model_dump(exclude=RESULT_NEUTRAL)
-        if not self.changes:  # most runs: their names are as before there were any
-            del decisive["changes"]
-        text = json.dumps(decisive, sort_keys=True)
+        text = json.dumps(identity(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
     def run_name(self) -> str:
         """The given name, or source-loss-seed and a short hash."""
-        source = file_name_of(self.data.source)
-        return self.name or f"{source}-{self.method.loss}-{self.seed}-{self.digest()}"
+        source, loss = file_name_of(self.data.source), file_name_of(self.method.loss)
+        return self.name or f"{source}-{loss}-{self.seed}-{self.digest()}"
 
     def to_yaml(self) -> str:
         """The whole config as YAML that `raymoco train` reads back."""
@@ -176,10 +189,23 @@ FIXED_KEYS = (
 )
 
 
-def axis_keys() -> list[str]:
-    """Every dotted key that a sweep may vary: all but where and on what a run is executed."""
+def axis_keys(base: RunConfig | None = None) -> list[str]:
+    """Every dotted key that a sweep may vary: all but where and on what a run is executed.
+
+    Args:
+        base: the run that is varied: what it says of its terms, and of the options of what it names
+            by import path, can be varied too.
+    """
     keys = dotted_keys(RunConfig)
     leaves = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
+    if base is not None:
+        leaves += [key for key in flatten(base.model_dump()) if key not in leaves]
     return [
         key for key in leaves if not any(key == f or key.startswith(f"{f}.") for f in FIXED_KEYS)
     ]
+
+
+def changeable_keys(config: RunConfig) -> tuple[str, ...]:
+    """Every dotted key that `changes` of this config may have, and a population may move."""
+    terms = config.method.terms
+    return (*CHANGEABLE, *(f"method.terms.{name}.weight" for name in terms))

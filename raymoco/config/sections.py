@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from raymoco.choices import SOURCES, VIEWS
+from raymoco.choices import BACKBONES, DEFAULT_LOSS, LOSSES, SOURCES, TAKEN_NAMES, TERMS, VIEWS
 from raymoco.config.named import named
+from raymoco.registry import NAME, Named, options_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-LossName = Literal["info_nce", "unicon", "sup_con_in", "sup_con_out", "cross_entropy"]
+TermName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 ConsistencyForm = Literal["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"]
 UniformityForm = Literal["kl", "entropy"]
 BatchNormName = Literal["plain", "shuffle", "split", "sync"]
@@ -73,9 +81,9 @@ class ProjectorConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """The backbone, by name, and its projector."""
+    """The backbone, by name, and its projector; `width` is of resnet8."""
 
-    backbone: str = "resnet8"
+    backbone: Annotated[Named, BACKBONES] = "resnet8"
     width: Count = 16
     projector: ProjectorConfig = ProjectorConfig()
 
@@ -96,10 +104,31 @@ class NegativeUniformityConfig(StrictModel):
     temperature: Positive = 0.1
 
 
-class MethodConfig(StrictModel):
-    """The loss, its queue and what is added to it."""
+class TermConfig(StrictModel):
+    """A regularizer under a name of one's own: where its code is, its weight and its options.
 
-    loss: LossName = "unicon"
+    `use` is a name of ours or `package.module:Name`; left out, the term's own name is one of ours.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    use: Annotated[str | None, WithJsonSchema({"anyOf": [*TERMS.words(), {"type": "null"}]})] = None
+    weight: NotNegative
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What stands beside `use` and `weight`."""
+        return dict(self.model_extra or {})
+
+    def named(self, name: str) -> dict[str, Any]:
+        """What is used and its options, as a registry reads them."""
+        return {**self.options, NAME: self.use or name}
+
+
+class MethodConfig(StrictModel):
+    """The loss, its queue and what is added to it; `positives` is of unicon."""
+
+    loss: Annotated[Named, LOSSES] = DEFAULT_LOSS
     temperature: Positive = 0.1
     queue_size: Count = 256
     queue_init: Literal["random", "empty"] = "random"
@@ -110,6 +139,46 @@ class MethodConfig(StrictModel):
     positives: Literal["sum", "mean"] = "sum"
     cross_consistency: CrossConsistencyConfig = CrossConsistencyConfig()
     negative_uniformity: NegativeUniformityConfig = NegativeUniformityConfig()
+    terms: dict[TermName, TermConfig] = Field(default_factory=dict)
+
+    @field_validator("terms")
+    @classmethod
+    def _names_are_known(cls, terms: dict[str, TermConfig]) -> dict[str, TermConfig]:
+        for name, term in terms.items():
+            if name in TAKEN_NAMES:
+                raise ValueError(
+                    f"method.terms.{name} would be logged as train/{name}, which is something "
+                    "else: choose another name"
+                )
+            if term.use is None and name not in TERMS.names:
+                raise ValueError(
+                    f"method.terms.{name} needs `use`: a name of {', '.join(TERMS.names)}, or "
+                    "somebody's package.module:Name"
+                )
+            TERMS.at(f"method.terms.{name}.use").validate(term.use or name)
+            if NAME in term.options:
+                raise ValueError(f"method.terms.{name}.{NAME}: the key for what it is, is `use`")
+        return terms
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> MethodConfig:
+        for name, weight in self.weights().items():
+            if weight and self.weights().get(f"terms.{name}"):
+                raise ValueError(
+                    f"method.terms.{name} and method.{name} both have a weight above 0: give the "
+                    "one in terms another name, and `use`"
+                )
+        if options_of(self.loss) and LOSSES.find(self.loss) is not None:
+            option = next(iter(options_of(self.loss)))
+            raise ValueError(f"method.loss.{option}: a loss of raymoco has no options there")
+        return self
+
+    def weights(self) -> dict[str, float]:
+        """The weight of every regularizer, by the key of its section: `terms.spread`."""
+        sections = [name for name, choice in TERMS.choices.items() if choice.has_section]
+        return {name: getattr(self, name).weight for name in sections} | {
+            f"terms.{name}": term.weight for name, term in self.terms.items()
+        }
 
 
 class OptimConfig(StrictModel):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
 from raymoco.data.sources.open import require_source
 from raymoco.data.views.build import require_views
+from raymoco.errors import ConfigError
+from raymoco.registry import name_of
+from raymoco.ssl.build import check_method
 
 
 def check_choices(config: RunConfig) -> None:
@@ -16,3 +20,9 @@ def check_choices(config: RunConfig) -> None:
     """
     require_source(config.data)
     require_views(config.data.views)
+    check_method(config.model, config.method)
+    loss = LOSSES.facts(config.method.loss, look=True)
+    if loss.needs_labels and config.data.labelled_fraction == 0:
+        raise ConfigError(
+            f"method.loss is {name_of(config.method.loss)}, but data.labelled_fraction is 0."
+        )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
 from raymoco.data.loading.batch import Batch
 from raymoco.data.loading.loader import Loader, open_images
@@ -86,7 +87,10 @@ class _Run:
         self.device = session.device
         reader = Reader(config.seed, config.optim.batch_size, session.rank, session.workers)
         self.images: Loader = open_images(
-            handle, config.data, reader, labelled_only=config.method.loss == "cross_entropy"
+            handle,
+            config.data,
+            reader,
+            labelled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels

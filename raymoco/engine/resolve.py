@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from raymoco.choices import BACKBONES, LOSSES, TERMS
 from raymoco.config import RunConfig
 from raymoco.data.views.build import resolve_views
+from raymoco.engine.check_choices import check_choices
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
+from raymoco.registry import options_of
 from raymoco.ssl.query_gradient import bf16_is_fast
 
 
@@ -19,8 +24,10 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
         channels: of the images, 1 or 3.
         train_images: N, the images that training draws from.
     Raises:
-        ConfigError: the batch or the queue is too large for N images, or the views do not suit.
+        ConfigError: the batch or the queue is too large for N images, the views do not suit them,
+            or something that the config names is no code that it could use.
     """
+    check_choices(config)
     batch = config.optim.batch_size
     if batch > train_images:
         raise ConfigError(
@@ -42,6 +49,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             # workers have another working directory
             "data.labelled_list": listed and str(absolute(listed)),
             "precision": precision,
+            **_spelled(config),
             "name": config.run_name,
         }
     )
@@ -51,13 +59,30 @@ def queue_warning(config: RunConfig, train_images: int) -> str | None:
     """A sentence if many queries will meet an older key of their own image as a negative."""
     reach = _queue_reach(config)
     spare = train_images - config.optim.batch_size
-    if config.method.loss == "cross_entropy" or reach <= spare / 4:
+    if not _uses_queue(config) or reach <= spare / 4:
         return None
     return (
         f"method.queue_size is {config.method.queue_size} and there are {train_images} training "
         f"images: about {min(1.0, reach / train_images):.0%} of the queries meet an older key of "
         "their own image as a negative. A smaller queue is usually better."
     )
+
+
+def _spelled(config: RunConfig) -> dict[str, Any]:
+    """What is named by import path, with the options that its code has by default."""
+    terms = {}
+    for name, term in config.method.terms.items():
+        options = options_of(TERMS.spelled(term.named(name)))
+        terms[name] = {"use": term.use, "weight": term.weight, **options}
+    return {
+        "model.backbone": BACKBONES.spelled(config.model.backbone),
+        "method.loss": LOSSES.spelled(config.method.loss),
+        "method.terms": terms,
+    }
+
+
+def _uses_queue(config: RunConfig) -> bool:
+    return LOSSES.facts(config.method.loss, look=True).uses_queue
 
 
 def _queue_reach(config: RunConfig) -> float:
@@ -68,7 +93,7 @@ def _queue_reach(config: RunConfig) -> float:
 
 def _check_queue(config: RunConfig, train_images: int) -> None:
     spare = train_images - config.optim.batch_size
-    if config.method.loss != "cross_entropy" and _queue_reach(config) > spare:
+    if _uses_queue(config) and _queue_reach(config) > spare:
         raise ConfigError(
             f"method.queue_size is {config.method.queue_size}, but with {train_images} training "
             f"images and batches of {config.optim.batch_size} it must be at most "

@@ -15,7 +15,7 @@ from uuid import uuid4
 from ray.util.queue import Queue
 
 from raymoco import tracking
-from raymoco.config import RESULT_NEUTRAL, RunConfig
+from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages, prepare_images
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
@@ -34,7 +34,6 @@ from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import Begun, Closed, Journal, RunState, begun, read_journal
 from raymoco.files import is_used, lease, write_atomically
 from raymoco.metrics import EVAL_KNN, IMAGES_PER_SECOND, TRAIN_LOSS, Row, describe
-from raymoco.yamlfile import flatten
 
 Print = Callable[[str], None]
 
@@ -121,13 +120,12 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     newest = load_newest(found[-1], "cpu", say) if found else None
     if newest is None:
         return None
-    then, now = (
-        flatten(one.model_dump(exclude=RESULT_NEUTRAL)) for one in (newest.run_config, config)
-    )
-    # of both: an option of somebody's code may be gone
+    # on as many workers as now: with one, batch norms coincide that with two do not
+    before = newest.run_config.model_copy(update={"scale": config.scale})
+    then, now = before.effective(), config.effective()
     changed = [
         f"{key}: {then.get(key)} -> {now.get(key)}"
-        for key in {**now, **then}
+        for key in dict.fromkeys([*now, *then])
         if then.get(key) != now.get(key)
     ]
     if changed:

@@ -19,6 +19,7 @@ from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.probes import extract_features, judge_on_test
 from raymoco.errors import DataError
 from raymoco.metrics import Row
+from raymoco.registry import name_of
 from raymoco.ssl import build_method
 
 EXPORT_FORMAT = 1
@@ -89,7 +90,7 @@ def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
     encoder = load_encoder(place)
     about = {
         "format": EXPORT_FORMAT,
-        "backbone": checkpoint.run_config.model.backbone,
+        "backbone": name_of(checkpoint.run_config.model.backbone),
         "width": checkpoint.run_config.model.width,
         **{
             key: checkpoint.data[key]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
-from raymoco.config import ModelConfig
+from raymoco.choices import BACKBONES
 from raymoco.errors import ConfigError
 
 SMALL_IMAGE = 64  # px: up to here a ResNet's 7x7 stride-2 stem and its pooling would lose too much
@@ -17,51 +17,43 @@ _CLASSES = 1009  # no layer but the classifier has this many outputs: that is ho
 
 
 def backbone_names() -> list[str]:
-    """Every name that `model.backbone` may have."""
-    return ["resnet8", *models.list_models(module=models)]
+    """Every short name that `model.backbone` may have."""
+    return [*BACKBONES.names, *models.list_models(module=models)]
 
 
-def build_torchvision(model: ModelConfig, channels: int, image_size: int) -> tuple[nn.Module, int]:
-    """A classifier of torchvision without its last layer, fitted to the images; and F.
+def torchvision_classifier(name: str) -> TorchvisionBackbone:
+    """The backbone of that name.
 
     Raises:
-        ConfigError: torchvision has none of that name, or it cannot take such images.
+        ConfigError: torchvision has none; names the nearest.
     """
-    backbone = _find(model, image_size)
-    try:
-        _fit_stem(backbone, channels, image_size)
-        return backbone, _feature_dim(backbone, channels, image_size)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"model.backbone is '{model.backbone}', but it cannot take images of {image_size} x "
-            f"{image_size} px with {channels} channels: {error}"
-        ) from error
-
-
-def _find(model: ModelConfig, image_size: int) -> nn.Module:
-    name = model.backbone
-    if name not in backbone_names():
+    if name not in models.list_models(module=models):
         (near,) = difflib.get_close_matches(name, backbone_names(), n=1, cutoff=0.0)
         raise ConfigError(
-            f"model.backbone is '{name}', but must be resnet8 or a classifier of torchvision; did "
-            f"you mean '{near}'?"
+            f"model.backbone is '{name}', but must be one of {', '.join(BACKBONES.names)}, a "
+            f"classifier of torchvision, or somebody's package.module:Name; did you mean '{near}'?"
         )
-    options: dict[str, Any] = {"num_classes": _CLASSES}
-    if name.startswith("vit_"):
-        options["image_size"] = image_size
-    elif name.startswith("maxvit"):
-        options["input_size"] = (image_size, image_size)
-    elif name in ("googlenet", "inception_v3"):
-        options |= {"aux_logits": False, "init_weights": True}
-    try:
-        backbone: nn.Module = models.get_model(name, weights=None, **options)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"model.backbone is '{name}', but it cannot take images of {image_size} x "
-            f"{image_size} px: {error}"
-        ) from error
-    _drop_classifier(backbone)
-    return backbone
+    return TorchvisionBackbone(name)
+
+
+@dataclass(frozen=True)
+class TorchvisionBackbone:
+    """A classifier of torchvision without its last layer, fitted to the images it is called for."""
+
+    name: str
+
+    def __call__(self, *, channels: int, image_size: int) -> nn.Module:
+        options: dict[str, Any] = {"num_classes": _CLASSES}
+        if self.name.startswith("vit_"):
+            options["image_size"] = image_size
+        elif self.name.startswith("maxvit"):
+            options["input_size"] = (image_size, image_size)
+        elif self.name in ("googlenet", "inception_v3"):
+            options |= {"aux_logits": False, "init_weights": True}
+        backbone: nn.Module = models.get_model(self.name, weights=None, **options)
+        _drop_classifier(backbone)
+        _fit_stem(backbone, channels, image_size)
+        return backbone
 
 
 def _drop_classifier(backbone: nn.Module) -> None:
@@ -105,19 +97,3 @@ def _fit_stem(backbone: nn.Module, channels: int, image_size: int) -> None:
 def _replace(module: nn.Module, path: str, new: nn.Module) -> None:
     parent, _, leaf = path.rpartition(".")
     setattr(module.get_submodule(parent), leaf, new)
-
-
-def _feature_dim(backbone: nn.Module, channels: int, image_size: int) -> int:
-    """F, from a forward pass of shapes alone: no memory, no arithmetic."""
-    state = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in backbone.state_dict().items()
-    }
-    state |= {  # what the state dict leaves out
-        name: torch.empty_like(buffer, device="meta") for name, buffer in backbone.named_buffers()
-    }
-    images = torch.empty(2, channels, image_size, image_size, device="meta")
-    backbone.eval()
-    features: Tensor = torch.func.functional_call(backbone, state, (images,))
-    backbone.train()
-    return features.flatten(1).shape[1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from raymoco.choices import BACKBONES, LOSSES, TERMS
 from raymoco.config import MethodConfig, ModelConfig
 from raymoco.ssl.encoders import build_encoder
 from raymoco.ssl.moco import MoCo
+from raymoco.ssl.objective import build_loss, build_terms
 from raymoco.ssl.supervised import Supervised
 
 
@@ -29,7 +31,7 @@ def build_method(
         method: loss, queue and regularizers.
         channels: channels of the images.
         image_size: height and width, px.
-        classes: number of classes; of use to "cross_entropy" only.
+        classes: number of classes; of use to a method without keys only.
         seed: the run's seed.
     Returns:
         A module on the CPU, called as method(view_a, view_b, labels), with `.encoder` to evaluate.
@@ -40,13 +42,15 @@ def build_method(
         # not torch.manual_seed: that would reseed the GPUs too
         torch.default_generator.manual_seed(seed)
         encoder = build_encoder(model, channels, image_size)
-        if method.loss == "cross_entropy":
-            return Supervised(
+        if not LOSSES.facts(method.loss).has_keys:
+            found: Supervised = LOSSES.make(
+                method.loss,
                 encoder,
                 classes=classes,
                 batch_norm=method.batch_norm,
                 bn_groups=method.bn_groups,
             )
+            return found
         return MoCo(
             encoder,
             loss=method.loss,
@@ -60,5 +64,22 @@ def build_method(
             positives=method.positives,
             cross_consistency=method.cross_consistency,
             negative_uniformity=method.negative_uniformity,
+            terms=method.terms,
             seed=seed,
         )
+
+
+def check_method(model: ModelConfig, method: MethodConfig) -> None:
+    """Refuse what `build_method` could not build for any images; no encoder is built.
+
+    Raises:
+        ConfigError: the code of a loss, a term or a backbone is not there, does not keep its
+            protocol, or refuses its options; names the key.
+    """
+    BACKBONES.options(model.backbone, BACKBONES.load(model.backbone), model.model_dump())
+    if LOSSES.facts(method.loss).has_keys:
+        build_loss(method.loss, method.temperature, method.model_dump(), "method.loss")
+    sections = [name for name, choice in TERMS.choices.items() if choice.has_section]
+    build_terms({name: getattr(method, name) for name in sections}, {}, "method.")
+    for name, term in method.terms.items():  # one of weight 0 too: it may get another
+        TERMS.at(f"method.terms.{name}").make(term.named(name))

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from raymoco.choices import BACKBONES
 from raymoco.config import ModelConfig, ProjectorConfig
+from raymoco.errors import ConfigError
+from raymoco.registry import name_of
 from raymoco.ssl.query_gradient import widen
-from raymoco.ssl.resnet8 import build_resnet8
 
 
 class Encoder(nn.Module):
@@ -83,9 +85,10 @@ def momentum_update(query_encoder: nn.Module, key_encoder: nn.Module, momentum: 
 def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder:
     """An untrained encoder for square images.
 
-    The backbone is `resnet8` (ours, `width` channels in its first stage) or any classifier of
-    torchvision without its last layer and the dropout of its head. ResNets get a 3x3 stride-1 stem
-    without pooling for images up to 64 px.
+    The backbone is `resnet8` (ours, `width` channels in its first stage), any classifier of
+    torchvision without its last layer and the dropout of its head, or somebody's
+    `package.module:Name`. torchvision's ResNets get a 3x3 stride-1 stem without pooling for images
+    up to 64 px.
 
     Args:
         model: backbone, width and projector.
@@ -97,15 +100,37 @@ def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder
     Source: the MLP projector is Chen et al. 2020 (MoCo v2), arXiv:2003.04297. Deviation: 1 to 3
         layers.
     """
-    if model.backbone == "resnet8":
-        backbone, feature_dim = build_resnet8(model.width, channels)
-    else:
-        # here and not above: it takes seconds to import, and small runs do without
-        from raymoco.ssl.backbones import build_torchvision
-
-        backbone, feature_dim = build_torchvision(model, channels, image_size)
+    try:
+        backbone: nn.Module = BACKBONES.make(
+            model.backbone, beside=model.model_dump(), channels=channels, image_size=image_size
+        )
+        feature_dim = count_features(backbone, channels, image_size)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"model.backbone is '{name_of(model.backbone)}', but it cannot take images of "
+            f"{image_size} x {image_size} px with {channels} channels: {error}"
+        ) from error
     projector = build_projector(model.projector, feature_dim)
     return Encoder(backbone, projector, feature_dim, model.projector.dim)
+
+
+def count_features(backbone: nn.Module, channels: int, image_size: int) -> int:
+    """F: what the backbone says, or what comes out of a forward pass of shapes alone."""
+    said = getattr(backbone, "feature_dim", None)
+    if isinstance(said, int):
+        return said
+    state = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in backbone.state_dict().items()
+    }
+    state |= {  # what the state dict leaves out
+        name: torch.empty_like(buffer, device="meta") for name, buffer in backbone.named_buffers()
+    }
+    images = torch.empty(2, channels, image_size, image_size, device="meta")
+    backbone.eval()
+    features: Tensor = torch.func.functional_call(backbone, state, (images,))
+    backbone.train()
+    return features.flatten(1).shape[1]
 
 
 def build_projector(projector: ProjectorConfig, feature_dim: int) -> nn.Sequential:

@@ -4,7 +4,7 @@ q_i is the query of image i, k_i its own key, the queue holds K older keys. P_i 
 image i has a visible label, every queue key with that label; N_i = the rest of the queue. Keys and
 queue get no gradient. Nothing here reads a tensor's value on the host.
 
-Over a queue that is large enough for it to pay, `raymoco.ssl.streamed` computes the same.
+Over a queue that is large enough for it to pay, `raymoco.ssl.blockwise` computes the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raymoco.config import StrictModel
 from raymoco.ssl.argument_checks import (
     require_batch,
     require_choice,
@@ -145,6 +146,66 @@ def sup_con(
         return (partition_B - positives_B + count_B.log()).mean()
 
     return loss_of_query(formula, query)
+
+
+class InfoNCE:
+    """`method.loss: info_nce`, see `info_nce`."""
+
+    uses_labels = False
+    holds_gradient = no_host_read = True
+
+    def __init__(self, temperature: float) -> None:
+        require_temperature(temperature)
+        self.temperature = temperature
+
+    def __call__(
+        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        return info_nce(query, key, queue, self.temperature)
+
+
+class UniCon:
+    """`method.loss: unicon`, see `unified_contrastive`."""
+
+    holds_gradient = no_host_read = True
+
+    class Options(StrictModel):
+        """What `method.positives` says."""
+
+        positives: Literal["sum", "mean"] = "sum"
+
+    def __init__(self, temperature: float, options: Options) -> None:
+        require_temperature(temperature)
+        self.temperature, self.positives = temperature, options.positives
+
+    def __call__(
+        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        return unified_contrastive(
+            query, key, queue, labels, queue_labels, self.temperature, self.positives
+        )
+
+
+class SupConOut:
+    """`method.loss: sup_con_out`, see `sup_con`."""
+
+    holds_gradient = no_host_read = True
+    form: Literal["out", "in"] = "out"
+
+    def __init__(self, temperature: float) -> None:
+        require_temperature(temperature)
+        self.temperature = temperature
+
+    def __call__(
+        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        return sup_con(query, key, queue, labels, queue_labels, self.temperature, self.form)
+
+
+class SupConIn(SupConOut):
+    """`method.loss: sup_con_in`, see `sup_con`."""
+
+    form = "in"
 
 
 def _streamed(

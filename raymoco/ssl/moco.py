@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from raymoco.choices import DEFAULT_LOSS, TERMS
 from raymoco.errors import ConfigError
 from raymoco.ssl.argument_checks import require_choice, require_temperature
 from raymoco.ssl.batch_norm import BATCH_NORMS, convert_batch_norm
 from raymoco.ssl.collectives import (
     all_gather,
-    all_gather_with_grad,
     batch_order,
     batch_shuffle,
     batch_unshuffle,
@@ -21,36 +22,27 @@ from raymoco.ssl.collectives import (
 )
 from raymoco.ssl.encoders import Encoder, EncoderPair
 from raymoco.ssl.key_queue import KeyQueue
-from raymoco.ssl.losses import info_nce, sup_con, unified_contrastive
-from raymoco.ssl.regularizers import (
-    CONSISTENCY_FORMS,
-    UNIFORMITY_FORMS,
-    RegularizerSettings,
-    cross_consistency,
-    negative_uniformity,
-)
-
-LOSSES = ("info_nce", "unicon", "sup_con_in", "sup_con_out")
+from raymoco.ssl.objective import Batch, Objective, TermSettings, build_loss, build_terms
+from raymoco.ssl.regularizers import RegularizerSettings
 
 
 class AdjustableSettings(Protocol):
-    """What can change between two steps of one run."""
+    """What can change between two steps of one run; `raymoco.config.MethodConfig` has it.
+
+    The terms with a section of their own are attributes of that name.
+    """
 
     @property
     def temperature(self) -> float:
-        """OnlineSoftmax temperature T > 0, unitless."""
+        """Softmax temperature T > 0, unitless."""
 
     @property
     def key_momentum(self) -> float:
         """m, from 0 to 1."""
 
     @property
-    def cross_consistency(self) -> RegularizerSettings:
-        """Its weight, form and temperature."""
-
-    @property
-    def negative_uniformity(self) -> RegularizerSettings:
-        """Its weight, form and temperature."""
+    def terms(self) -> Mapping[str, TermSettings]:
+        """The other terms."""
 
 
 class MoCo(nn.Module):
@@ -62,7 +54,8 @@ class MoCo(nn.Module):
     Args:
         encoder: makes unit vectors (B, dim) of images; moved by gradients. Its batch norms are
             replaced in place for "split" and "sync".
-        loss: "info_nce", "unicon", "sup_con_in" or "sup_con_out".
+        loss: a name of `raymoco.choices.LOSSES`, or somebody's `package.module:Name`, either as the
+            `name` of a mapping with its options beside it.
         temperature: softmax temperature T > 0, unitless.
         queue_size: K >= 1, keys held.
         queue_init: "random" unit vectors, or "empty": unfilled entries are left out.
@@ -72,9 +65,10 @@ class MoCo(nn.Module):
             "sync": all workers' images.
         bn_groups: groups of each worker's batch for "split".
         symmetric: the mean of both directions, against one state of the queue.
-        positives: of "unicon": "sum" as published, or "mean".
+        positives: of the loss that has this option: "sum" as published, or "mean".
         cross_consistency: weight, form and temperature of that regularizer; None = weight 0.
         negative_uniformity: weight, form and temperature of that regularizer; None = weight 0.
+        terms: other regularizers, by the name under which their values are returned: `TermConfig`s.
         seed: decides the queue's random vectors and the permutations of the keys.
     Raises:
         ConfigError: an argument out of its range; names it, its value and the range.
@@ -86,7 +80,7 @@ class MoCo(nn.Module):
         self,
         encoder: Encoder,
         *,
-        loss: Literal["info_nce", "unicon", "sup_con_in", "sup_con_out"] = "unicon",
+        loss: str | Mapping[str, Any] = DEFAULT_LOSS,
         temperature: float = 0.2,
         queue_size: int = 65536,
         queue_init: Literal["random", "empty"] = "random",
@@ -97,28 +91,26 @@ class MoCo(nn.Module):
         positives: Literal["sum", "mean"] = "sum",
         cross_consistency: RegularizerSettings | None = None,
         negative_uniformity: RegularizerSettings | None = None,
+        terms: Mapping[str, TermSettings] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        require_choice("loss", loss, LOSSES)
         require_choice("batch_norm", batch_norm, BATCH_NORMS)
         require_choice("positives", positives, ("sum", "mean"))
-        require_temperature(temperature)
         if queue_size < 1:
             raise ConfigError(f"queue_size is {queue_size}, but must be at least 1.")
         if not 0 <= key_momentum <= 1:
             raise ConfigError(f"key_momentum is {key_momentum}, but must be from 0 to 1.")
-        _require_settings("cross_consistency", cross_consistency, CONSISTENCY_FORMS)
-        _require_settings("negative_uniformity", negative_uniformity, UNIFORMITY_FORMS)
         self.loss = loss
-        self.temperature = temperature
         self.key_momentum = key_momentum
         self.batch_norm = batch_norm
         self.symmetric = symmetric
         self.positives = positives
-        # None is weight 0: the term is not computed
-        self.consistency = _if_weighted(cross_consistency)
-        self.uniformity = _if_weighted(negative_uniformity)
+        self._aim(
+            temperature,
+            {"cross_consistency": cross_consistency, "negative_uniformity": negative_uniformity},
+            terms or {},
+        )
         self.seed = seed
         self.step = 0
         self.encoders = EncoderPair(convert_batch_norm(encoder, batch_norm, bn_groups))
@@ -132,11 +124,26 @@ class MoCo(nn.Module):
 
     def adjust(self, settings: AdjustableSettings) -> None:
         """Go on with other values of what may change while weights and queue stay."""
-        require_temperature(settings.temperature)
-        self.temperature = settings.temperature
         self.key_momentum = settings.key_momentum
-        self.consistency = _if_weighted(settings.cross_consistency)
-        self.uniformity = _if_weighted(settings.negative_uniformity)
+        sections = [name for name, choice in TERMS.choices.items() if choice.has_section]
+        self._aim(
+            settings.temperature,
+            {name: getattr(settings, name) for name in sections},
+            settings.terms,
+        )
+
+    def _aim(
+        self,
+        temperature: float,
+        sections: Mapping[str, RegularizerSettings | None],
+        terms: Mapping[str, TermSettings],
+    ) -> None:
+        require_temperature(temperature)
+        self.temperature = temperature
+        self.objective = Objective(
+            build_loss(self.loss, temperature, {"positives": self.positives}),
+            build_terms(sections, terms),
+        )
 
     @property
     def encoder(self) -> Encoder:
@@ -151,8 +158,8 @@ class MoCo(nn.Module):
             view_b: the other view, (B, C, H, W); makes the keys.
             labels: (B,), integer, negative = unlabeled.
         Returns:
-            Scalars: "loss", with gradient; detached "contrast", and "cross_consistency" and
-            "negative_uniformity" unweighted where their weight is above 0.
+            Scalars: "loss", with gradient; detached "contrast", and by its name each term whose
+            weight is above 0, unweighted.
         """
         if self.training:
             # before the keys are made: a key is made by the encoder as it is after this step's move
@@ -167,23 +174,22 @@ class MoCo(nn.Module):
             global_keys = [all_gather(key_BD) for key_BD in keys]
 
         with record_function("losses"):
+            queue, queue_labels = self.queue.filled()
             turns = [
-                self._terms(query_BD, key_BD, labels, global_key, global_labels)
+                self.objective.parts(
+                    Batch(query_BD, key_BD, labels, global_key, global_labels), queue, queue_labels
+                )
                 for query_BD, key_BD, global_key in zip(queries, keys, global_keys, strict=True)
             ]
-        terms = {name: torch.stack([turn[name] for turn in turns]).mean() for name in turns[0]}
-        loss = terms["contrast"]
-        if self.consistency is not None:
-            loss = loss + self.consistency.weight * terms["cross_consistency"]
-        if self.uniformity is not None:
-            loss = loss + self.uniformity.weight * terms["negative_uniformity"]
+        parts = {name: torch.stack([turn[name] for turn in turns]).mean() for name in turns[0]}
+        loss = self.objective.total(parts)
 
         if self.training:
             # the losses hold their gradients already: the queue may be overwritten before backward
             with record_function("enqueue"):
                 self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
             self.step += 1
-        return {"loss": loss} | {name: term.detach() for name, term in terms.items()}
+        return {"loss": loss} | {name: part.detach() for name, part in parts.items()}
 
     @torch.no_grad()
     def _make_keys(self, view: Tensor, turn: int) -> Tensor:
@@ -195,47 +201,6 @@ class MoCo(nn.Module):
         key_BD: Tensor = self.encoders.key(batch_shuffle(view, order))
         return batch_unshuffle(key_BD, order)
 
-    def _terms(
-        self, query: Tensor, key: Tensor, labels: Tensor, global_key: Tensor, global_labels: Tensor
-    ) -> dict[str, Tensor]:
-        queue, queue_labels = self.queue.filled()
-        terms = {"contrast": self._contrast(query, key, queue, labels, queue_labels)}
-        consistency, uniformity = self.consistency, self.uniformity
-        in_batch = uniformity is not None or (
-            consistency is not None and consistency.form != "queue_kl"
-        )
-        global_query = all_gather_with_grad(query) if in_batch else query
-        if consistency is not None:
-            of_batch = consistency.form != "queue_kl"
-            terms["cross_consistency"] = cross_consistency(
-                global_query if of_batch else query,
-                global_key if of_batch else key,
-                queue,
-                form=consistency.form,  # type: ignore[arg-type]  # checked when built
-                temperature=consistency.temperature,
-            )
-        if uniformity is not None:
-            terms["negative_uniformity"] = negative_uniformity(
-                global_query,
-                global_key,
-                global_labels,
-                form=uniformity.form,  # type: ignore[arg-type]  # checked when built
-                temperature=uniformity.temperature,
-            )
-        return terms
-
-    def _contrast(
-        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
-    ) -> Tensor:
-        if self.loss == "info_nce":
-            return info_nce(query, key, queue, self.temperature)
-        if self.loss == "unicon":
-            return unified_contrastive(
-                query, key, queue, labels, queue_labels, self.temperature, self.positives
-            )
-        form: Literal["in", "out"] = "in" if self.loss == "sup_con_in" else "out"
-        return sup_con(query, key, queue, labels, queue_labels, self.temperature, form)
-
     def get_extra_state(self) -> Tensor:
         """The number of training steps, a CPU tensor: a resumed run goes on with its orders."""
         return torch.tensor(self.step, dtype=torch.int64, device="cpu")
@@ -243,18 +208,3 @@ class MoCo(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Go on at the saved step."""
         self.step = int(state)
-
-
-def _if_weighted(settings: RegularizerSettings | None) -> RegularizerSettings | None:
-    return settings if settings is not None and settings.weight > 0 else None
-
-
-def _require_settings(
-    field: str, settings: RegularizerSettings | None, forms: tuple[str, ...]
-) -> None:
-    if settings is None:
-        return
-    require_choice(f"{field}.form", settings.form, forms)
-    require_temperature(settings.temperature, f"{field}.temperature")
-    if not settings.weight >= 0:
-        raise ConfigError(f"{field}.weight is {settings.weight}, but must be at least 0.")

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raymoco.config import ConsistencyForm, Positive, StrictModel, UniformityForm
 from raymoco.errors import ConfigError
 from raymoco.ssl.argument_checks import (
     require_batch,
@@ -31,7 +32,7 @@ UNIFORMITY_FORMS = ("kl", "entropy")
 
 
 class RegularizerSettings(Protocol):
-    """How a regularizer joins a loss; `raymoco.config` has one class for each that fits."""
+    """How one of XMoCo's regularizers joins a loss; `raymoco.config` has a class for each."""
 
     @property
     def weight(self) -> float:
@@ -43,7 +44,7 @@ class RegularizerSettings(Protocol):
 
     @property
     def temperature(self) -> float:
-        """OnlineSoftmax temperature > 0 of the forms that have one, unitless."""
+        """Softmax temperature > 0 of the forms that have one, unitless."""
 
 
 def cross_consistency(
@@ -155,6 +156,49 @@ def negative_uniformity(
         return per_image_B.clamp_min(0).mean()  # rounding can dip below 0
 
     return loss_of_query(formula, query)
+
+
+class CrossConsistency:
+    """`method.cross_consistency`, see `cross_consistency`."""
+
+    uses_labels = False
+    holds_gradient = no_host_read = True
+
+    class Options(StrictModel):
+        """What stands beside the weight."""
+
+        form: ConsistencyForm = "batch_transpose"
+        temperature: Positive = 0.1
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.whole_batch = options.form != "queue_kl"
+
+    def __call__(
+        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        return cross_consistency(query, key, queue, self.options.form, self.options.temperature)
+
+
+class NegativeUniformity:
+    """`method.negative_uniformity`, see `negative_uniformity`."""
+
+    holds_gradient = no_host_read = True
+    whole_batch = True
+
+    class Options(StrictModel):
+        """What stands beside the weight."""
+
+        form: UniformityForm = "kl"
+        temperature: Positive = 0.1
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def __call__(
+        self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
+    ) -> Tensor:
+        return negative_uniformity(query, key, labels, self.options.form, self.options.temperature)
 
 
 def _others(pairs_BB: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from raymoco.config import Count, StrictModel
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride).
@@ -55,3 +57,16 @@ def build_resnet8(width: int, channels: int) -> tuple[nn.Module, int]:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return backbone, 4 * width
+
+
+class ResNet8Options(StrictModel):
+    """What `model.width` says."""
+
+    width: Count = 16
+
+
+def resnet8(*, channels: int, image_size: int, options: ResNet8Options) -> nn.Module:
+    """`model.backbone: resnet8`, see `build_resnet8`; it takes images of any size."""
+    backbone, features = build_resnet8(options.width, channels)
+    backbone.feature_dim = features  # type: ignore[assignment]  # a number, no module
+    return backbone

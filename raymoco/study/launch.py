@@ -12,7 +12,6 @@ from rich.console import Console
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
-from raymoco.engine.check_choices import check_choices
 from raymoco.engine.cluster import connect
 from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
@@ -50,6 +49,7 @@ from raymoco.study.proposals.remaining import (
 )
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.results import Closing, SweepResult, read_result
+from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
@@ -81,7 +81,6 @@ def sweep(
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
-    check_choices(loaded.base)
     files = SweepFolder(folder)
     search = loaded.search
     if search is not None and search.warm_start and not files.optuna_log.exists():
@@ -90,6 +89,7 @@ def sweep(
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if files.closed.exists() and not open_trials(loaded, folder, ledger):
         return read_result(loaded, folder, ledger)
+    check_named_code(loaded)
     seen = journal_bytes(folder)
     progress = SweepProgress(
         console or Console(stderr=True), ledger, spec.objective, loaded.base.epochs

@@ -1,11 +1,24 @@
-"""Conformance suites: what raymoco asks of somebody's code, as functions for their tests.
+"""Conformance suites for code that a config names by import path, for its authors' tests.
 
-A failure is an AssertionError that says in a sentence what is wrong.
+Each function runs every check of its kind, needs no test framework, and raises an AssertionError
+that says in a sentence what is wrong: `check_loss("mylab.losses:Triplet", margin=0.2)`.
+docs/extending.md has an example of each.
 """
 
+from raymoco.testing.backbones import check_backbone
+from raymoco.testing.losses import check_loss
 from raymoco.testing.samplers import check_sampler
 from raymoco.testing.schedulers import check_scheduler
 from raymoco.testing.sources import check_source
+from raymoco.testing.terms import check_term
 from raymoco.testing.views import check_views
 
-__all__ = ["check_sampler", "check_scheduler", "check_source", "check_views"]
+__all__ = [
+    "check_backbone",
+    "check_loss",
+    "check_sampler",
+    "check_scheduler",
+    "check_source",
+    "check_term",
+    "check_views",
+]

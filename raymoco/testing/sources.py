@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from raymoco.config import DataConfig
+from raymoco.conformance import what_is_missing
 from raymoco.data.codec import stored_form
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.source import Entry, Source, SourceImage
 from raymoco.errors import DataError, InputError
-from raymoco.registry import NAME, what_is_missing
+from raymoco.registry import NAME
 
 READ = 200  # entries whose images are read, at most
 ELSEWHERE = """

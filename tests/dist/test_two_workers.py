@@ -48,6 +48,13 @@ def assert_same_training(workers, alone, buffers=True):
             "negative_uniformity": {"weight": 0.3, "form": "entropy"},
         },
         {"loss": "unicon", "cross_consistency": {"weight": 0.5, "form": "queue_kl"}},
+        {
+            "loss": "tests.somebodys:Contrast",
+            "terms": {
+                "spread": {"use": "tests.somebodys:Spread", "weight": 0.5},
+                "anchor": {"use": "tests.somebodys:Anchor", "weight": 0.3},
+            },
+        },
     ],
     ids=lambda options: "-".join(options),
 )

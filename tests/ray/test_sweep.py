@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.study.journal.ledger import load_ledger
+from tests.extending_page import write_page
 from tests.live_sweeps import write_sweep
 from tests.undisturbed import alone, timeless
 
@@ -176,6 +177,7 @@ def test_ray_job_submit_runs_a_sweep_on_a_cluster_of_ones_own(head, tmp_path):
     (tmp_path / "work").mkdir()
     for name in ("raymoco", "sweeps"):
         os.symlink(package / name, tmp_path / "work" / name)
+    write_page(tmp_path / "work")  # code of one's own travels with the job
     home = tmp_path / "home"
     done = subprocess.run(
         [
@@ -183,11 +185,13 @@ def test_ray_job_submit_runs_a_sweep_on_a_cluster_of_ones_own(head, tmp_path):
             "--runtime-env-json", json.dumps({"env_vars": {"RAYMOCO_HOME": str(home)}}), "--",
             sys.executable, "-m", "raymoco", "sweep", "sweeps/demo.yaml", "budget.trials=4",
             "budget.concurrent=1", "run.epochs=2", "run.model.width=4", "scheduler.name=none",
-            "confirm=null",
+            "confirm=null", "run.method.terms.spread={use: mylab.terms:Spread, weight: 0.1}",
         ],
         env=head.environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     folder = home / "runs" / "demo"
     assert str(folder) in done.stdout
-    assert [row["state"] for row in rows_of(folder / "trials.csv")] == ["completed"] * 4
+    rows = rows_of(folder / "trials.csv")
+    assert [row["state"] for row in rows] == ["completed"] * 4
+    assert all(float(row["train/spread"]) > 0 for row in rows)

@@ -16,6 +16,7 @@ from optuna.distributions import (
 from pydantic import ConfigDict, Field, model_validator
 
 from raymoco.config import StrictModel
+from raymoco.registry import name_of
 
 KINDS = ("loguniform", "uniform", "int", "choice")
 ON = ":on"  # the switch of an axis with `or`, as Optuna names it
@@ -62,6 +63,11 @@ class Axis(StrictModel):
         if self.choice is not None:
             if len(self.choice) < 1 or len(set(map(repr, self.choice))) != len(self.choice):
                 raise ValueError(f"choice is {self.choice}, but must be a list of different values")
+            if any(isinstance(value, Mapping) for value in self.choice):
+                raise ValueError(
+                    f"choice is {self.choice}, but must hold words and numbers only: options of a "
+                    "named thing are axes of their own, below its key"
+                )
             if self.or_ is not None:
                 raise ValueError("`or` beside choice is one more choice: put it into the list")
             if self.step is not None:
@@ -219,6 +225,8 @@ def matches(wanted: Any, value: Any) -> bool:
     """Whether a value is what `when` asks for: a value, any of a list, or `{not: ...}`."""
     if isinstance(wanted, dict):
         return not matches(wanted["not"], value)
+    if isinstance(value, Mapping):  # a name with options beside it
+        value = name_of(value)
     return value in wanted if isinstance(wanted, list) else bool(value == wanted)
 
 
@@ -240,10 +248,16 @@ def _check_condition(other: str, wanted: Any) -> None:
 def short_name(values: dict[str, Any]) -> str:
     """The values of a trial, keys abbreviated as in papers: `T=0.1 K=256 m=0.99`."""
     return " ".join(
-        f"{SHORT.get(key, key.rpartition('.')[2])}={format_value(value)}"
+        f"{_short(key)}={format_value(value)}"
         for key, value in values.items()
         if not isinstance(value, dict)  # what a population changes on the way
     )
+
+
+def _short(key: str) -> str:
+    if key.startswith("method.terms."):  # the user's own name says more than `weight`
+        return key.removeprefix("method.terms.").removesuffix(".weight")
+    return SHORT.get(key, key.rpartition(".")[2])
 
 
 def format_value(value: Any) -> str:

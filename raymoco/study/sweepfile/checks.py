@@ -147,8 +147,8 @@ def _check_point(key: str, value: Any, spec: SearchSpec) -> None:
 
 
 def _check_value(key: str, values: dict[str, Any], base: RunConfig, where: tuple[str, ...]) -> None:
-    if key not in axis_keys():
-        raise ConfigError(f"'{key}' is not an axis{nearest(key, axis_keys())}", where)
+    if key not in axis_keys(base):
+        raise ConfigError(f"'{key}' is not an axis{nearest(key, axis_keys(base))}", where)
     try:
         base.with_values(values)
     except ConfigError as error:  # about a key of the run; here the axis is to blame

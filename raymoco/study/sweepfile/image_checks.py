@@ -6,7 +6,6 @@ from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
 from raymoco.metrics import EVAL_ALIGNMENT, EVAL_EFFECTIVE_RANK, describe
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.yamlfile import flatten
 
 
 def check_against_images(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
@@ -21,7 +20,7 @@ def check_against_images(sweep: Sweep, *, channels: int, train_images: int, clas
                 f"no trial will report '{metric}': none of the images has a label. Choose a metric "
                 f"that needs none, such as {EVAL_ALIGNMENT} or {EVAL_EFFECTIVE_RANK}."
             )
-    for whose, values in sweep.spec.extremes(flatten(sweep.base.model_dump())):
+    for whose, values in sweep.corners:
         try:
             config = sweep.base.with_values(values)
             resolve(config, channels=channels, train_images=train_images)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, build_run_config
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.checks import check_ablation, check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
-from raymoco.study.sweepfile.sections import GangConfig, Objective
+from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.yamlfile import Document, parse_override, read_yaml, validate
 
@@ -50,6 +51,11 @@ class Sweep:
         """The config keys that vary."""
         return self.spec.axes
 
+    @property
+    def corners(self) -> list[tuple[str, dict[str, Any]]]:
+        """Where it stands, and the values of a trial: at each end of each axis, in each cell."""
+        return self.spec.extremes(self.base.flat())
+
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
     """Read a sweep file to run it, with `key=value` overrides that address the file.
@@ -84,7 +90,7 @@ def _build(document: Document, *, imports: bool) -> Sweep:
     if kind not in ("search", "ablation"):
         raise ConfigError(f"kind is {kind!r}, but must be search or ablation.", ("kind",))
     run_document = document.part("run")
-    for key in ("output", "tracking", "scale"):
+    for key in WHOLE_SWEEPS:
         if key in run_document.values:
             instead = "gang" if key == "scale" else key
             raise ConfigError(

@@ -100,6 +100,7 @@ class Tune(StrictModel):
     seed: Seed = 1000
 
 
+WHOLE_SWEEPS = ("output", "tracking", "scale")  # keys of a run that the sweep itself has
 DEFAULT = "default"  # the cell of a confirmation that is the run as it stands
 
 CONFIRMED = TEST_KNN  # what a confirmation is judged by

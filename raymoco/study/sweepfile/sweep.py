@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from raymoco.config import Positive, Seed, StrictModel, TrackingConfig
+from raymoco.config import Positive, RunConfig, Seed, StrictModel, TrackingConfig
 from raymoco.metrics import EVAL_KNN, deciding, describe, while_training
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
@@ -23,6 +23,7 @@ from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.scheduler_options import Scheduler
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import (
+    WHOLE_SWEEPS,
     Budget,
     Confirm,
     GangConfig,
@@ -303,5 +304,15 @@ def _factor_keys(factors: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 
 def sweep_schema() -> dict[str, Any]:
-    """The JSON Schema of a sweep file."""
-    return TypeAdapter(SearchSpec | AblationSpec).json_schema()
+    """The JSON Schema of a sweep file; its `run` is a run's, less what belongs to the sweep."""
+    found = TypeAdapter(SearchSpec | AblationSpec).json_schema()
+    run = RunConfig.model_json_schema()
+    found["$defs"] |= run.pop("$defs")
+    run["properties"] = {
+        "preset": {"type": "string"},
+        **{key: value for key, value in run["properties"].items() if key not in WHOLE_SWEEPS},
+    }
+    found["$defs"]["run"] = run
+    for spec in ("SearchSpec", "AblationSpec"):
+        found["$defs"][spec]["properties"]["run"] = {"$ref": "#/$defs/run"}
+    return found

@@ -21,6 +21,7 @@ from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.sweepfile.axis import format_value
+from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_completed_alone
@@ -39,6 +40,7 @@ def describe_sweep(sweep: Sweep) -> Group:
         InputError: whatever would also stop the sweep before its first trial.
     """
     spec, base = sweep.spec, sweep.base
+    check_named_code(sweep)
     shards = ensure_shards(base.data, resolve_output(spec.output))
     images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
     config = resolve(base, channels=shards.channels, train_images=images)

@@ -45,6 +45,34 @@ def test_bad_input_gets_one_clear_message_and_exit_code_2(tmp_path, arguments, w
     assert not list(tmp_path.iterdir()), "nothing may be left behind"
 
 
+SWEEP = "kind: search\nname: s\nrun: {{preset: digits}}\nsearch: {{{axis}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "digits", "method.loss=nowhere.at_all:X"], "there is no module 'nowhere'"),
+        (["train", "digits", "model.backbone=resnet81"], "did you mean 'resnet8'"),
+        (["shards", "build", "digits", "method.loss=mylab.losses:No"], "must keep raymoco.ssl.pro"),
+        (["sweep", "s.yaml"], "search.method.loss: method.loss is 'mylab.losses:No', but it is no"),
+        (["sweep", "s.yaml", "--dry-run"], "mylab.losses:No(temperature) cannot be called"),
+    ],
+)
+def test_code_that_is_not_what_it_must_be_is_refused_before_anything_starts(
+    tmp_path, arguments, words
+):
+    (tmp_path / "mylab").mkdir()
+    (tmp_path / "mylab" / "losses.py").write_text("class No:\n    pass\n")
+    (tmp_path / "s.yaml").write_text(
+        SWEEP.format(axis='method.loss: {choice: [unicon, "mylab.losses:No"]}')
+    )
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words.replace("mylab.losses:No(", "No(") in done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert not (tmp_path / "runs").exists(), "nothing may be left behind"
+
+
 def test_debug_shows_where(tmp_path):
     done = run("train", "digits", "nothing=1", "--debug", cwd=tmp_path)
     assert done.returncode == 2

@@ -116,6 +116,18 @@ def test_a_change_that_no_run_can_make_is_refused(changes, words):
         BASE.with_values({"changes": changes})
 
 
+def test_the_weight_of_a_term_changes_in_a_run(images, tmp_path):
+    spread = {"use": "tests.somebodys:Spread", "weight": 0}
+    changes = {1: {"method.terms.spread.weight": 0.5}}
+    rows, _ = train({"method.terms": {"spread": spread}, "changes": changes}, images, tmp_path)
+    assert ["train/spread" in rows[epoch] for epoch in (1, 2, 3)] == [False, True, True]
+    assert [rows[epoch]["changes/method.terms.spread.weight"] for epoch in (1, 2)] == [0, 0.5]
+    with pytest.raises(ConfigError, match=r"did you mean 'method.terms.spread.weight'"):
+        BASE.with_values(
+            {"method.terms": {"spread": spread}, "changes": {1: {"method.terms.sprad.weight": 1}}}
+        )
+
+
 def test_every_changeable_key_is_a_key():
     for key in CHANGEABLE:
         BASE.with_values({"changes": {1: {key: 0.5}}})

@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from raymoco.choices import LOSSES
 from raymoco.errors import ConfigError
 from raymoco.ssl import info_nce, sup_con, unified_contrastive
 from raymoco.study.journal.events import SWEEP_EVENTS
@@ -14,7 +15,6 @@ from raymoco.study.journal.ledger import Ledger
 from raymoco.study.statistics.comparisons import Comparisons
 from raymoco.study.statistics.paired import cell_mean, holm
 from raymoco.study.sweepfile.cells import expand_cells, name_levels
-from raymoco.study.sweepfile.equivalent_cells import CONTRASTIVE
 from raymoco.study.sweepfile.load import load_sweep
 
 FACTORS = {
@@ -243,7 +243,7 @@ def test_what_some_visible_labels_tell_apart_is_not_refused(tmp_path, levels):
     assert len(load_sweep(path).spec.cells) == 2
 
 
-@pytest.mark.parametrize("loss", CONTRASTIVE)
+@pytest.mark.parametrize("loss", [n for n, one in LOSSES.choices.items() if one.without_labels])
 def test_without_a_visible_label_a_loss_that_uses_labels_is_info_nce(loss):
     draw = torch.Generator().manual_seed(0)
     query, key, queue = (

@@ -12,6 +12,7 @@ from raymoco.study.budget import budget_check
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import pareto_front, ranked
 from raymoco.study.sweepfile.axis import Axis, short_name
+from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sections import Budget, Objective
 
@@ -141,6 +142,8 @@ def test_an_or_axis_is_its_value_or_lies_in_its_range(low, factor, number):
 def test_a_name_says_what_varies():
     values = {"method.temperature": 0.1, "method.queue_size": 256, "method.key_momentum": 0.99}
     assert short_name(values) == "T=0.1 K=256 m=0.99"
+    values = {"method.terms.spread.weight": 0.5, "method.terms.spread.margin": 0.1}
+    assert short_name(values) == "spread=0.5 spread.margin=0.1"
 
 
 def test_the_schema_accepts_the_demo_and_refuses_a_typo():
@@ -276,3 +279,118 @@ def test_a_search_has_had_enough_at_its_target_or_after_its_hours(objective, rea
     end("there", reached, "completed")
     assert enough() == f"the target {reached} is reached"
     assert budget_check(Budget(), objective, ledger)() is None
+
+
+SPREAD = 'method: {terms: {spread: {use: "tests.somebodys:Spread", weight: 0, margin: 0}}}'
+
+
+def own_file(tmp_path, axes, more="", use="tests.somebodys:Spread"):
+    path = sweep_file(tmp_path, axes, more)
+    text = path.read_text().replace("epochs: 9}", f"epochs: 9, {SPREAD}}}")
+    path.write_text(text.replace("tests.somebodys:Spread", use))
+    return path
+
+
+def test_the_weight_and_the_options_of_a_term_of_the_run_are_axes(tmp_path):
+    axes = (
+        "method.terms.spread.weight: {loguniform: [0.1, 1], or: 0}\n"
+        "method.terms.spread.margin: "
+        "{uniform: [0, 0.5], when: {method.terms.spread.weight: {not: 0}}}"
+    )
+    sweep = load_sweep(own_file(tmp_path, axes))
+    assert sweep.space.params(sweep.base.flat()) == {"method.terms.spread.weight:on": False}
+    path = own_file(tmp_path, "method.terms.sprad.weight: {choice: [1]}")
+    with pytest.raises(ConfigError, match=r"not an axis; did you mean 'method.terms.spread.weight"):
+        load_sweep(path)
+    with pytest.raises(ConfigError, match=r"method.terms.spread.weight is -1"):
+        load_sweep(own_file(tmp_path, "method.terms.spread.weight: {choice: [-1]}"))
+
+
+def test_a_population_moves_the_weight_of_a_term(tmp_path):
+    pbt = "scheduler: {name: pbt, every_epochs: 2}\n"
+    load_sweep(own_file(tmp_path, "method.terms.spread.weight: {uniform: [0, 1]}", pbt))
+    with pytest.raises(ConfigError, match=r"cannot change method.terms.spread.margin"):
+        load_sweep(own_file(tmp_path, "method.terms.spread.margin: {uniform: [0, 1]}", pbt))
+
+
+def test_a_search_chooses_among_names_and_not_among_mappings(tmp_path):
+    load_sweep(sweep_file(tmp_path, 'method.loss: {choice: [unicon, "nowhere.at_all:X"]}'))
+    path = sweep_file(tmp_path, 'method.loss: {choice: [unicon, {name: "a:B", margin: 1}]}')
+    with pytest.raises(ConfigError, match="must hold words and numbers only"):
+        load_sweep(path)
+
+
+def test_a_condition_asks_for_a_name_whatever_its_options(tmp_path):
+    axes = (
+        'method.loss.shift: {choice: [0, 1], when: {method.loss: "tests.somebodys:Contrast"}}\n'
+        "optim.lr: {choice: [0.1, 0.2], when: {method.loss: {not: unicon}}}"
+    )
+    path = sweep_file(tmp_path, axes)
+    loss = '{name: "tests.somebodys:Contrast", shift: 1}'
+    sweep = load_sweep(path, [f"run.method.loss={loss}"])
+    assert sweep.space.holds("optim.lr", {})
+
+
+def test_reading_a_file_imports_nobodys_code_and_checking_it_names_the_axis(tmp_path):
+    path = sweep_file(tmp_path, 'method.loss: {choice: [unicon, "nowhere.at_all:X"]}')
+    sweep = load_sweep(path)
+    with pytest.raises(ConfigError, match=r"search.method.loss: method.loss is 'nowhere"):
+        check_named_code(sweep)
+    with pytest.raises(ConfigError, match=r"run: method.terms.spread is 'tests.somebodys:NoSuch'"):
+        check_named_code(load_sweep(own_file(tmp_path, "epochs: {choice: [9]}",
+                                             use="tests.somebodys:NoSuch")))  # fmt: skip
+    check_named_code(load_sweep(own_file(tmp_path, "epochs: {choice: [9]}")))
+
+
+def test_a_cell_may_hold_a_loss_with_options_and_is_named_where_it_is_wrong(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "kind: ablation\nname: a\nrun: {preset: digits}\nfactors:\n  loss:\n    a: {}\n"
+        '    b: {method.loss: {name: "tests.somebodys:Contrast", shift: 0.5}}\n'
+        '    c: {method.loss: {name: "tests.somebodys:Contrast", shift: -1}}\n'
+    )
+    sweep = load_sweep(path)
+    with pytest.raises(ConfigError, match=r"the cell 'loss=c': method.loss.shift is -1"):
+        check_named_code(sweep)
+
+
+@pytest.mark.parametrize(
+    ("run", "good"),
+    [
+        ({"preset": "digits", "epochs": 3}, True),
+        ({"method": {"loss": "unicon"}}, True),
+        ({"method": {"loss": "mylab.losses:X"}}, True),
+        ({"method": {"loss": {"name": "mylab.losses:X", "margin": 1}}}, True),
+        ({"method": {"loss": "unicorn"}}, False),
+        ({"method": {"terms": {"a": {"use": "x:Y", "weight": 1, "margin": 3}}}}, True),
+        ({"method": {"terms": {"a": {"use": "x:Y", "weight": -1}}}}, False),
+        ({"method": {"terms": {"a": {"use": "cross_consistency", "weight": 1}}}}, True),
+        ({"method": {"terms": {"a": {"use": "cross_consistence", "weight": 1}}}}, False),
+        ({"model": {"backbone": "resnet18"}}, True),
+        ({"model": {"backbone": "mylab.nets:tiny"}}, True),
+        ({"model": {"backbone": 18}}, False),
+        ({"scale": {"workers": 2}}, False),
+    ],
+)
+def test_the_schema_of_a_sweep_knows_its_run(run, good):
+    import jsonschema
+
+    from raymoco.study.sweepfile.sweep import sweep_schema
+
+    values = {"kind": "search", "name": "s", "search": {"epochs": {"choice": [1]}}, "run": run}
+    errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
+    assert bool(errors) != good
+
+
+def test_cells_that_somebodys_loss_cannot_tell_apart_are_refused_once_it_is_looked_at(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "kind: ablation\nname: a\n"
+        'run: {preset: digits, method: {loss: "tests.somebodys:Cosine"}}\n'
+        "factors:\n  labels:\n"
+        "    few: {data.labelled_fraction: 0.1}\n    all: {data.labelled_fraction: 1}\n"
+    )
+    sweep = load_sweep(path)
+    with pytest.raises(ConfigError, match=r"'labels=few' and 'labels=all' coincide"):
+        check_named_code(sweep)
+    check_named_code(load_sweep(path, ["run.method.loss=tests.somebodys:Probe"]))

@@ -6,12 +6,14 @@ import socket
 import pytest
 from ruamel.yaml import YAML
 
+from raymoco import report
 from raymoco.config import load_run_config
 from raymoco.errors import DataError
 from raymoco.event_log import begun
 from raymoco.study.journal.find import find
 from raymoco.study.terminal.status import read_status
 from raymoco.study.terminal.time_left import span
+from tests.written_sweeps import SEARCH, write_search
 
 SWEEP = """\
 kind: search
@@ -28,6 +30,18 @@ def folder(tmp_path):
     folder.mkdir()
     (folder / "sweep.yaml").write_text(SWEEP)
     return folder
+
+
+def test_a_sweep_of_code_that_is_gone_is_shown_and_reported(tmp_path):
+    text = SEARCH.replace(
+        "epochs: 5}",
+        'epochs: 5, model: {backbone: "gone.nets:X"}, '
+        'method: {terms: {spread: {use: "gone.at:X", weight: 1}}}}',
+    )
+    folder = write_search(tmp_path / "found", text)
+    assert report(folder).html.exists()
+    (folder / "journal.jsonl").write_text(json.dumps({**begun("an-id", {}), "time": 1.0}) + "\n")
+    assert read_status(find(str(folder))).lines()
 
 
 class Clock:

@@ -1,0 +1,248 @@
+"""Which values of a config decide a result: every key once, with the rule that it follows.
+
+A resume may change what decides nothing, cells of an ablation that decide alike are refused, and
+the hash in a run's name tells of what can decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raymoco.choices import BACKBONES, LOSSES, TERMS, LossChoice, TermChoice
+from raymoco.registry import Choice
+from raymoco.yamlfile import flatten
+
+if TYPE_CHECKING:
+    from raymoco.config.run import RunConfig
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A config and what is known of the code that it names.
+
+    `terms` has those that have a weight at some time of the run, by section: `terms.spread`.
+    """
+
+    config: RunConfig
+    loss: LossChoice
+    backbone: Choice
+    terms: Mapping[str, TermChoice]
+
+
+Rule = Callable[[Decided, str], bool]  # whether a key decides anything beside the others
+
+# younger than version 0.1: left out of a run's hash where it has its default, so that old runs keep
+# their names
+YOUNGER: dict[str, Any] = {"changes": {}, "method.terms": {}}
+
+
+def neutral(run: Decided, key: str) -> bool:
+    """Where and on what a run is executed."""
+    return False
+
+
+def always(run: Decided, key: str) -> bool:
+    """It decides, or might: only what surely changes nothing is left out."""
+    return True
+
+
+def with_keys(run: Decided, key: str) -> bool:
+    """It belongs to the key encoder and its queue."""
+    return run.loss.has_keys
+
+
+def of_loss(run: Decided, key: str) -> bool:
+    """It is an option of one loss of ours."""
+    return key.rpartition(".")[2] in run.loss.keys
+
+
+def of_backbone(run: Decided, key: str) -> bool:
+    """It is an option of one backbone of ours."""
+    return key.rpartition(".")[2] in run.backbone.keys
+
+
+def of_term(run: Decided, key: str) -> bool:
+    """It is an option of a term: none decides where the weight is 0, some never beside another."""
+    parts = key.split(".")[1:]
+    depth = 2 if parts[0] == "terms" else 1
+    section, option = ".".join(parts[:depth]), parts[depth]
+    if section not in run.terms:
+        return depth == 1 and option == "weight"  # the 0 itself
+    idle = run.terms[section].idle
+    if option not in idle:
+        return True
+    method = run.config.method
+    values = getattr(method, section) if depth == 1 else method.terms[parts[1]]
+    other, idle_with = idle[option]
+    return getattr(values, other, None) not in idle_with
+
+
+def of_split(run: Decided, key: str) -> bool:
+    """It belongs to the batch norm in groups."""
+    return run.config.method.batch_norm == "split"
+
+
+def of_labels(run: Decided, key: str) -> bool:
+    """It chooses the visible labels, which something must see."""
+    config = run.config
+    sees = run.loss.uses_labels or any(term.uses_labels for term in run.terms.values())
+    return sees or config.data.mix != "natural" or config.eval.labels != "all"
+
+
+def of_some_labels(run: Decided, key: str) -> bool:
+    """It chooses among labels, of which there must be some and not all."""
+    return of_labels(run, key) and 0 < run.config.data.labelled_fraction < 1
+
+
+def of_any_labels(run: Decided, key: str) -> bool:
+    """It names visible labels, of which there must be some."""
+    return of_labels(run, key) and run.config.data.labelled_fraction > 0
+
+
+# every key of a config; one that is not here is refused by a test
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(
+        (
+            "name",
+            "output",
+            "tracking.uri",
+            "tracking.experiment",
+            "scale.workers",
+            "scale.cpus_per_worker",
+            "scale.gpus_per_worker",
+            "checkpoint.every",
+            "checkpoint.keep",
+        ),
+        neutral,
+    ),
+    **dict.fromkeys(
+        (
+            "data.source",
+            "data.root",
+            "data.limit",
+            "data.image_size",
+            "data.mix",
+            "data.views",
+            "data.cache",
+            "data.columns.id",
+            "data.columns.image",
+            "data.columns.label",
+            "model.backbone",
+            "model.projector.layers",
+            "model.projector.hidden",
+            "model.projector.dim",
+            "method.loss",
+            "method.batch_norm",
+            "optim.name",
+            "optim.lr",
+            "optim.momentum",
+            "optim.weight_decay",
+            "optim.schedule",
+            "optim.warmup_epochs",
+            "optim.batch_size",
+            "epochs",
+            "changes",
+            "seed",
+            "precision",
+            "eval.every",
+            "eval.labels",
+            "eval.knn.k",
+            "eval.knn.temperature",
+            "eval.linear.epochs",
+        ),
+        always,
+    ),
+    "data.labelled_fraction": of_labels,
+    "data.labelled_list": of_any_labels,
+    "data.label_seed": of_some_labels,
+    "model.width": of_backbone,
+    "method.temperature": with_keys,
+    "method.queue_size": with_keys,
+    "method.queue_init": with_keys,
+    "method.key_momentum": with_keys,
+    "method.symmetric": with_keys,
+    "method.bn_groups": of_split,
+    "method.positives": of_loss,
+    "method.cross_consistency.weight": of_term,
+    "method.cross_consistency.form": of_term,
+    "method.cross_consistency.temperature": of_term,
+    "method.negative_uniformity.weight": of_term,
+    "method.negative_uniformity.form": of_term,
+    "method.negative_uniformity.temperature": of_term,
+    "method.terms": of_term,
+}
+
+
+def effective(config: RunConfig, *, look: bool = False) -> dict[str, Any]:
+    """See `RunConfig.effective`."""
+    config = _simplest(config)
+    run = Decided(
+        config,
+        LOSSES.facts(config.method.loss, look=look),
+        BACKBONES.facts(config.model.backbone),
+        {section: TERMS.facts(use, look=look) for section, use in _used_terms(config).items()},
+    )
+    values = flatten(config.model_dump())
+    return {key: value for key, value in values.items() if _rule(key)(run, key)}
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """What a run's hash is made of: all but neutral keys and younger ones at their defaults."""
+    values: dict[str, Any] = config.model_dump()
+    for key, rule in RULES.items():
+        if rule is neutral:
+            _drop(values, key)
+    for key, default in YOUNGER.items():
+        if _at(values, key) == default:
+            _drop(values, key)
+    return values
+
+
+def _rule(key: str) -> Rule:
+    """The rule of a key, or of the nearest key above it: of an option of `method.terms`."""
+    while key not in RULES:
+        key = key.rpartition(".")[0]
+    return RULES[key]
+
+
+def _simplest(config: RunConfig) -> RunConfig:
+    """The config with the names that stand for the same: of a loss where no label is visible, of
+    batch norms where nothing is permuted.
+    """
+    method = config.method
+    loss = LOSSES.facts(method.loss)
+    simpler: dict[str, Any] = {}
+    if loss.without_labels and config.data.labelled_fraction == 0:
+        simpler["loss"] = loss.without_labels
+    alone = config.scale.workers == 1 and method.batch_norm != "split"
+    if alone or (not loss.has_keys and method.batch_norm == "shuffle"):
+        simpler["batch_norm"] = "plain"
+    return config.model_copy(update={"method": method.model_copy(update=simpler)})
+
+
+def _used_terms(config: RunConfig) -> dict[str, str]:
+    """What is used, by the section of each term that has a weight at some time of the run."""
+    found: dict[str, str] = {}
+    for now in (config, *(config.at(epoch) for epoch in config.changes)):
+        for section, weight in now.method.weights().items():
+            name = section.removeprefix("terms.")
+            if weight:
+                found[section] = name if section == name else now.method.terms[name].use or name
+    return found
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def _drop(values: dict[str, Any], key: str) -> None:
+    """Delete a dotted key, and the mappings above it that are empty then."""
+    head, _, rest = key.partition(".")
+    if rest:
+        _drop(values[head], rest)
+    if not rest or not values[head]:
+        del values[head]

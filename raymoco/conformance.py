@@ -1,0 +1,95 @@
+"""Whether somebody's code keeps a Protocol, told in words, from its signatures alone."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel
+
+OPTIONS = "options"  # the argument by which code gets its options
+
+
+def options_model(found: Any) -> type[BaseModel] | None:
+    """The pydantic model of the options of some code: its `Options`, or what a function's argument
+    `options` is annotated with; None where it takes none.
+    """
+    model = getattr(found, "Options", None)
+    if model is None and inspect.isfunction(found):
+        model = get_type_hints(found).get(OPTIONS)
+    return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
+
+
+def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str:
+    """Why an object does not keep a protocol, in words; '' if it does.
+
+    A class must have every member, and its methods must take what the protocol's take; a protocol
+    of `__call__` alone is kept by any function of that many arguments. Where the protocol has an
+    `__init__` of its own, only a class keeps it, and its constructor must take that, and `options`
+    if it has a model of them.
+
+    Args:
+        factory: the protocol is of `__call__` alone, and a class keeps it by its constructor.
+    """
+    if not callable(found):
+        return "it cannot be called"
+    wanted = {
+        name: member
+        for name, member in vars(protocol).items()
+        if inspect.isfunction(member) and (name == "__call__" or not name.startswith("_"))
+    }
+    options = (OPTIONS,) if options_model(found) is not None else ()
+    if factory:
+        return _does_not_take(found, wanted["__call__"], bound=True, more=options)
+    built = vars(protocol).get("__init__")
+    holder = found if inspect.isclass(found) else type(found)
+    if inspect.isfunction(built) and built.__name__ == "__init__":
+        if not inspect.isclass(found):
+            return "it is no class"
+        problem = _does_not_take(found, built, bound=True, more=options)
+        if problem:
+            return problem
+    elif inspect.isfunction(found) or inspect.isbuiltin(found):
+        if list(wanted) != ["__call__"]:
+            lacking = [name for name in wanted if name != "__call__"]
+            return f"a function has no {lacking[0]}()" if lacking else "it is a function"
+        return _does_not_take(found, wanted["__call__"], bound=True)
+    for name, member in wanted.items():
+        method = inspect.getattr_static(holder, name, None)
+        if method is None:
+            return f"it has no {name}()"
+        if inspect.isfunction(method):
+            problem = _does_not_take(method, member, bound=False)
+            if problem:
+                return problem
+    for name in _attributes(protocol):
+        on_class = hasattr(holder, name) or name in getattr(holder, "__annotations__", {})
+        # what __init__ sets is not seen on a class
+        if not on_class and not inspect.isclass(found):
+            return f"it has no attribute {name}"
+    return ""
+
+
+def _attributes(protocol: type) -> list[str]:
+    declared = vars(protocol).get("__annotations__", {})
+    properties = [n for n, m in vars(protocol).items() if isinstance(m, property)]
+    return [name for name in (*declared, *properties) if not name.startswith("_")]
+
+
+def _does_not_take(function: Any, wanted: Any, *, bound: bool, more: tuple[str, ...] = ()) -> str:
+    """Whether code could be called as the protocol calls it, and with `more`; in words if not."""
+    try:
+        has = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C: it will say so itself
+        return ""
+    parameters = list(inspect.signature(wanted).parameters.values())[1:]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    keywords = [*(p.name for p in parameters if p.kind == p.KEYWORD_ONLY), *more]
+    arguments = [None] * (len(positional) + (0 if bound else 1))
+    try:
+        has.bind(*arguments, **dict.fromkeys(keywords))
+    except TypeError as error:
+        listed = ", ".join([*(p.name for p in parameters), *more])
+        name = function.__name__ if inspect.isclass(function) else wanted.__name__
+        return f"{name}({listed}) cannot be called: {error}"
+    return ""

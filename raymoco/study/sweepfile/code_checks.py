@@ -1,0 +1,28 @@
+"""Refuse a sweep whose file names code that is not there, before anything starts.
+
+Reading a sweep file imports nobody's code, so that an old folder can be shown anywhere.
+"""
+
+from __future__ import annotations
+
+from raymoco.engine.check_choices import check_choices
+from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
+from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sweep import AblationSpec
+
+
+def check_named_code(sweep: Sweep) -> None:
+    """Look at the code that the run, a value of an axis or a cell names.
+
+    Raises:
+        ConfigError: a wrong path, a class that does not keep its protocol, or wrong options; names
+            the axis or the cell. Or two cells train the same, as what the code uses tells.
+    """
+    for what, values in [("run", {}), *sweep.corners]:
+        try:
+            check_choices(sweep.base.with_values(values))
+        except ConfigError as error:
+            raise ConfigError(f"{what}: {error}") from None
+    if isinstance(sweep.spec, AblationSpec):
+        refuse_equivalent_cells(sweep.spec.cells, sweep.base, look=True)
