@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from ray.tune.experiment import Trial
 
+from raymoco.metrics import TRAIN_LOSS
 from raymoco.study.gangs.trial_queue import Assignment
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.sweepfile.scheduler_options import Scheduler
@@ -17,7 +18,7 @@ from raymoco.testing.expect import expect
 
 EPOCHS = 8
 LEVELS = (0.5, 0.8, 0.2, 0.9, 0.1, 0.7, 0.3, 0.95, 0.05)  # how good each trial is, in their order
-OBJECTIVES = (Objective(), Objective(metric="train/loss", mode="min"))
+OBJECTIVES = (Objective(), Objective(metric=TRAIN_LOSS, mode="min"))
 Rows = dict[int, dict[str, float]]
 
 

@@ -36,6 +36,8 @@ BORROWED = {
     "ssl/query_gradient.py": ["torch._subclasses.fake_tensor:FakeTensor"],
     "study/gangs/worker.py": ["torch._dynamo:config"],
     "study/proposals/optuna_study.py": ["optuna.trial:FrozenTrial._trial_id"],
+    "testing/rows.py": ["torch._subclasses:FakeTensorMode"],
+    "testing/views.py": ["torch.utils._python_dispatch:TorchDispatchMode"],
     "study/proposals/warm_start.py": ["optuna.distributions:BaseDistribution._contains"],
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raymoco.config import CHANGEABLE, Count, RunConfig, StrictModel
+from raymoco.config import Count, RunConfig, StrictModel, changeable_keys
 from raymoco.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class PopulationRules:
             ConfigError: names the key.
         """
         for key, axis in spec.search.items():
-            if key not in CHANGEABLE:
+            if key not in changeable_keys(base):
                 raise ConfigError(
                     f"scheduler pbt cannot change {key} in the middle of a run. It can change "
-                    f"{', '.join(CHANGEABLE)}.",
+                    f"{', '.join(changeable_keys(base))}.",
                     ("search", key),
                 )
             if axis.conditions:

@@ -165,7 +165,7 @@ def test_mlflow_keeps_the_report_and_its_ids_come_into_the_table(begin, tmp_path
     folder = write_search(tmp_path / "one", trials=6)
     begin(folder, None).close()
     place = place_of(folder, None, None)
-    assert count_backlog(place).events == 0
+    assert count_backlog(place, SWEEP_EVENTS).events == 0
     client, experiment = open_store(place.uri, place.experiment, None)
     (parent,) = client.search_runs([experiment], "tags.`raymoco.kind` = 'search'")
     kept = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}

@@ -40,7 +40,9 @@ def test_a_sweep_of_code_that_is_gone_is_shown_and_reported(tmp_path):
     )
     folder = write_search(tmp_path / "found", text)
     assert report(folder).html.exists()
-    (folder / "journal.jsonl").write_text(json.dumps({**begun("an-id", {}), "time": 1.0}) + "\n")
+    (folder / "journal.jsonl").write_text(
+        json.dumps({**begun("an-id", {}).to_dict(), "time": 1.0}) + "\n"
+    )
     assert read_status(find(str(folder))).lines()
 
 
