@@ -1,7 +1,7 @@
-"""YAML files that remember where each key stood, so that a message can name the file and the line.
+"""YAML files with the line of each key, so that messages can name file and line.
 
-YAML 1.2 as ruamel reads it: `on` and `off` are words, `1e-4` is a number, a key given twice is an
-error. A key is the word that stands there: `0.10` and `null` are names too.
+YAML 1.2 as ruamel reads it: `on` and `off` are words, `1e-4` is a number, a duplicate key is an
+error. A key is the word in the file: `0.10` and `null` are names too.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass
 class Document:
-    """A tree of plain values and, for each key in it, where somebody wrote it."""
+    """A tree of plain values and, for each key, where it was written."""
 
     values: dict[str, Any]
     origins: dict[Path_, str] = field(default_factory=dict)
 
     def origin(self, path: Path_) -> str:
-        """Where `path` was written, or the nearest parent that was; '' if nobody wrote it."""
+        """Return where `path` or its nearest parent was written; '' if it was not."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
         return ""
 
     def set(self, dotted: str, value: Any, origin: str) -> None:
-        """Set one dotted key, making the mappings on the way; a mapping replaces what was there."""
+        """Set one dotted key and create the mappings above it; a mapping replaces the old value."""
         *parents, last = path = tuple(dotted.split("."))
         node = self.values
         for name in parents:
@@ -56,7 +56,7 @@ class Document:
         self.origins[path] = origin
 
     def part(self, name: str) -> Document:
-        """The mapping below one key as a document of its own."""
+        """Return the mapping below a key as a separate document."""
         value = self.values.get(name)
         if value is not None and not isinstance(value, dict):
             where = self.origin((name,))
@@ -69,10 +69,10 @@ class Document:
 
     @contextmanager
     def locating(self, file: str = "") -> Iterator[None]:
-        """Put file and line before the message of a ConfigError that says which key it is about.
+        """Prepend file and line to the message of a ConfigError that has a key.
 
         Args:
-            file: named where nobody wrote the key.
+            file: named if the key was not written.
         """
         try:
             yield
@@ -83,7 +83,7 @@ class Document:
 
 
 def located(where: str, text: str) -> str:
-    """A message with the place that it is about before it; as it is where there is none."""
+    """Prepend a place to a message, if there is one."""
     return f"{where}: {text}" if where else text
 
 
@@ -126,10 +126,10 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def means(word: str, value: Any) -> bool:
-    """Whether YAML reads a word as this very value: `0.10` as 0.1, `true` as True and not as 1."""
+    """Whether YAML reads a word as exactly this value: `0.10` as 0.1, `true` as True, not as 1."""
     try:
         read = _plain(_load(word))
-    except (YAMLError, ValueError):  # `a: b: c`, or a day that no calendar has
+    except (YAMLError, ValueError):  # `a: b: c`, or an impossible date
         return False
     return type(read) is type(value) and bool(read == value)
 
@@ -142,7 +142,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` in their places, mapping by mapping."""
+    """Return `base` with the values of `over`, merged mapping by mapping."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -152,7 +152,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping with dotted keys."""
+    """Convert nested mappings to one mapping with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -161,7 +161,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
-    """The mapping as YAML text, keys in the order given."""
+    """Return the mapping as YAML text, with keys in the given order."""
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
@@ -185,7 +185,7 @@ def validate(model: type[Model], document: Document, prefix: str = "") -> Model:
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every key that a model accepts, dotted, the mappings themselves included."""
+    """Return every dotted key that a model accepts, including the mappings themselves."""
     keys = []
     for name, info in model.model_fields.items():
         written = info.alias or name
@@ -197,10 +197,10 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest candidate, or '' if none is close."""
+    """Return `; did you mean 'x'?` for the closest candidate, or '.' if none is close."""
     candidates = list(candidates)
     found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if not found:  # a right name at the wrong depth: lr for optim.lr
+    if not found:  # the right name at the wrong depth: lr for optim.lr
         found = [key for key in candidates if key.rpartition(".")[2] == word.rpartition(".")[2]]
     return f"; did you mean '{found[0]}'?" if found else "."
 
@@ -230,7 +230,7 @@ def _reason(problem: Any, key: str, model: type[BaseModel], prefix: str) -> str:
 
 
 def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
-    """The path as the file has it: pydantic also counts the one item that stands for a list."""
+    """The path as in the file: pydantic also counts a single item that stands for a list."""
     path = []
     for number, step in enumerate(steps):
         inside = isinstance(node, Mapping) and step in node
@@ -243,7 +243,7 @@ def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
 
 
 class _KeysAsWritten(RoundTripConstructor):
-    """Reads every key as a string, the way it is written."""
+    """Reads every key as a string, as it is written."""
 
     def construct_mapping(  # type: ignore[override]  # as ruamel's own
         self, node: Any, maptyp: Any, deep: bool = False
@@ -272,7 +272,7 @@ def _collect_lines(tree: Any, path: Path_, file: str, origins: dict[Path_, str])
 
 
 def _plain(value: Any) -> Any:
-    """ruamel's round-trip values as Python's own."""
+    """Convert ruamel's round-trip values to Python's."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -282,7 +282,7 @@ def _plain(value: Any) -> Any:
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
-    return str(value)  # dates and the like: no key takes them, the validation says so
+    return str(value)  # dates and the like: no key accepts them, and the validation reports it
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

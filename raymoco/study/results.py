@@ -1,4 +1,4 @@
-"""What a sweep leaves behind, and in which order it is written when the sweep ends."""
+"""The result of a sweep, and the steps in which it is written when the sweep ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from raymoco.study.sweepfile.load import Sweep
 
 @dataclass
 class SweepResult:
-    """What a sweep left behind; `confirmation` of a search, `comparisons` of an ablation."""
+    """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's."""
 
     folder: Path
     trials: list[TrialRecord] = field(repr=False)
@@ -42,7 +42,7 @@ class SweepResult:
 def read_result(
     sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool = False
 ) -> SweepResult:
-    """The result of a sweep as its ledger has it."""
+    """Build the result of a sweep from its ledger."""
     return SweepResult(
         folder,
         ledger.all(),
@@ -54,7 +54,7 @@ def read_result(
 
 
 def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
-    """The completed trials by the objective; with several, their Pareto front by the first."""
+    """Return completed trials, best first; with several objectives their Pareto front."""
     trials = ledger.search_trials
     if len(sweep.objectives) > 1:
         return pareto_front(trials, sweep.objectives)
@@ -63,35 +63,35 @@ def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:
 
 @dataclass
 class Closing:
-    """Ends a sweep, step by step. The order is a promise, and tests hold each step to it.
+    """Ends a sweep in a fixed order of steps; tests check each step.
 
-     1. The gangs shut down: what they still say is heard by the next step.
-     2. The recorder reads the broker's last events: the journal is complete but for `closed`.
-     3. Optuna's study is told every end that the journal knows: nothing in it stays RUNNING.
+     1. The gangs shut down; the next step reads their last reports.
+     2. The recorder reads the broker's last events: the journal is complete except for `closed`.
+     3. Optuna's study is told every end in the journal: none of its trials stays RUNNING.
      4. trials.csv is written: the report links to it, and MLflow keeps it.
      5. best.yaml and a population's schedules are written.
      6. cells.csv, comparisons.csv and effects.csv are written.
-     7. The report is written. It may fail: hours of training end well without it.
-     8. `closed` is recorded: it tells MLflow that the sweep is over.
-     9. MLflow gets what it has not got, and whatever lies in the folder by now as artifacts.
+     7. The report is written. If this fails, the sweep still succeeds.
+     8. `closed` is recorded: it tells MLflow that the sweep has ended.
+     9. MLflow gets the remaining events, and the files in the folder as artifacts.
     10. trials.csv is written again, with the ids of MLflow's runs.
     11. The journal is closed.
-    12. `.closed` is written, if all went well: a resume has nothing to do.
+    12. `.closed` is written if all steps succeeded: a resume has nothing to do.
     13. The broker ends.
 
-    A step that raises keeps no later one from being taken; its error is raised in the end, and
-    `.closed` is not written. A signal interrupts the report and the wait for MLflow, and nothing
-    else: a sweep whose report was interrupted is stopped, and a resume writes the report.
+    If a step raises, the later ones run nevertheless; its error is raised at the end, and `.closed`
+    is not written. A signal interrupts only the report and the wait for MLflow: a sweep whose
+    report was interrupted is stopped, and a resume writes the report.
 
     Attributes:
-        sweep: what was asked for.
-        resolved: its run, `auto` values written out.
-        folder: the sweep's.
-        recorder: has written the journal so far.
-        journal: what it wrote to.
-        mirror: tells MLflow.
-        signals: hold back while something is written that must be whole.
-        say: a line for the terminal.
+        sweep: the checked sweep file.
+        resolved: its run, with `auto` values written out.
+        folder: the sweep's folder.
+        recorder: writes the journal.
+        journal: the recorder's journal.
+        mirror: delivers to MLflow.
+        signals: held back while a file is written that must be complete.
+        say: called with a line for the terminal.
         close_gangs: step 1.
         kill_broker: step 13.
         settle: step 3.
@@ -112,21 +112,21 @@ class Closing:
     _errors: list[Exception] = field(default_factory=list)
 
     def run(self, state: RunState) -> RunState:
-        """Take every step.
+        """Run every step.
 
         Args:
             state: how the sweep ended: completed, stopped or failed.
         Returns:
             The same, or `stopped` if a signal interrupted the report.
         Raises:
-            Exception: the first that a step raised, once all have been taken.
+            Exception: the first error of a step, after all steps have run.
         """
         self.state = state
         with self.signals.held():
             for step in self.steps():
                 try:
                     step()
-                except Exception as error:  # noqa: BLE001 - raised below, once the rest is done
+                except Exception as error:  # noqa: BLE001 - raised below, after the other steps
                     self._errors.append(error)
         if self._errors:
             raise self._errors[0]
@@ -134,7 +134,7 @@ class Closing:
 
     @property
     def files(self) -> SweepFolder:
-        """What lies where in the folder."""
+        """The paths of the files in the folder."""
         return SweepFolder(self.folder)
 
     def steps(self) -> Iterator[Callable[[], object]]:
@@ -177,7 +177,7 @@ class Closing:
         except KeyboardInterrupt:
             self.say(f"interrupted: the report is left out; write it with: {again}")
             self.state = RunState.STOPPED
-        except Exception as error:  # noqa: BLE001 - hours of training end well without a report
+        except Exception as error:  # noqa: BLE001 - a failed report must not fail hours of training
             self.say(f"warning: the report could not be written: {error}; again: {again}")
 
     def _record_closed(self) -> None:

@@ -1,4 +1,4 @@
-"""Conformance suites for code that a config names by import path, for its authors' tests.
+"""Conformance suites for the tests of third-party code that a config names by import path.
 
 Each function runs every check of its kind, needs no test framework, and raises an AssertionError
 that says in a sentence what is wrong: `check_loss("mylab.losses:Triplet", margin=0.2)`.

@@ -18,18 +18,18 @@ IMAGES = 4
 def check_backbone(
     backbone: Any, *, channels: tuple[int, ...] = (1, 3), image_size: int = 32, **options: Any
 ) -> None:
-    """Check that a backbone can be trained and judged.
+    """Check that a backbone can be trained and evaluated.
 
-    It is found by its path and built as for a run. Its weights must follow from torch's seed, its
-    features be finite and of the size that it says, every parameter must get a gradient (several
-    workers wait for each), a copy must be independent, and in eval mode an image must have the same
+    The suite imports and builds it as for a run. torch's seed must determine its weights; its
+    features must be finite and of the declared size; every parameter must get a gradient (several
+    workers wait for each); a copy must be independent; and in eval mode an image must have the same
     features alone and in a batch, in either memory format.
 
     Args:
         backbone: a name, `package.module:Name`, or the function or class.
-        channels: of the images that it must take.
+        channels: numbers of image channels that it must accept.
         image_size: height and width, px.
-        options: what would stand beside the name in `model.backbone`.
+        options: the options beside the name in `model.backbone`.
     Raises:
         AssertionError: says in a sentence what is wrong.
     """

@@ -1,9 +1,9 @@
-"""How a conformance suite says what is not kept."""
+"""The assertion of the conformance suites."""
 
 from __future__ import annotations
 
 
 def expect(kept: bool, words: str) -> None:
-    """Raise AssertionError unless something is kept; `assert` would vanish under python -O."""
+    """Raise AssertionError unless `kept`; `assert` would not run under python -O."""
     if not kept:
         raise AssertionError(words)

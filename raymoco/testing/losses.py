@@ -12,17 +12,16 @@ from raymoco.testing.rows import check_rows
 
 
 def check_loss(loss: Any, *, temperature: float = 0.2, **options: Any) -> None:
-    """Check that a loss is one that MoCo can train with.
+    """Check that MoCo can train with a loss.
 
-    It is found by its path, built as for a run and called with all that a training meets: hidden
+    The suite imports and builds it as for a run, and calls it with every case of a training: hidden
     labels, an empty queue, a single image. Its value must be a finite scalar, the same each time
-    and in float64, with a gradient to the queries and to nothing else; what its class attributes
-    promise must hold.
+    and in float64, with a gradient to the queries only; its class attributes must be true.
 
     Args:
         loss: a name, `package.module:Name`, or the class.
         temperature: of the softmax.
-        options: what would stand beside the name in `method.loss`.
+        options: the options beside the name in `method.loss`.
     Raises:
         AssertionError: says in a sentence what is wrong.
     """

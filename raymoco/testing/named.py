@@ -1,4 +1,4 @@
-"""What is tested: found by its name as a config would, or given as it is."""
+"""Find the tested code by its name, as a config does, or accept the code itself."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from raymoco.registry import NAME, Registry, name_of
 
 
 def named(registry: Registry[Any], what: Any, options: Mapping[str, Any]) -> str | dict[str, Any]:
-    """The value that a config would have for this.
+    """Return the value that a config would have for the tested code.
 
     Args:
         what: a name, an import path, or the class or function itself.
-        options: what stands beside it.
+        options: the options beside it.
     Raises:
-        AssertionError: it cannot be found by a path, has no such options, or is not of the kind.
+        AssertionError: it cannot be found by a path, has no such options, or is of another kind.
     """
     path = what if isinstance(what, str) else f"{what.__module__}:{what.__qualname__}"
     value = {NAME: path, **options} if options else path
@@ -34,7 +34,7 @@ def named(registry: Registry[Any], what: Any, options: Mapping[str, Any]) -> str
 
 
 def must(build: Callable[[], Any]) -> Any:
-    """What `build` returns; an AssertionError with the sentence of what it refuses."""
+    """Return the result of `build`; turn its error into an AssertionError with the same text."""
     try:
         return build()
     except (ConfigError, ValueError) as error:
@@ -42,5 +42,5 @@ def must(build: Callable[[], Any]) -> Any:
 
 
 def called(value: str | Mapping[str, Any]) -> str:
-    """How a sentence calls what is tested."""
+    """Return the name of the tested code for messages."""
     return name_of(value)

@@ -1,4 +1,4 @@
-"""What losses and terms have in common: both make a scalar of queries, keys, queue and labels."""
+"""Checks that losses and terms share: both compute a scalar of queries, keys, queue, labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ B, K, D = 12, 40, 16
 
 @dataclass(frozen=True)
 class Rows:
-    """Arguments of a loss or a term, in its order."""
+    """The arguments of a loss or a term, in order."""
 
     query: Tensor
     key: Tensor
@@ -29,18 +29,18 @@ class Rows:
     queue_labels: Tensor
 
     def to(self, dtype: torch.dtype) -> Rows:
-        """The same with queries, keys and queue of another type."""
+        """Return the same with queries, keys and queue of another dtype."""
         return replace(
             self, query=self.query.to(dtype), key=self.key.to(dtype), queue=self.queue.to(dtype)
         )
 
     def take(self, rows: Tensor) -> Rows:
-        """Some of the images, against the same queue."""
+        """Return some of the images, with the same queue."""
         return replace(self, query=self.query[rows], key=self.key[rows], labels=self.labels[rows])
 
 
 def some_rows(images: int = B, keys: int = K) -> Rows:
-    """Unit vectors, a key near its query; three classes, a third of the labels hidden."""
+    """Return unit vectors with keys near their queries, three classes, a third of them hidden."""
     draw = torch.Generator().manual_seed(0)
 
     def vectors(count: int) -> Tensor:
@@ -55,7 +55,7 @@ def some_rows(images: int = B, keys: int = K) -> Rows:
 
 
 def cases() -> dict[str, Rows]:
-    """What a training meets sooner or later, by its name."""
+    """Return the cases that occur in trainings, by name."""
     usual = some_rows()
     hidden, one = torch.full_like(usual.labels, -1), torch.zeros_like(usual.labels)
     queue_hidden = torch.full_like(usual.queue_labels, -1)
@@ -72,11 +72,11 @@ def cases() -> dict[str, Rows]:
 
 
 def check_rows(called: str, build: Callable[[], Loss | Term]) -> None:
-    """Every check that losses and terms share.
+    """Run the checks that losses and terms share.
 
     Args:
-        called: how a sentence calls it.
-        build: a new one, as a run would build it.
+        called: its name in messages.
+        build: builds a new one, as for a run.
     """
     what = build()
     for case, rows in cases().items():
@@ -93,7 +93,7 @@ def check_rows(called: str, build: Callable[[], Loss | Term]) -> None:
 
 
 def arguments(rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The rows as a loss or a term takes them."""
+    """Return the rows in the argument order of a loss or a term."""
     query, key, queue, labels, queue_labels = (getattr(rows, name) for name in vars(rows))
     return query, key, queue, labels, queue_labels
 
@@ -169,7 +169,7 @@ def _check_promises(called: str, what: Loss | Term, rows: Rows) -> None:
 
 
 def _check_host(called: str, what: Loss | Term) -> None:
-    """Tensors without values: whoever looks at one fails."""
+    """Check on tensors without values that none is read."""
     with FakeTensorMode(), torch.device("cuda"):
         rows = [torch.empty(n, D) for n in (B, B, K)]
         labels = [torch.empty(n, dtype=torch.int64) for n in (B, K)]

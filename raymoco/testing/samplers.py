@@ -1,4 +1,4 @@
-"""The conformance suite of samplers: raymoco's run through it, and yours can."""
+"""Conformance of a sampler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.testing.expect import expect
 
-# every kind of axis, an `or`, and two that exist under a condition
+# every kind of axis, an `or`, and two conditional axes
 AXES: dict[str, Any] = {
     "lr": {"loguniform": [0.01, 1]},
     "size": {"int": [16, 64], "step": 16},
@@ -60,18 +60,18 @@ Asked = list[tuple[str, dict[str, Any]]]
 def check_sampler(
     name: str, options: Mapping[str, Any] | None = None, *, axes: Mapping[str, Any] = AXES
 ) -> None:
-    """Put a sampler through what a search asks of it.
+    """Check that a search can use a sampler.
 
-    It proposes values on the axes whose conditions hold, mostly new ones; the same seed and trial
-    number propose the same, in a search that is reopened every few trials too; and it goes on
-    however trials end.
+    It must propose values on the axes whose conditions hold, mostly new ones; the same seed and
+    trial number must propose the same values, also in a search that is reopened every few trials;
+    and it must continue after every kind of end of a trial.
 
     Args:
         name: as in a sweep file: `tpe`, `mylab.search:Evolution`.
-        options: as under `sampler.options`.
+        options: the options under `sampler.options`.
         axes: as under `search`; FINITE_AXES for a sampler that lists its points.
     Raises:
-        AssertionError: says what the sampler does not keep.
+        AssertionError: says in a sentence what is wrong.
         ConfigError: there is no such sampler, or an option is wrong.
     """
     sampler = Sampler(name=name, seed=3, startup_trials=3, options=dict(options or {}))
@@ -84,7 +84,7 @@ def check_sampler(
 
 
 def open_search(folder: Path, sampler: Sampler, space: SearchSpace) -> OptunaProposals:
-    """A search of a few trials whose study lies in a folder."""
+    """Open a search of a few trials whose study is in a folder."""
     folder.mkdir(exist_ok=True)
     points = [BASE, *(sampler.points(space) or [])]
     trials = TRIALS if len(points) == 1 else len(points)
@@ -93,7 +93,7 @@ def open_search(folder: Path, sampler: Sampler, space: SearchSpace) -> OptunaPro
 
 
 def play(search: OptunaProposals, trials: int = 99) -> Asked:
-    """Ask and tell, every third trial pruned after its first epoch; what was asked."""
+    """Ask and tell, with every third trial pruned after its first epoch; return the proposals."""
     asked: Asked = []
     while len(asked) < trials and (proposal := search.ask()) is not None:
         pruned = int(proposal.trial_id[1:]) % 3 == 2

@@ -1,4 +1,4 @@
-"""The conformance suite of schedulers: raymoco's run through it, and yours can."""
+"""Conformance of a scheduler."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from raymoco.study.tune.trainable import ASSIGNMENT
 from raymoco.testing.expect import expect
 
 EPOCHS = 8
-LEVELS = (0.5, 0.8, 0.2, 0.9, 0.1, 0.7, 0.3, 0.95, 0.05)  # how good each trial is, in their order
+LEVELS = (0.5, 0.8, 0.2, 0.9, 0.1, 0.7, 0.3, 0.95, 0.05)  # the final score of each trial, in order
 OBJECTIVES = (Objective(), Objective(metric=TRAIN_LOSS, mode="min"))
 Rows = dict[int, dict[str, float]]
 
 
 def check_scheduler(name: str, said: Mapping[str, Any] | None = None) -> None:
-    """Put a scheduler through what a search asks of it.
+    """Check that a search can use a scheduler.
 
-    It is built for both directions of an objective; it lets a trial go on that is the best of all
-    so far; it says CONTINUE or STOP, and at the last epoch never STOP; an epoch without the
-    objective's metric, a trial that fails and one that never ran do not trouble it; and a search
-    that is resumed between any two trials, or in the middle of one, goes on as an undisturbed one.
+    It is built for both directions of an objective. It must let the best trial so far continue, and
+    return CONTINUE or STOP, never STOP at the last epoch. It must accept an epoch without the
+    objective's metric, a trial that fails and one that never ran. A search that is resumed between
+    any two trials, or in the middle of one, must continue as an undisturbed one.
 
     Args:
         name: as in a sweep file: `asha`, `mylab.search:Patience`.
-        said: what stands beside the name: `{"grace_epochs": 2}`, `{"options": {"epochs": 3}}`.
+        said: the keys beside the name: `{"grace_epochs": 2}`, `{"options": {"epochs": 3}}`.
     Raises:
-        AssertionError: says what the scheduler does not keep.
+        AssertionError: says in a sentence what is wrong.
         ConfigError: there is no such scheduler, or an option is wrong.
     """
     scheduler = Scheduler.model_validate({"name": name, **(said or {})})
@@ -46,19 +46,19 @@ def check_scheduler(name: str, said: Mapping[str, Any] | None = None) -> None:
 
 
 def tune_trial(trial_id: str, rows: Rows | None = None) -> Trial:
-    """A trial as Tune has it; with rows one that goes on behind them."""
+    """Return a trial of Tune; with rows, one that continues after them."""
     trial = Trial("stub", stub=True)
     trial.config = {ASSIGNMENT: Assignment(trial_id, 1, {}, "", rows=cast(Any, rows or {}))}
     return trial
 
 
 def ended_trials(curves: Mapping[str, Rows]) -> list[TrialRecord]:
-    """Trials as the journal knows them after an earlier driver."""
+    """Return trials as the journal of an earlier driver has them."""
     return [TrialRecord(name, {}, "", 0, rows=cast(Any, rows)) for name, rows in curves.items()]
 
 
 def _check_decisions(scheduler: Scheduler, objective: Objective) -> dict[str, list[str]]:
-    """Trial after trial; the decisions by trial, epoch by epoch."""
+    """Run trial after trial; return the decisions by trial, for each epoch."""
     built = build_scheduler(scheduler, objective, EPOCHS)
     decisions: dict[str, list[str]] = {}
     for number, level in enumerate(LEVELS):
@@ -108,7 +108,7 @@ def _check_resumes(
 
 
 def _check_goes_on(scheduler: Scheduler, objective: Objective) -> None:
-    """The first of all pauses half way, better ones come to their end, and it goes on."""
+    """Interrupt the first trial half way, complete better ones, and continue the first."""
     curve, half = list(_curve(0.5, objective).values()), EPOCHS // 2
     better = {f"t{n:03d}": _curve(0.9 + n / 100, objective) for n in range(4)}
     built, first = build_scheduler(scheduler, objective, EPOCHS), tune_trial("first")
@@ -136,7 +136,7 @@ def _check_what_else_happens(scheduler: Scheduler, objective: Objective) -> None
     built.on_trial_remove(None, waiting)
     said = built.on_trial_result(None, sparse, {"epoch": 1})
     expect(said == "CONTINUE", f"it says {said} of an epoch that was not evaluated")
-    # curves that later ones beat, read in the order of the journal
+    # curves that later ones beat, in the order of the journal
     curves = {f"t{n:03d}": _curve(level, objective) for n, level in enumerate(sorted(LEVELS))}
     build_scheduler(scheduler, objective, EPOCHS, ended_trials(curves))
 
@@ -148,7 +148,7 @@ def _run(built: EvaluatedEpochs, trial: Trial, rows: Iterable[dict[str, float]])
 
 
 def _report(built: EvaluatedEpochs, trial: Trial, rows: Iterable[dict[str, float]]) -> list[str]:
-    """Report rows until the scheduler stops the trial; what it said."""
+    """Report rows until the scheduler stops the trial; return its decisions."""
     said: list[str] = []
     for row in rows:
         said.append(built.on_trial_result(None, trial, dict(row)))
@@ -159,7 +159,7 @@ def _report(built: EvaluatedEpochs, trial: Trial, rows: Iterable[dict[str, float
 
 
 def _curve(level: float, objective: Objective) -> Rows:
-    """A curve that rises to a level; of an objective that falls, its mirror image."""
+    """Return a curve that rises to a level; mirrored for an objective to minimize."""
     sign = 1 if objective.mode == "max" else -1
     return {
         epoch: {"epoch": epoch, objective.metric: sign * level * (1 - 0.5**epoch)}

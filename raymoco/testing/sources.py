@@ -1,4 +1,4 @@
-"""What the builder of shards relies on in a source."""
+"""Conformance of a source."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def check_source(
     change: Callable[[], object] | None = None,
     **options: Any,
 ) -> None:
-    """Check that shards can be built from a source: every promise of `Source`, by trying it.
+    """Check that shards can be built from a source: test every promise of `Source`.
 
-    Every entry is listed and at most 200 images are read, in this process and in another one: give
-    it a small sample of the images.
+    The suite lists every entry and reads at most 200 images, in this process and in another one:
+    use it with a small sample of the images.
 
     Args:
-        source: what `data.source` would name, such as `mylab.sources:Lmdb`; or a source that is
-            open already.
-        root: `data.root`. A named source is also opened on a copy of this folder whose largest file
-            is then changed: the fingerprint must notice.
-        change: does that instead, to the files themselves and as the last thing: adds, removes or
-            replaces an image.
+        source: the value of `data.source`, such as `mylab.sources:Lmdb`; or an open source.
+        root: `data.root`. A named source is also opened on a copy of this folder, whose largest
+        file
+            is then changed: the fingerprint must change too.
+        change: called last, instead of that: adds, removes or replaces an image in the files
+            themselves.
         options: the options beside the name.
     Raises:
         AssertionError: a promise is not kept; says which.
@@ -186,7 +186,7 @@ def _check_elsewhere(
     images: Sequence[SourceImage],
     print_: str,
 ) -> None:
-    """Another process reads the same: shards are built by many."""
+    """Check that another process reads the same, because many processes build shards."""
     places = [entry.place for entry in sample]
     try:
         sent = pickle.dumps((source, places))
@@ -204,7 +204,7 @@ def _check_elsewhere(
     )
     said = done.stderr.decode(errors="replace").strip().split("\n")[-1]
     assert done.returncode == 0, f"another process cannot read it: {said}"
-    ids, found, theirs = pickle.loads(done.stdout)  # our own process wrote it
+    ids, found, theirs = pickle.loads(done.stdout)  # safe: this suite's process wrote it
     assert ids == sorted(entry.id for entry in entries), "another process lists other ids"
     same = len(found) == len(images) and all(map(_same, found, images))
     assert same, "another process reads other images"
@@ -236,7 +236,7 @@ def _check_notices(
     before: str,
     changed: str,
 ) -> None:
-    """The fingerprint is another one, or the source is refused, now or when it is opened again."""
+    """Check that the fingerprint changes, or that the source is refused."""
     try:
         if opened.fingerprint() != before:
             return

@@ -13,14 +13,14 @@ from raymoco.testing.rows import arguments, check_rows, some_rows
 
 
 def check_term(term: Any, **options: Any) -> None:
-    """Check that a regularizer can stand beside any loss.
+    """Check that a regularizer works with any loss.
 
-    As `check_loss`; and one that says that it does not need the whole batch must be a mean over
-    single images: only then do several workers train as one.
+    It runs the checks of `check_loss`. A term with `whole_batch = False` must also be a mean over
+    single images, so that several workers compute what one would.
 
     Args:
         term: a name, `package.module:Name`, or the class.
-        options: what would stand beside `use` and `weight` in `method.terms.NAME`.
+        options: the options beside `use` and `weight` in `method.terms.NAME`.
     Raises:
         AssertionError: says in a sentence what is wrong.
     """

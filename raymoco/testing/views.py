@@ -1,4 +1,4 @@
-"""What a step relies on in views."""
+"""Conformance of views."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raymoco.data.views.two_views import Normalize
 from raymoco.registry import NAME
 
 BATCH = 8
-# operations that ask the device for a value, or send it one from the host, so that a step waits
+# operations that read a value from the device, or copy one to it, so that a step waits
 WAITING = {"_local_scalar_dense", "nonzero", "item", "lift_fresh", "_linalg_check_errors"}
 
 
@@ -29,15 +29,15 @@ def check_views(
     device: str = "cpu",
     **options: Any,
 ) -> None:
-    """Check that views can train: every promise of `Views`, by trying it on random images.
+    """Check that a training can use views: test every promise of `Views` on random images.
 
     Args:
-        views: what `data.views` would name, such as `mylab.views:TwoCrops`.
+        views: the value of `data.views`, such as `mylab.views:TwoCrops`.
         channels: 1 or 3.
         image_size: side of the images and views in pixels.
         mean: per channel, in 0-1; default 0.4.
         std: per channel, in 0-1; default 0.2.
-        device: where batches lie. On `cuda` whatever waits for the GPU is found; on the CPU most.
+        device: of the batches. On `cuda` every wait for the GPU is found; on the CPU most of them.
         options: the options beside the name.
     Raises:
         AssertionError: a promise is not kept; says which.
@@ -140,7 +140,7 @@ def _check_to_pixels(views: Views, images: Tensor, normalize: Normalize) -> None
 
 
 class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
-    """Hears of operations that make the host wait for a device, or send it something."""
+    """Records operations that make the host wait for a device or copy to it."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
@@ -156,7 +156,7 @@ class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
 
 
 def _check_device(views: Views, images: Tensor) -> None:
-    """Nothing on the host: after the first batch, a step asks the device for no value."""
+    """Check that after the first batch a step reads no value from the device."""
     with _Waits() as waits:
         views(images)
     assert not waits.seen, (
@@ -174,7 +174,7 @@ def _check_device(views: Views, images: Tensor) -> None:
 
 
 def _check_without_values(build: Any, shape: tuple[int, ...], named: object) -> None:
-    """On torch's meta device, which has shapes and no values: what needs a value fails there."""
+    """Check on the meta device, where anything that needs a value fails."""
     meta = torch.device("meta")
     try:
         build(meta)(torch.empty(shape, dtype=torch.uint8, device=meta))

@@ -1,8 +1,8 @@
-"""Population-based training: all members train a few epochs, the worst go on from the best.
+"""Population-based training: after every few epochs the worst members continue from the best.
 
-Jaderberg et al. 2017, arXiv:1711.09846, in rounds: everybody waits at the end of a round, so that
-what happens does not depend on which gang was faster. Deviation: a value moves by a fifth of its
-axis instead of by a factor, which a key momentum near 1 could not take.
+Jaderberg et al. 2017, arXiv:1711.09846, in rounds: all members wait at the end of a round, so that
+the result does not depend on the speed of gangs. Deviation: a value moves by a fifth of its axis
+instead of by a factor, which would not suit a key momentum near 1.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ CHANGES = "changes"
 
 @dataclass
 class Population:
-    """Decides what each member of a population does next, from the ledger alone.
+    """Decides the next step of each member of a population, from the ledger alone.
 
-    It keeps no other state, so a resumed sweep decides as an undisturbed one would.
+    It has no other state, so a resumed sweep decides as an undisturbed one would.
 
     Args:
-        axes: by config key; each a key that a run can change on its way.
-        first: the base run's values: the first member starts with them where the axes allow it.
-        size: how many members.
+        axes: by config key; a run must be able to change each key during training.
+        first: the base run's values; the first member starts with them where the axes allow it.
+        size: the number of members.
         seed: of all draws.
         epochs: of a whole run.
-        run_seed: the seed that all members train with: their labels and orders are the same.
+        run_seed: the seed of all members' training, so that their labels and orders are the same.
         folder: the sweep's folder.
-        ledger: the sweep's, kept up to date by somebody else.
-        record: writes an event down.
+        ledger: the sweep's, kept up to date by the recorder.
+        record: records an event.
     """
 
     axes: dict[str, Axis]
@@ -65,10 +65,10 @@ class Population:
     stopping: bool = False
 
     def play(self, submit: Callable[[Proposal], None]) -> None:
-        """Round after round until every member has ended or `stopping` is set.
+        """Run rounds until every member has ended or `stopping` is set.
 
         Args:
-            submit: hands a proposal to the broker, which ends it at once if all are to stop.
+            submit: gives a proposal to the broker, which ends it at once if all trials must stop.
         """
         submitted = set()
         while not self.stopping and (proposals := self.next_round()):
@@ -78,13 +78,13 @@ class Population:
             while any(self._runs(proposal) for proposal in proposals):
                 time.sleep(POLL_S)
         for member in self.ledger.all():
-            # paused since an earlier driver: the broker has not heard of it, and it must end too
+            # paused since an earlier driver: the broker does not know it, but it must end too
             waits = member.ended is None and member.trial_id not in submitted and not member.cell
             if self.stopping and waits:
                 submit(self._proposal(member.trial_id, member.values, self.epochs, member.attempt))
 
     def next_round(self) -> list[Proposal]:
-        """The proposals of the next round; first, the worst members get their new start."""
+        """Let the worst members copy the best, and return the proposals of the next round."""
         members = self.ledger.search_trials
         born = {member.trial_id for member in members}
         unborn = {name: values for name, values in self._newborn().items() if name not in born}
@@ -103,7 +103,7 @@ class Population:
         ] + [self._proposal(name, values, target, 1) for name, values in unborn.items()]
 
     def _newborn(self) -> dict[str, dict[str, Any]]:
-        """The members' values as they start, by trial id."""
+        """The initial values of the members, by trial id."""
         points = {key: axis.point(key, self.first[key]) for key, axis in self.axes.items()}
         found = {}
         for number in range(self.size):
@@ -128,7 +128,7 @@ class Population:
         )
 
     def _exploit(self, alive: list[TrialRecord], epoch: int) -> None:
-        """Give the worst members a checkpoint and values of the best, and write it down."""
+        """Give the worst members a checkpoint and values of the best, and record it."""
         sign = -1 if self.objective.mode == "max" else 1
         metric = self.objective.metric
         order = sorted(alive, key=lambda member: sign * member.rows[epoch][metric])
@@ -136,7 +136,7 @@ class Population:
         best, worst = order[:count], order[len(order) - count :]
         for member in worst:
             if epoch in (int(when) for when in member.values[CHANGES]):
-                continue  # an earlier driver did; its donor may be past that checkpoint by now
+                continue  # an earlier driver did this; the donor may have dropped its checkpoint
             numbers = random.Random(f"{self.seed}:{epoch}:{member.trial_id}")
             donor = numbers.choice(best)
             values = {
@@ -171,7 +171,7 @@ def open_population(
     ledger: Ledger,
     record: Callable[[SweepEvent], None],
 ) -> Population:
-    """The population of a sweep as its file and its folder have it.
+    """Open the population of a sweep, from its file and its folder.
 
     Args:
         resolved: the base run with its `auto` values written out.
@@ -179,7 +179,7 @@ def open_population(
     spec = sweep.search
     assert spec is not None
     for member in ledger.search_trials:
-        if member.state == TrialState.STOPPED:  # by Ctrl-C or its hours: it is as far as it was
+        if member.state == TrialState.STOPPED:  # by Ctrl-C or the budget's hours: it can continue
             record(Paused(trial_id=member.trial_id))
     return Population(
         spec.search,
@@ -197,10 +197,10 @@ def open_population(
 
 
 def hand_over(checkpoints: Path, donor: str, member: str, epoch: int) -> None:
-    """Put a donor's checkpoint of an epoch in the place of a member's own.
+    """Replace a member's checkpoint of an epoch by a donor's.
 
-    A second name for the same file where the storage knows those: nothing is copied, and the donor
-    may drop its own when it has a newer one.
+    It makes a hard link where the storage supports links: nothing is copied, and the donor may
+    delete its own name of the file.
 
     Raises:
         TrainingError: the donor has no such checkpoint.
@@ -213,7 +213,7 @@ def hand_over(checkpoints: Path, donor: str, member: str, epoch: int) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, temporary)
     except FileNotFoundError:
-        raise TrainingError(f"{source}: the checkpoint to go on from is gone.") from None
-    except OSError:  # a storage without links
+        raise TrainingError(f"{source}: the checkpoint to continue from is missing.") from None
+    except OSError:  # storage without links
         shutil.copyfile(source, temporary)
     os.replace(temporary, place)

@@ -1,4 +1,4 @@
-"""`scheduler: pbt` in a sweep file: its options, and what a population cannot do."""
+"""`scheduler: pbt` in a sweep file: its options and its limits."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class PopulationRules:
-    """Of population-based training; no SearchScheduler, for it trains without Ray Tune."""
+    """The rules of population-based training; not a SearchScheduler: it trains without Ray Tune."""
 
     class Options(StrictModel):
-        """Beside the name in the sweep file."""
+        """The options beside the name in the sweep file."""
 
         every_epochs: Count
         quantile: float
         resample: float
 
     def check(self, options: Options, spec: SearchSpec, base: RunConfig) -> None:
-        """Refuse what a run cannot change on its way, and whoever else would draw values.
+        """Refuse keys that cannot change during a run, and a sampler beside the population.
 
         Raises:
             ConfigError: names the key.
@@ -40,7 +40,7 @@ class PopulationRules:
         if every >= base.epochs:
             raise ConfigError(
                 f"scheduler.every_epochs is {every}, but must be below run.epochs, {base.epochs}: "
-                "no member would ever go on from another.",
+                "no member would ever continue from another.",
                 ("scheduler", "every_epochs"),
             )
         for key, step in (("eval", base.eval.every), ("checkpoint", base.checkpoint.every)):

@@ -1,4 +1,4 @@
-"""A trial to run, and the interface of what proposes trials."""
+"""A trial to run, and the Protocol of proposers."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Proposal:
 
 
 class Proposals(Protocol):
-    """Where trials come from: Optuna, or a list."""
+    """Proposes trials: from Optuna or from a list."""
 
     def ask(self) -> Proposal | None:
-        """The next trial, or None when there are no more."""
+        """Return the next trial, or None when there are no more."""
 
     def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
-        """How a trial ended: completed, pruned, stopped or failed, with its rows by epoch."""
+        """Record how a trial ended (completed, pruned, stopped, failed), and its rows by epoch."""
 
 
 @dataclass
 class ListProposals:
-    """Trials that are known beforehand: confirmations, cells of an ablation."""
+    """Proposes trials that are known beforehand: confirmations, cells of an ablation."""
 
     waiting: list[Proposal]
 
@@ -43,4 +43,4 @@ class ListProposals:
         return self.waiting.pop(0) if self.waiting else None
 
     def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
-        """Nothing: the trials are fixed beforehand."""
+        """Do nothing: the trials are fixed beforehand."""

@@ -1,4 +1,4 @@
-"""Work out what a sweep still has to run, from its file and its journal alone."""
+"""Determine which trials a sweep still has to run, from its file and its journal."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 
 def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:
-    """The trials that an earlier driver left unfinished, each with its last checkpoint.
+    """Return the trials that an earlier driver left unfinished, each with its last checkpoint.
 
-    A search's trial that Ctrl-C or the hours have stopped is over: Optuna has been told. A cell's
-    trial goes on, or the comparison would miss a pair.
+    A search's trial that Ctrl-C or the budget's hours stopped has ended: Optuna was told. A cell's
+    trial continues, because the comparison would otherwise lack a pair.
     """
     unfinished = (TrialState.WAITING, TrialState.RUNNING)
     begun = ledger.in_state(*unfinished, *([TrialState.STOPPED] if cells else []))
     proposals = []
     for trial in begun:
         if bool(trial.cell) == cells:
-            # the folder knows better than the journal: a kill may have come between the two
+            # look in the folder: a kill may have come between the checkpoint and the journal's
+            # event
             found = list_checkpoints(SweepFolder(folder).checkpoints_of(trial.trial_id))
             resume_from = str(found[-1]) if found else None
             proposals.append(
@@ -46,7 +47,7 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
 
 
 def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
-    """How many trials of a search have not ended yet; a stopped member of a population goes on."""
+    """Count a search's trials that have not ended, with stopped members of a population."""
     ended = [trial for trial in ledger.search_trials if trial.ended is not None]
     if spec.scheduler.population:
         ended = [trial for trial in ended if trial.state != TrialState.STOPPED]
@@ -54,12 +55,12 @@ def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
 
 
 def beyond_budget(spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Interrupted trials for which a budget that was lowered since has no room."""
+    """Return interrupted trials beyond a budget that was lowered since."""
     return interrupted_before(folder, ledger, cells=False)[max(0, trials_left(spec, ledger)) :]
 
 
 def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The known trials that have not ended; one stands for all that a search has yet to propose."""
+    """Return known trials that have not ended; one stands for all that are not proposed yet."""
     search, ablation = sweep.search, sweep.ablation
     if search is not None:
         if trials_left(search, ledger) > 0:
@@ -70,11 +71,11 @@ def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
 
 
 def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The trials that tune the cells and have not ended."""
+    """Return the trials that tune the cells and have not ended."""
     if spec.tune is None:
         return []
     points = tuning_points(spec.tune, sweep.base.flat())
-    # setting by setting: whatever ends early has treated all cells alike
+    # setting by setting: if the sweep ends early, all cells have had the same settings
     wanted = [
         Proposal(
             f"tune-{cell.slug}-{number:03d}",
@@ -90,15 +91,15 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
 
 
 def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """The trials that are compared and have not ended.
+    """Return the trials of the comparison that have not ended.
 
-    With `tune` each cell has the values that it was tuned to; a cell none of whose tuning trials
-    was completed has none and is left out: untuned beside tuned it would be no fair comparison.
+    With `tune` each cell uses its tuned values. A cell without a completed tuning trial is left
+    out: comparing an untuned cell with tuned ones would not be fair.
     """
     tuned: dict[str, dict[str, Any] | None] = {cell.name: {} for cell in spec.cells}
     if spec.tune is not None:
         tuned = tuned_values(spec, ledger)
-    # seed by seed: whatever ends early leaves whole pairs
+    # seed by seed: if the sweep ends early, it has complete pairs
     wanted = [
         Proposal(f"{cell.slug}-s{seed}", {**cell.values, **values}, seed, cell.name)
         for seed in spec.seeds
@@ -111,7 +112,7 @@ def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposa
 def open_confirmations(
     sweep: Sweep, spec: SearchSpec, folder: Path, ledger: Ledger
 ) -> list[Proposal]:
-    """The confirming trials of the best so far that have not ended."""
+    """Return the confirming trials of the best so far that have not ended."""
     best = ranked(ledger.search_trials, spec.objective)
     if spec.confirm is None or not best:
         return []
@@ -120,14 +121,14 @@ def open_confirmations(
 
 
 def _open(wanted: list[Proposal], folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Drop the trials that have ended; those that have begun get their last checkpoint."""
+    """Drop the trials that have ended; give trials that have begun their last checkpoint."""
     begun = {p.trial_id: p for p in interrupted_before(folder, ledger, cells=True)}
     over = {t.trial_id for t in ledger.all() if t.ended is not None} - begun.keys()
     return [begun.get(p.trial_id, p) for p in wanted if p.trial_id not in over]
 
 
 def gangs_needed(sweep: Sweep, ledger: Ledger) -> int:
-    """How many gangs the remaining trials can occupy."""
+    """Return the number of gangs that the remaining trials can use."""
     spec = sweep.spec
     if sweep.search is not None:
         left = max(trials_left(sweep.search, ledger), spec.confirmations)

@@ -1,4 +1,4 @@
-"""The samplers that raymoco ships: Optuna's by name, each with its options, and the grid."""
+"""The samplers that raymoco ships: Optuna's with their options, and the grid."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from raymoco.study.sweepfile.sweep import SearchSpec
 def build_sampler(
     sampler: Sampler, space: SearchSpace, number: int, earlier: Sequence[FrozenTrial] = ()
 ) -> BaseSampler:
-    """The sampler for the trial with this number, counted without those that nobody saw.
+    """Build the sampler for the trial with this number.
 
-    A sampler of its own for each trial: what it draws depends on (seed, number) and on what the
-    study knows, not on how long this process has lived.
+    Every trial gets a new sampler: its draws depend on (seed, number) and on the study, not on the
+    history of this process.
 
     Args:
         earlier: trials of another sweep.
     """
     trial = NextTrial(space, sampler.seed, number, sampler.startup_trials, earlier)
     with warnings.catch_warnings():
-        # options that Optuna calls experimental were asked for by name
+        # the user has chosen options that Optuna calls experimental
         warnings.simplefilter("ignore", ExperimentalWarning)
         return sampler.code.build(sampler.chosen, trial)
 
@@ -44,7 +44,7 @@ class Tpe(SearchSampler):
     """Tree-structured Parzen estimators, optuna.samplers.TPESampler."""
 
     class Options(StrictModel):
-        """By Optuna's names."""
+        """The options, by Optuna's names."""
 
         n_ei_candidates: Count = 24
         multivariate: bool | None = None  # Optuna: true for one objective, false for several
@@ -59,10 +59,10 @@ class Tpe(SearchSampler):
             return self
 
     def build(self, options: Options, trial: NextTrial) -> BaseSampler:
-        """With one density for each group of axes that occur together, if some are conditional."""
+        """Use one density for each group of axes that occur together, if some are conditional."""
         space, group = trial.space, options.group
         if group is None:
-            # the axes of a conditional space have no joint density: one for each group that occurs
+            # the axes of a conditional space have no joint density, so use one for each group
             conditional = space.always().keys() != space.distributions().keys()
             group = conditional and options.multivariate is not False
         multivariate = True if group else options.multivariate
@@ -80,7 +80,7 @@ class Random(SearchSampler):
         """None."""
 
     def build(self, options: Options, trial: NextTrial) -> BaseSampler:
-        """Seeded by the trial."""
+        """Seed it by the trial."""
         return optuna.samplers.RandomSampler(seed=trial.trial_seed)
 
     def learns_from(self, options: Options) -> Collection[str]:
@@ -89,10 +89,10 @@ class Random(SearchSampler):
 
 
 class Cmaes(SearchSampler):
-    """CMA-ES, optuna.samplers.CmaEsSampler: on the numbers that every trial has."""
+    """CMA-ES, optuna.samplers.CmaEsSampler, on the numeric axes that every trial has."""
 
     class Options(StrictModel):
-        """By Optuna's names."""
+        """The options, by Optuna's names."""
 
         popsize: Annotated[int, Field(ge=2)] | None = None
         with_margin: bool = False
@@ -109,7 +109,7 @@ class Cmaes(SearchSampler):
             return self
 
     def build(self, options: Options, trial: NextTrial) -> BaseSampler:
-        """Starts at the distribution of the good trials of the other sweep, if there is one."""
+        """Start from the distribution of the good trials of the `warm_start` sweep, if any."""
         return optuna.samplers.CmaEsSampler(
             seed=trial.trial_seed,
             n_startup_trials=trial.startup_trials,
@@ -119,15 +119,15 @@ class Cmaes(SearchSampler):
         )
 
     def learns_from(self, options: Options) -> Collection[str]:
-        """Optuna leaves pruned trials out unless it is told otherwise."""
+        """Learn from pruned trials only with the option: by default Optuna leaves them out."""
         return ("completed", "pruned") if options.consider_pruned_trials else ("completed",)
 
     def moves(self, options: Options, space: SearchSpace) -> Collection[str]:
-        """Numbers that every trial has."""
+        """Move the numeric axes that every trial has."""
         return numeric_axes(space)
 
     def check(self, options: Options, spec: SearchSpec, space: SearchSpace) -> None:
-        """One objective, two numbers, and no separable start beside `warm_start`."""
+        """Require one objective, two numeric axes, and no separable start with `warm_start`."""
         if spec.warm_start and options.use_separable_cma:
             raise ConfigError(
                 "sampler.options.use_separable_cma is true, but with warm_start it must be false: "
@@ -150,15 +150,15 @@ class Cmaes(SearchSampler):
 
 
 class Gp(SearchSampler):
-    """A Gaussian process, optuna.samplers.GPSampler: on the axes that every trial has."""
+    """A Gaussian process, optuna.samplers.GPSampler, on the axes that every trial has."""
 
     class Options(StrictModel):
-        """By Optuna's names."""
+        """The options, by Optuna's names."""
 
         deterministic_objective: bool = False
 
     def build(self, options: Options, trial: NextTrial) -> BaseSampler:
-        """Other axes are drawn at random; --dry-run says which."""
+        """Draw the other axes at random; --dry-run lists them."""
         return optuna.samplers.GPSampler(
             seed=trial.trial_seed,
             n_startup_trials=trial.startup_trials,
@@ -167,11 +167,11 @@ class Gp(SearchSampler):
         )
 
     def learns_from(self, options: Options) -> Collection[str]:
-        """Optuna's reads completed trials only."""
+        """Learn from completed trials only, as Optuna's does."""
         return ("completed",)
 
     def moves(self, options: Options, space: SearchSpace) -> Collection[str]:
-        """The axes that every trial has."""
+        """Move the axes that every trial has."""
         return space.always()
 
 
@@ -179,13 +179,13 @@ class Qmc(SearchSampler):
     """Quasi-random points, optuna.samplers.QMCSampler, over every axis."""
 
     class Options(StrictModel):
-        """By Optuna's names."""
+        """The options, by Optuna's names."""
 
         qmc_type: Literal["sobol", "halton"] = "sobol"
         scramble: bool = False
 
     def build(self, options: Options, trial: NextTrial) -> BaseSampler:
-        """One sequence that takes its next point: its seed stays from trial to trial."""
+        """Continue one sequence: its seed is the same for all trials."""
         return _WholeSpaceQMC(trial.space, seed=trial.seed, **options.model_dump())
 
     def learns_from(self, options: Options) -> Collection[str]:
@@ -196,20 +196,20 @@ class Qmc(SearchSampler):
 class Grid(Random):
     """Every point of a finite space once.
 
-    Not Optuna's GridSampler, which knows no conditional axes and repeats the points of trials that
-    run at once: the points are enqueued, and the sampler itself is there for nothing but the form.
+    It is not Optuna's GridSampler, which does not support conditional axes and repeats the points
+    of trials that run at once. The points are enqueued, and the sampler itself is never asked.
     """
 
     def points(self, options: Any, space: SearchSpace) -> list[dict[str, Any]]:
-        """All of them, the last axis fastest."""
+        """Return all points, the last axis fastest."""
         return space.grid()
 
 
 class _WholeSpaceQMC(optuna.samplers.QMCSampler):
-    """QMC over every axis, conditional ones too.
+    """QMC over every axis, including conditional ones.
 
-    Optuna's takes the axes of the first trial: where that one lacks a conditional axis, it would be
-    drawn at random for ever. Here its coordinate is simply left unused by trials without it.
+    Optuna's uses the axes of the first trial: a conditional axis that this trial lacks would always
+    be drawn at random. Here, trials without an axis do not use its coordinate.
     """
 
     def __init__(self, space: SearchSpace, **options: Any) -> None:
@@ -223,7 +223,7 @@ class _WholeSpaceQMC(optuna.samplers.QMCSampler):
 
 
 def numeric_axes(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """The axes of numbers that every trial has: what CMA-ES moves."""
+    """Return the numeric axes that every trial has, which CMA-ES moves."""
     return {
         name: distribution
         for name, distribution in space.always().items()
@@ -232,7 +232,7 @@ def numeric_axes(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def _source_trials(space: SearchSpace, earlier: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Earlier trials as CMA-ES reads them: the axes that it moves, and nothing else."""
+    """Convert earlier trials for CMA-ES: keep only the axes that it moves."""
     moved = numeric_axes(space)
     return [
         optuna.trial.create_trial(

@@ -18,24 +18,24 @@ from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.sweepfile.sweep import SearchSpec
 
-SOURCE = "raymoco.warm_start"  # user attribute of a trial that another sweep has run
+SOURCE = "raymoco.warm_start"  # user attribute of a trial of another sweep
 
 
 def load_warm_start(
     name: str, output: Path, space: SearchSpace, objectives: Sequence[Objective]
 ) -> list[FrozenTrial]:
-    """The completed and pruned trials of another sweep that lie on these axes.
+    """Return the completed and pruned trials of another sweep whose values are on these axes.
 
     Both sweeps must have the same axes of the same kinds and conditions, and the same objectives.
     Ranges and choices may differ: a trial outside of them is left out. The runs may differ in
-    everything else; whether they are alike enough to learn from is the user's judgment.
+    everything else; the user decides whether they are similar enough to learn from.
 
     Args:
-        name: of a sweep in the same output folder, or the path of a sweep's folder.
+        name: a sweep in the same output folder, or the path of a sweep's folder.
     Returns:
-        The trials with this space's distributions, and where they come from as an attribute.
+        The trials with this space's distributions and their origin as an attribute.
     Raises:
-        ConfigError: no such sweep, a sweep of something else, or nothing in it that fits.
+        ConfigError: no such sweep, another kind of sweep, or no trial of it fits.
     """
     folder = output / name if "/" not in name else absolute(name)
     file, log = SweepFolder(folder).spec, SweepFolder(folder).optuna_log

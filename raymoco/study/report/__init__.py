@@ -1,6 +1,7 @@
-"""What a sweep found, as a page, a Markdown file, a LaTeX file and figures.
+"""The report of a sweep as HTML, Markdown, LaTeX and figures.
 
-findings reads the folder, sections arranges what it holds, charts draw it, render writes it down.
+findings reads the folder, sections arranges the results, the charts draw them, render formats the
+document, and write writes the files.
 """
 
 from raymoco.study.report.write import Report, report

@@ -23,7 +23,7 @@ from raymoco.study.sweepfile.axis import format_value
 
 
 def ablation_sections(findings: Findings) -> list[Section]:
-    """Cells with their means, differences to the baseline, main effects and interactions."""
+    """Return sections of cell means, differences to the baseline, effects and interactions."""
     found, spec = findings.comparisons, findings.ablation
     assert found is not None
     assert spec is not None
@@ -88,7 +88,7 @@ def ablation_sections(findings: Findings) -> list[Section]:
 
 
 def tuning_section(findings: Findings) -> Section:
-    """What was tuned in each cell, or that nothing was."""
+    """Return a section with each cell's tuned values, or a note that nothing was tuned."""
     spec, found = findings.ablation, findings.comparisons
     section = Section("What was tuned")
     assert found is not None

@@ -1,4 +1,4 @@
-"""What sections share: the table of judged comparisons, and leaving out what is not there."""
+"""Shared by the sections: the table of judged comparisons, and skipping empty figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raymoco.study.statistics.comparisons import Judged
 
 
 def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
-    """Comparisons of one family as a table; `first` is the head of the column of names."""
+    """Return comparisons of one family as a table; `first` heads the column of names."""
     columns = [first, "seeds", "difference", "95 % interval", "p", "p Holm", "verdict", "needed"]
     if any(row.failed for row in rows):
         columns.append("pairs lost")
@@ -33,10 +33,10 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
 
 
 def numeric(columns: Sequence[str]) -> frozenset[str]:
-    """All columns of numbers: every one but the first and those of words."""
+    """Return the numeric columns: all but the first and those with words."""
     return frozenset(columns[1:]) - {"sets", "verdict"}
 
 
 def drawn(*drawings: Drawing | None) -> list[Drawing]:
-    """The figures that there is something to draw for."""
+    """Return the figures that are not None."""
     return [drawing for drawing in drawings if drawing is not None]

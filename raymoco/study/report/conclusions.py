@@ -1,4 +1,4 @@
-"""The answer to a sweep's question, in sentences that claim no more than was measured."""
+"""The answer to a sweep's question, in sentences that state only what was measured."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS_OF_OTHERS = {
 
 
 def answer(findings: Findings) -> list[str]:
-    """A sentence per level, or what a search found and whether it held; then what is left out."""
+    """Return a sentence per level, or a search's result and confirmation; then the limits."""
     if findings.comparisons is not None:
         said = _of_an_ablation(findings)
         judged, metric = [*findings.comparisons.effects], findings.metric
@@ -51,12 +51,12 @@ def answer(findings: Findings) -> list[str]:
 def covered(
     judged: Sequence[Judged], metric: str, images: int | None, levels: Iterable[float]
 ) -> list[str]:
-    """What the intervals leave out: the sample of images, if the metric is an accuracy.
+    """Say what the intervals leave out: the sample of images, if the metric is an accuracy.
 
     Args:
-        judged: the comparisons; of none nothing is said.
-        images: how many the metric's split has; None: unknown.
-        levels: accuracies of which the mean is what is judged.
+        judged: the comparisons; without any, the result is empty.
+        images: the number of images in the metric's split; None: unknown.
+        levels: accuracies whose mean is used as the typical accuracy.
     """
     if not any(row.difference for row in judged) or not describe(metric).is_accuracy:
         return []
@@ -73,7 +73,7 @@ def covered(
 
 
 def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
-    """One comparison as a sentence: what, whether it is resolved, by how much, and what is left."""
+    """Return one comparison as a sentence: subject, verdict, difference, seeds needed."""
     found = row.difference
     lost = f" {_pairs_lost(row.failed)}" if row.failed else ""
     if found is None:
@@ -106,7 +106,7 @@ def _of_an_ablation(findings: Findings) -> list[str]:
         else:
             subject = f"{' with '.join(f'{f} {v}' for f, v in levels.items())}, beyond their sum"
         said.append(in_words(subject, effect, margin))
-    if not said:  # nothing has been run that a factor could be judged by
+    if not said:  # no trials have run that could judge a factor
         said = [in_words(f"{r.name} against {comparisons.baseline}", r, margin)
                 for r in comparisons.rows.values()]  # fmt: skip
     what = f"Differences are in {judged_in(findings.metric, findings.higher)}, paired by seed"

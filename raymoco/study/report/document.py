@@ -1,4 +1,4 @@
-"""A report before it is HTML, Markdown or LaTeX: sections of sentences, tables and figures."""
+"""A report independent of its format: sections with sentences, tables and figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of texts; `numeric` names the columns that are set flush right."""
+    """A table of texts; `numeric` names the columns that are aligned right."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -18,7 +18,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: `svg` for light paper, `inline` for the page, whose colors follow its theme."""
+    """A figure: `svg` with light colors for files, `inline` with the page's theme colors."""
 
     name: str
     title: str
@@ -30,7 +30,7 @@ class Drawing:
 
 @dataclass
 class Section:
-    """A heading and what stands below it, in this order."""
+    """A heading with sentences, tables and figures, in this order."""
 
     title: str
     sentences: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Section:
 
 @dataclass
 class Document:
-    """A whole report: what was asked, the answer, and the sections that support it."""
+    """A whole report: the question, the answer, and the sections that support it."""
 
     title: str
     question: str

@@ -1,7 +1,7 @@
-"""How figures look: one style, colors that the color-blind can tell apart, light and dark.
+"""The style of figures: colors that color-blind people can distinguish, light and dark.
 
-matplotlib draws with the colors of light paper; each of them is one that nothing else uses, so
-that the page can replace it by a CSS variable and follow its reader's theme.
+matplotlib draws with light-theme colors. Each of them is used for only one purpose, so that the
+page can replace it by a CSS variable and follow the reader's theme.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 STEPS = ("#c9d8e6", "#9dbfdc", "#6aa0ce", "#2f7ab5", "#0b4a80")  # worst to best
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-# what the page calls them; see page.html.j2
+# the page's names for them; see page.html.j2
 VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -42,11 +42,11 @@ VARIABLES = {
     SKY: "--sky",
     **{color: f"--step-{number}" for number, color in enumerate(STEPS)},
 }
-BROAD = 8.5  # inches, of a figure over the page's whole width: its letters are as large
-WIDTH = 4.8  # inches: at a phone's width letters of 10 points are still read
+BROAD = 8.5  # inches, for a figure over the page's whole width, with letters of the same size
+WIDTH = 4.8  # inches: at a phone's width letters of 10 points are still readable
 DPI = 200
 LEGEND_ROW = 0.19  # inches
-LONGEST_NAME = 80  # letters of a file's name: factors' names may be of any length
+LONGEST_NAME = 80  # characters of a file name: names of factors may have any length
 
 STYLE: Any = {
     "font.size": 10,
@@ -58,7 +58,7 @@ STYLE: Any = {
     "legend.fontsize": 9,
     "legend.frameon": False,
     "text.color": INK,
-    "text.parse_math": False,  # names of cells are the user's: a dollar is a dollar
+    "text.parse_math": False,  # cell names are the user's: a dollar sign is not math
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
     "axes.spines.top": False,
@@ -73,13 +73,13 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
     "axes.facecolor": "none",
     "lines.linewidth": 1.6,
-    "svg.fonttype": "none",  # letters stay letters: to be read aloud, searched and copied
+    "svg.fonttype": "none",  # keep text as text, for screen readers, searching and copying
     "svg.hashsalt": "raymoco",  # the same figure has the same ids
 }
 
 
 def style() -> Any:
-    """The style, as a context in which to build and finish a figure."""
+    """The style, as a context in which a figure is built and finished."""
     return matplotlib.rc_context(STYLE)
 
 
@@ -90,7 +90,7 @@ def new_figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 
 def looks(count: int) -> list[tuple[str, str, Any]]:
-    """Color, marker and dash of so many series: each pair differs in more than its color."""
+    """Return color, marker and dash of so many series: any two differ in more than color."""
     found = []
     for number in range(count):
         turn = number // len(SERIES)
@@ -105,14 +105,14 @@ def count_by_ones(axes: Axes) -> None:
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
-    """A legend under the panel of all that has a label, in as many columns as there is room for."""
+    """Add a legend below the panel, in as many columns as fit."""
     handles, names = axes.get_legend_handles_labels()
     columns = _legend_columns(names)
     figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def legend_inches(names: Sequence[str]) -> float:
-    """The height of the legend that these names will have."""
+    """Return the height of a legend with these names."""
     return LEGEND_ROW * math.ceil(len(names) / _legend_columns(names))
 
 
@@ -122,11 +122,11 @@ def _legend_columns(names: Sequence[str]) -> int:
 
 
 def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
-    """The figure as SVG and PNG; the name may hold anything, its file's will not."""
+    """Return the figure as SVG and PNG; the file name is made of safe characters of the name."""
     name = re.sub(r"[^\w.=+-]+", "-", name, flags=re.ASCII)[:LONGEST_NAME].rstrip("-")
     raster, vector = io.BytesIO(), io.StringIO()
     with warnings.catch_warnings():
-        # a name in a script that the font lacks: the page's own font will have it
+        # a name in a script that matplotlib's font lacks: the page's font has it
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(raster, format="png", dpi=DPI, facecolor=PAPER)
         figure.savefig(vector, format="svg", transparent=True, metadata={"Date": None})
@@ -135,7 +135,7 @@ def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
 
 
 def _clean(text: str, name: str) -> str:
-    """The svg element alone, with ids that no other figure has."""
+    """Return the svg element alone, with ids that are unique on the page."""
     svg = text[text.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
@@ -144,7 +144,7 @@ def _clean(text: str, name: str) -> str:
 
 
 def _themed(svg: str, title: str) -> str:
-    """For the page: colors by their variables, the size by its column."""
+    """Adapt a figure to the page: CSS variables for colors, the column's width."""
 
     def themed(style: re.Match[str]) -> str:
         return re.sub(r"#[0-9a-f]{6}", lambda hit: _variable(hit[0]), style[0])
@@ -162,7 +162,7 @@ def _variable(color: str) -> str:
 
 
 def escape_attribute(text: str) -> str:
-    """Text as the value of an attribute in double quotes."""
+    """Escape text for an attribute in double quotes."""
     pairs = (("&", "&amp;"), ('"', "&quot;"), ("<", "&lt;"), (">", "&gt;"))
     for plain, safe in pairs:
         text = text.replace(plain, safe)

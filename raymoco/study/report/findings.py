@@ -1,4 +1,4 @@
-"""What lies in a sweep's folder, read and computed once for the whole report."""
+"""A sweep's results, read from its folder and computed once for the whole report."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 @dataclass(frozen=True)
 class Findings:
-    """A sweep and what its trials say so far.
+    """A sweep and the results of its trials so far.
 
     Attributes:
         comparisons: of an ablation.
-        confirmation: of a search with `confirm`: each of the best against the default, on the
+        confirmation: of a search with `confirm`: each of the best compared with the default, on the
             test set, with fresh seeds.
         importance: of a search with enough completed trials.
     """
@@ -70,7 +70,7 @@ class Findings:
 
     @property
     def searched(self) -> list[TrialRecord]:
-        """The trials of a search itself."""
+        """The trials of a search, without confirmations."""
         return [trial for trial in self.ledger.all() if not trial.cell]
 
     @property
@@ -79,7 +79,7 @@ class Findings:
         return ranked(self.searched, self.objective)
 
     def judged_images(self, metric: str) -> int | None:
-        """How many images the metric's split has; None where that was not written down."""
+        """The number of images in the metric's split; None if it was not recorded."""
         known = self.ledger.begun[-1] if self.ledger.begun else {}
         count = known.get(f"raymoco.{describe(metric).split}_images", "")
         return int(count) if count.isdigit() and int(count) > 0 else None
@@ -98,12 +98,12 @@ def read_findings(folder: Path) -> Findings:
 
 
 def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
-    """What a ledger says of a sweep."""
+    """Compute the findings of a sweep from its ledger."""
     search = sweep.search
     importance, confirmed = None, list[Judged]()
     if search is not None:
         trials = ledger.search_trials
-        # a population's values change on the way: none stands for a trial
+        # a population's values change during training: no single value stands for a trial
         if not search.scheduler.population:
             importance = axis_importance(trials, search.search, search.objective)
         confirmed = judge_confirmation(ledger)
@@ -111,7 +111,7 @@ def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
 
 
 def curve(trial: TrialRecord, metric: str) -> dict[int, float]:
-    """A metric by epoch, where it was measured."""
+    """Return a metric by epoch, where it was measured."""
     return {
         epoch: float(row[metric])
         for epoch, row in sorted(trial.rows.items())
@@ -120,7 +120,7 @@ def curve(trial: TrialRecord, metric: str) -> dict[int, float]:
 
 
 def cell_groups(findings: Findings) -> dict[str, list[TrialRecord]]:
-    """The completed trials that are compared, by cell, in the order of the design."""
+    """Return the completed trials of the comparison, by cell, in the order of the design."""
     comparisons = findings.comparisons
     named = [cell.name for cell in comparisons.cells] if comparisons is not None else []
     groups: dict[str, list[TrialRecord]] = {name: [] for name in named}

@@ -29,7 +29,7 @@ COLORS = {"helps": BLUE, "hurts": VERMILLION}
 ROW_INCHES = 0.46
 NAME_ROOM = 44  # letters, beside the verdict
 LABEL_ROOM = 56  # letters, under the panel
-# in a crowd the names stand left of the panel, in smaller letters and up to two lines
+# with many rows the names are left of the panel, in smaller letters and up to two lines
 GUTTER_ROOM = 36
 GUTTER_LETTERS = 7
 LINE_INCHES = 0.1
@@ -47,13 +47,13 @@ def forest(
     margin: float | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Drawing | None:
-    """The figure; None if there are no differences.
+    """Draw the figure; None if there are no differences.
 
     Args:
-        rows: in their order, unless they are a crowd: then the best comes first.
-        higher: whether more of the metric is better.
-        margin: what is negligible is shaded.
-        names: what to call rows, by their names, where that is not the name itself.
+        rows: in their order; if there are many, the best comes first.
+        higher: whether a higher metric is better.
+        margin: differences up to this are negligible; the range is shaded.
+        names: labels of rows, by their names, where they differ.
     """
     shown = [row for row in rows if row.difference is not None]
     if not shown:

@@ -1,4 +1,4 @@
-"""How two factors of an ablation work together: the means of their levels."""
+"""Interaction charts: the means of the levels of two factors of an ablation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from raymoco.study.statistics.paired import CellMean, cell_mean
 from raymoco.study.sweepfile.cells import Cell
 
 NAME_ROOM = 44  # letters
-TURNED_ROOM = 28  # letters of a level that stands aslant
+TURNED_ROOM = 28  # characters of a rotated level name
 
 
 def interaction_plots(found: Comparisons) -> list[Drawing]:
-    """For each two factors the means of their levels, where the design crosses them."""
+    """Draw the means of the levels of each two factors that the design crosses."""
     levels = {
         factor: list(dict.fromkeys(cell.levels[factor] for cell in found.cells))
         for factor in found.cells[0].levels
@@ -37,7 +37,7 @@ def interaction_plots(found: Comparisons) -> list[Drawing]:
     for number, (one, two) in enumerate(combinations(levels, 2), 1):
         if not _crossed(found.cells, one, two):
             continue
-        if len(levels[one]) < len(levels[two]):  # few lines over many levels are read best
+        if len(levels[one]) < len(levels[two]):  # few lines over many levels are easiest to read
             one, two = two, one
         means = {
             (a, b): _mean_over_others(found, {one: a, two: b})
@@ -52,8 +52,8 @@ def interaction_plots(found: Comparisons) -> list[Drawing]:
 def _crossed(cells: Sequence[Cell], one: str, two: str) -> bool:
     """Whether every pair of levels was run with the same settings of the other factors.
 
-    Else the means of two pairs would differ by those settings too: in leave-one-out, where no
-    factor is on there is nothing else on either.
+    Otherwise the means of two pairs would also differ by those settings: in leave-one-out, where
+    neither factor is on, no other factor is on either.
     """
     settings: dict[tuple[str, str], set[tuple[str, ...]]] = {}
     for cell in cells:
@@ -76,7 +76,7 @@ def _interaction(
     with style():
         figure, axes = new_figure(2.9 + legend_inches(list(lines.values())))
         for line, (b, look) in enumerate(zip(lines, looks(len(lines)), strict=True)):
-            # side by side, so that no interval hides another
+            # side by side, so that intervals do not overlap
             shift = min(0.06, 0.5 / len(lines)) * (line - (len(lines) - 1) / 2)
             shown = [mean for a in levels[one] if (mean := means[a, b]) is not None]
             color, marker, dash = look
@@ -99,7 +99,7 @@ def _interaction(
         averaged = ", averaged over the other factors" if len(levels) > 2 else ""
         return finish(
             figure,
-            f"interaction-{number}-{one}-{two}",  # the number tells "lr (a)" from "lr [a]"
+            f"interaction-{number}-{one}-{two}",  # the number distinguishes "lr (a)" from "lr [a]"
             f"{one} and {two} together",
             f"Means of {metric_name(metric)} with 95 % t-intervals over seeds{averaged}. "
             "Parallel lines: the factors add up. The intervals hold what seeds share; the test "
@@ -108,7 +108,7 @@ def _interaction(
 
 
 def _name_levels(axes: Axes, levels: Sequence[str]) -> None:
-    """The levels under their places; aslant where they would run into each other."""
+    """Label the levels below the axis; rotate labels that would overlap."""
     turned: dict[str, Any] = {}
     if max(map(len, levels)) > NAME_ROOM // len(levels):
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
@@ -118,7 +118,7 @@ def _name_levels(axes: Axes, levels: Sequence[str]) -> None:
 
 
 def _mean_over_others(found: Comparisons, levels: Mapping[str, str]) -> CellMean | None:
-    """The mean over the seeds that every cell with these levels has."""
+    """Return the mean over the seeds that all cells with these levels have."""
     cells = [
         found.scores.get(cell.name, {})
         for cell in found.cells

@@ -1,4 +1,4 @@
-"""A document as LaTeX that pdflatex sets, whatever letters the user's names are made of."""
+"""Format a document as LaTeX for pdflatex, with any characters in the user's names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raymoco.study.journal.folder import FIGURES
 from raymoco.study.report.document import Document, Grid
 from raymoco.study.report.render import MINUS, PLUS_MINUS, typeset
 
-GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"  # those that LaTeX has a word for
+GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"  # the letters that LaTeX has a command for
 MATHS = {
     "≥": "geq",
     "≤": "leq",
@@ -27,7 +27,7 @@ MATHS = {
 
 
 def _greek(letter: str) -> str:
-    """`tau`, as both Unicode and LaTeX call it; Unicode writes lambda in its own way."""
+    """Return the letter's name, such as `tau`, which is also its LaTeX command."""
     name = unicodedata.name(letter).rpartition(" ")[2].lower().replace("lamda", "lambda")
     return name.capitalize() if letter.isupper() else name
 
@@ -45,10 +45,10 @@ SIGNS = {
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
     **{sign: rf"\ensuremath{{\{name}}}" for sign, name in MATHS.items()},
 }
-# what the font encoding T1 has beyond ASCII, as far as names are likely to hold it
+# the characters of font encoding T1 beyond ASCII that are likely in names
 WESTERN = {chr(code) for code in range(0xC0, 0x100)} - set("×÷")
 KNOWN = {*string.printable, *WESTERN, *"ĄąĆćČčĎďĘęĚěĞğŁłŃńŇňŐőŒœŘřŚśŠšŤťŮůŰűŹźŻżŽž–—‘’“”„«»…§¡¿"}
-# by how Unicode has put a letter together from others: without them 2⁶ would read 26
+# Unicode's compatibility forms of letters: without them 2⁶ would be printed as 26
 FORMS = {
     "<super>": r"\textsuperscript{{{}}}",
     "<sub>": r"\textsubscript{{{}}}",
@@ -57,7 +57,7 @@ FORMS = {
 
 
 def to_latex(document: Document) -> str:
-    """A small article; its tables are booktabs', to be copied into a paper."""
+    """Return a small article with booktabs tables that can be copied into a paper."""
     lines = [
         r"\documentclass{article}",
         r"\usepackage[utf8]{inputenc}",
@@ -80,9 +80,9 @@ def to_latex(document: Document) -> str:
         for drawing in section.drawings:
             lines += [
                 r"\begin{figure}[htbp]\centering",
-                # a forest of many cells is taller than a page
+                # a forest plot of many cells is taller than a page
                 r"\includegraphics[width=.8\linewidth,height=.85\textheight,keepaspectratio]"
-                # detokenize: a file's name may hold an underscore
+                # detokenize: a file name may contain an underscore
                 rf"{{\detokenize{{{FIGURES}/{drawing.name}}}.png}}",
                 rf"\caption{{{latex_text(drawing.title)}. {latex_text(drawing.caption)}}}",
                 r"\end{figure}",
@@ -92,7 +92,7 @@ def to_latex(document: Document) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text on one line that LaTeX sets as it stands; a letter that T1 lacks becomes `?`."""
+    """Escape text for one line of LaTeX; a character that T1 lacks becomes `?`."""
     return "".join(map(_letter, " ".join(typeset(text).split())))
 
 
@@ -102,7 +102,7 @@ def _letter(letter: str) -> str:
     if letter in KNOWN:
         return letter
     if unicodedata.category(letter) in ("Cc", "Cf", "Mn"):
-        return ""  # controls and accents that stand alone: TeX stops at them
+        return ""  # control characters and single accents: TeX stops at them
     parts = unicodedata.normalize("NFKD", letter)
     if parts == letter:
         return "?"
@@ -119,7 +119,7 @@ def _grid(grid: Grid) -> list[str]:
     return [
         r"\begin{table}[htbp]\centering\small",
         *caption,
-        # a wide table is made to fit rather than to run off the page
+        # shrink a wide table to the width of the page
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",

@@ -1,4 +1,4 @@
-"""A document as HTML and Markdown; every text of the user's is escaped for its language."""
+"""Format a document as HTML and Markdown, escaping the user's texts."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from markupsafe import Markup
 from raymoco.study.journal.folder import FIGURES
 from raymoco.study.report.document import Document, Grid
 
-NOTE_LENGTH = 8000  # what MLflow takes as the value of a tag
+NOTE_LENGTH = 8000  # MLflow's limit for the value of a tag
 MINUS, PLUS_MINUS = "−", "±"
 
 
 def to_html(document: Document, files: Sequence[tuple[str, str]] = ()) -> str:
-    """One page that needs no other file and asks nobody for anything.
+    """Return one page that needs no other file and loads nothing from the network.
 
     Args:
-        files: name and text of what is shown folded at the end, such as the sweep file.
+        files: names and texts of files, such as the sweep file, to show collapsed at the end.
     """
     return _template().render(document=document, files=files)
 
 
 def to_markdown(document: Document) -> str:
-    """The report with its figures beside it, as PNG in figures/."""
+    """Return the report as Markdown, with PNG figures in figures/."""
     lines = [*_opening(document), ""]
     for section in document.sections:
         lines += [f"## {markdown_text(section.title)}", ""]
@@ -41,7 +41,7 @@ def to_markdown(document: Document) -> str:
 
 
 def to_note(document: Document) -> str:
-    """The summary for the description of an MLflow run: the answer, and tables while they fit."""
+    """Return a summary for the description of an MLflow run: the answer, and tables that fit."""
     text = "\n".join(_opening(document))
     for section in document.sections:
         for grid in section.grids[:1]:
@@ -53,15 +53,15 @@ def to_note(document: Document) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text on one line that Markdown shows as it stands: no markup, no HTML, no table cells."""
-    # a space before the stars that end what is bold would be no end
+    """Escape text for one line of Markdown: no markup, no HTML, no table cells."""
+    # a space before the closing stars would keep them from ending bold text
     text = re.sub(r"([\\`*\[\]<>|#~$])", r"\\\1", " ".join(typeset(text).split()))
-    # within a word an underscore is only an underscore
+    # within a word an underscore needs no escaping
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 
 
 def typeset(text: str) -> str:
-    """`+-` and a minus before a digit as a printer sets them."""
+    """Replace `+-` and a minus before a digit by the typographic characters."""
     text = text.replace("+-", PLUS_MINUS)
     return re.sub(r"(?<![\w.=-])-(?=\d)", MINUS, text)
 
@@ -76,7 +76,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["typeset"] = typeset
-    environment.filters["drawn"] = Markup  # our own SVG, its texts escaped by matplotlib
+    environment.filters["drawn"] = Markup  # raymoco's own SVG, with texts escaped by matplotlib
     return environment.get_template("page.html.j2")
 
 

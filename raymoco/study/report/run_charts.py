@@ -1,4 +1,4 @@
-"""Figures of any sweep: learning curves, and what trials score against how fast they are."""
+"""Figures of any sweep: learning curves, and score against training speed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POINT: Any = {"markersize": 6, "markeredgecolor": GRID, "markeredgewidth": 0.5}
 def learning_curves(
     groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
 ) -> Drawing | None:
-    """Mean over seeds by epoch with a 95 % band, a line per cell; None if nothing was measured."""
+    """Draw means over seeds by epoch with 95 % bands, a line per cell; None without data."""
     curves = {
         name: [found for trial in trials if (found := curve(trial, metric))]
         for name, trials in groups.items()
@@ -97,7 +97,7 @@ def _label(look: Look) -> str:
 
 
 def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
-    """One thin line per trial of a search; the stopped ones end in a cross."""
+    """Draw one thin line per trial of a search; pruned trials end with a cross."""
     states = {
         TrialState.COMPLETED: (BLUE, "o", "completed"),
         TrialState.PRUNED: (ORANGE, "x", "pruned early"),
@@ -132,7 +132,7 @@ def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
 def score_against_speed(
     groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
 ) -> Drawing | None:
-    """Each completed trial by its speed and its score, and the front that none of them beats."""
+    """Draw each completed trial by its speed and its score, and their Pareto front."""
     if metric == IMAGES_PER_SECOND:
         return None
     points = {

@@ -1,4 +1,4 @@
-"""Figures of a search: where its trials lay and what became of them."""
+"""Figures of a search: the values of its trials and their scores."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from raymoco.study.statistics.paired import best_so_far
 from raymoco.study.sweepfile.axis import Axis, format_value
 from raymoco.study.sweepfile.sections import Objective
 
-UNSET = -0.08  # where a trial stands on an axis that it does not have
+UNSET = -0.08  # the place of a trial on an axis that it does not have
 
 
 class Ruler:
-    """Where the values of a search axis stand on a line from 0 to 1.
+    """Maps the values of a search axis to places from 0 to 1.
 
-    A number by its size, logarithmic where the axis is; a choice by its place in the list; the
-    `or` value apart, at the left end.
+    A number is placed by its size, logarithmically where the axis is; a choice by its index in the
+    list; the `or` value is separate, at the left end.
     """
 
     def __init__(self, axis: Axis) -> None:
@@ -47,7 +47,7 @@ class Ruler:
         self._left = 0.18 if axis.or_ is not None else 0.0
 
     def place(self, value: object) -> float:
-        """The place of a value, 0 to 1."""
+        """Return the place of a value, 0 to 1."""
         axis = self.axis
         if axis.choice is not None:
             return (axis.choice.index(value) + 0.5) / len(axis.choice)
@@ -60,7 +60,7 @@ class Ruler:
         return self._left + (1 - self._left) * (at - low) / (high - low)
 
     def ticks(self) -> tuple[list[float], list[str]]:
-        """Places and names of a few values."""
+        """Return places and names of a few values."""
         axis = self.axis
         if axis.choice is not None:
             return [self.place(value) for value in axis.choice], [str(v) for v in axis.choice]
@@ -77,7 +77,7 @@ class Ruler:
 
     @property
     def scale(self) -> str:
-        """What a reader must know of the line."""
+        """A note about the scale for the axis label."""
         return ", log scale" if self.axis.loguniform is not None else ""
 
     def _ends(self) -> tuple[float, float]:
@@ -87,13 +87,13 @@ class Ruler:
 
 
 def _scored(trials: Sequence[TrialRecord], *metrics: str) -> list[TrialRecord]:
-    """The completed trials that have a score in each of the metrics."""
+    """Return the completed trials with a score in each of the metrics."""
     done = [trial for trial in trials if trial.state == "completed"]
     return [t for t in done if all(math.isfinite(t.score(metric)) for metric in metrics)]
 
 
 def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing | None:
-    """The best completed score after each completed trial, in the order in which they ended."""
+    """Draw the best score so far after each completed trial, in the order of their ends."""
     done = sorted(_scored(trials, objective.metric), key=lambda trial: trial.ended or 0.0)
     if len(done) < 2:
         return None
@@ -119,7 +119,7 @@ def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing |
 def front_chart(
     trials: Sequence[TrialRecord], front: Sequence[TrialRecord], objectives: Sequence[Objective]
 ) -> Drawing:
-    """The completed trials in their first two objectives, those of the Pareto front joined."""
+    """Draw the completed trials by their first two objectives, with the Pareto front."""
     one, two = (objective.metric for objective in objectives[:2])
     done = _scored(trials, one, two)
     with style():
@@ -146,7 +146,7 @@ def front_chart(
 def parallel_coordinates(
     trials: Sequence[TrialRecord], axes_of: Mapping[str, Axis], objective: Objective
 ) -> Drawing | None:
-    """Each completed trial as a line through its values; the darker, the better its score."""
+    """Draw each completed trial as a line through its values; the darker, the better."""
     done = _scored(trials, objective.metric)
     if len(done) < 2:
         return None
@@ -157,7 +157,7 @@ def parallel_coordinates(
     rulers = {key: Ruler(axis) for key, axis in axes_of.items()}
     with style():
         figure, axes = new_figure(3.9, max(BROAD, 1.15 * (len(rulers) + 1)))
-        generator = np.random.default_rng(0)  # moves lines apart that would lie on each other
+        generator = np.random.default_rng(0)  # separates lines that would overlap
         for rank, index in enumerate(order):
             trial = done[index]
             heights = [
@@ -193,7 +193,7 @@ def parallel_coordinates(
 def slices(
     trials: Sequence[TrialRecord], axes_of: Mapping[str, Axis], objective: Objective
 ) -> list[Drawing]:
-    """The score along each axis alone, trials that were pruned marked by a cross."""
+    """Draw the score along each axis; pruned trials are marked by a cross."""
     scored = [
         (trial, found[max(found)])
         for trial in trials
@@ -242,7 +242,7 @@ def slices(
 
 
 def importance_chart(found: Sequence[Importance]) -> Drawing:
-    """Each axis' share with its bootstrap interval."""
+    """Draw each axis's share with its bootstrap interval."""
     with style():
         figure, axes = new_figure(0.9 + 0.46 * len(found))
         for height, one in zip(range(len(found), 0, -1), found, strict=True):

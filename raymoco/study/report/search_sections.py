@@ -1,4 +1,4 @@
-"""The sections of a search: what held on the test set, the best, and where the trials lay."""
+"""The sections of a search: confirmation, best trials, figures along the axes, importance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEST_SHOWN = 10
 
 
 def search_sections(findings: Findings) -> list[Section]:
-    """Confirmation, best trials, figures along the axes, importance."""
+    """Return the sections of a search."""
     return [
         _confirmation(findings),
         _best(findings),
@@ -128,10 +128,10 @@ def _along_the_axes(findings: Findings) -> list[Section]:
 
 
 def _why_not(findings: Findings) -> str:
-    """The reason for which there is no importance."""
+    """Return the reason why no importance was estimated."""
     assert findings.search is not None
     if findings.search.scheduler.population:
-        return "a population changes its values on the way, so none of them stands for a trial"
+        return "a population changes its values during training, so none of them stands for a trial"
     if len(findings.best) < FEWEST:
         done = counted(len(findings.best), "trial")
         return f"{done} completed, {FEWEST} are the fewest that it means anything for"

@@ -1,4 +1,4 @@
-"""A report's sections in their order, and those that every sweep has."""
+"""The sections of a report in their order, and those that every sweep has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raymoco.study.report.series_styles import Cast, figure_names
 
 
 def build_document(findings: Findings) -> Document:
-    """The whole report of one sweep."""
+    """Build the whole report of one sweep."""
     if findings.comparisons is not None:
         sections = [*ablation_sections(findings), _curves(findings), _speed(findings)]
         sections.append(tuning_section(findings))
@@ -85,7 +85,7 @@ def _counts(findings: Findings) -> Section:
         ]
         columns = ["state", "reason", "count", "trials"]
         section.grids.append(Grid(columns, listed, "Why trials ended early", frozenset({"count"})))
-    spent = math.fsum(trial.spent for trial in trials)  # not what lies between two drivers
+    spent = math.fsum(trial.spent for trial in trials)  # without the time between two drivers
     if spent:
         section.sentences.append(f"All trials together took {spent / 60:.1f} minutes of gang time.")
     return section
@@ -99,7 +99,7 @@ def _circumstances(findings: Findings) -> Section:
     rows = [["run", f"{epochs}, {spec.budget.concurrent} at once"]]
     begun = findings.ledger.begun
     for turn, known in enumerate(begun):
-        if not turn or known != begun[turn - 1]:  # a resume on the same machine says nothing new
+        if not turn or known != begun[turn - 1]:  # a resume on the same machine adds nothing
             rows += [[_plain(name), value] for name, value in known.items()]
     return Section("What ran on what", grids=[Grid(["", "value"], rows)])
 

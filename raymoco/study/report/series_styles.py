@@ -1,4 +1,4 @@
-"""Cells as the series of a figure: what each is called, how it looks, and who leaves a crowd."""
+"""The styles of cells as series of a figure: label, color, marker, and which are highlighted."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from raymoco.study.report.figure_style import BLUE, INK, MUTED, VERMILLION, looks
 from raymoco.study.sweepfile.cells import Cell
 
-CROWD = 12  # nobody tells more lines than these apart
+CROWD = 12  # more lines than these cannot be distinguished
 BASELINE, BEST, WORST = (INK, "o", "-"), (BLUE, "^", "-"), (VERMILLION, "v", "-")
 OTHERS = (MUTED, ".", "-")
-BASELINE_ROOM = 32  # letters; the text says in full what the baseline is
+BASELINE_ROOM = 32  # characters; the text has the baseline's full name
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is drawn; a faint one is one of the crowd, thin and gray."""
+    """The style of one series; a faint one is thin and gray, one of many."""
 
     label: str
     color: str
@@ -28,11 +28,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Cast:
-    """How the cells of a sweep appear in its figures.
+    """Chooses the styles of a sweep's cells in its figures.
 
     Attributes:
-        higher: whether more of the metric is better.
-        names: what figures call a cell, where that is not its name.
+        higher: whether a higher metric is better.
+        names: labels of cells in figures, where they differ from the names.
         baseline: the cell that the others are compared with, if there is one.
     """
 
@@ -41,12 +41,12 @@ class Cast:
     baseline: str | None = None
 
     def looks(self, scores: Mapping[str, float]) -> dict[str, Look]:
-        """A look for each cell, in the order of a legend.
+        """Return a style for each cell, in the order of the legend.
 
-        Up to CROWD cells have each their own; of more only the baseline, the best and the worst.
+        Up to CROWD cells have a style each; of more only the baseline, the best and the worst.
 
         Args:
-            scores: what the best is best in, by cell.
+            scores: the score of each cell, by which best and worst are chosen.
         """
         called = {name: self.names.get(name, name) for name in scores}
         if len(scores) <= CROWD:
@@ -63,7 +63,7 @@ class Cast:
         return found
 
     def told(self, count: int) -> str:
-        """What a caption says of a crowd; nothing of fewer."""
+        """Return the caption's note about unnamed cells; '' if all are named."""
         if count <= CROWD:
             return ""
         first = "the baseline, " if self.baseline else ""
@@ -71,9 +71,9 @@ class Cast:
 
 
 def figure_names(cells: Sequence[Cell]) -> dict[str, str]:
-    """Each cell by what it has that the baseline, the first one, has not: figures have little room.
+    """Return short labels of cells: the levels that differ from the baseline, the first cell.
 
-    By their own names if some would be called the same.
+    If two labels would be the same, all cells have their own names.
     """
     start = cells[0]
     short = len(start.name) <= BASELINE_ROOM

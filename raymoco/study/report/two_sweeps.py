@@ -1,4 +1,4 @@
-"""Two sweeps against each other: what differs in their files, and what that did."""
+"""The comparison of two sweeps: the differences of their files and of their results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
 
 def build_comparison(first: Findings, second: Findings) -> Document:
-    """The report of two sweeps: their common cells paired by seed, and their bests."""
+    """Build the report of two sweeps: their common cells paired by seed, and their best trials."""
     metric = _metric(first)
     one, two = told_apart(first, second)
     common = _judged(first, second, metric) if metric == _metric(second) else []
@@ -43,7 +43,7 @@ def build_comparison(first: Findings, second: Findings) -> Document:
 
 
 def told_apart(first: Findings, second: Findings) -> tuple[str, str]:
-    """What to call two sweeps: by name, or by as much of their folders as differs."""
+    """Return labels of two sweeps: their names, or the differing parts of their folders."""
     one, two = first.name, second.name
     paths = [findings.folder.absolute().parts for findings in (first, second)]
     for count in range(1, max(map(len, paths)) + 1):
@@ -62,9 +62,9 @@ def _higher(findings: Findings) -> bool:
 
 
 def _cells(findings: Findings) -> dict[str, dict[str, Any]]:
-    """What the cells set that have trials and mean something beyond their sweep.
+    """Return the values of the cells that have trials and can be compared across sweeps.
 
-    Of a search only the default: `t000` is another trial in every search.
+    For a search only the default: `t000` is a different trial in every search.
     """
     known = {DEFAULT: dict[str, Any]()}
     if findings.ablation is not None:
@@ -74,7 +74,7 @@ def _cells(findings: Findings) -> dict[str, dict[str, Any]]:
 
 
 def _judged(first: Findings, second: Findings, metric: str) -> list[Judged]:
-    """The cells that both sweeps have, by name and by what they set, the second minus the first."""
+    """Compare the cells that both sweeps have, by name and values: the second minus the first."""
     before, after = _cells(first), _cells(second)
     scores: dict[str, dict[int, float]] = {}
     failed: dict[str, set[int]] = {}

@@ -1,4 +1,4 @@
-"""`raymoco report`: from a sweep's folder to the files of its report."""
+"""`raymoco report`: write the files of a sweep's report into its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raymoco.study.report.two_sweeps import build_comparison, told_apart
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: `html` is the page, `files` all of them, `note` the text of summary.md."""
+    """The written report: `html` is the page, `files` all files, `note` the text of summary.md."""
 
     folder: Path
     html: Path
@@ -28,15 +28,15 @@ class Report:
 
 
 def report(*sweeps: str | Path) -> Report:
-    """Write the report of a sweep into its folder, or that of two sweeps against each other.
+    """Write the report of a sweep into its folder, or the comparison of two sweeps.
 
-    Works on a sweep that still runs or was interrupted, too: it tells what is there.
+    It also works for a running or interrupted sweep, with the results so far.
 
     Args:
-        sweeps: the folder of one sweep, or its name if it lies in runs/; or those of two:
+        sweeps: the folder of one sweep, or its name if it is in runs/; or those of two:
             `report("runs/a", "runs/b")` writes into `runs/b/against-a`.
     Raises:
-        InputError: no sweep lies there, there are more than two, or both are the same.
+        InputError: a folder is not a sweep's, there are more than two, or both are the same.
     """
     folders = [find_folder(str(sweep)) for sweep in sweeps]
     if len(folders) == 1:
@@ -53,7 +53,7 @@ def report(*sweeps: str | Path) -> Report:
 
 
 def write_report(findings: Findings) -> Report:
-    """Write the report of one sweep; its tables too, for the sweep may still run."""
+    """Write the report of one sweep, and its tables, because the sweep may still run."""
     if findings.comparisons is not None:
         findings.comparisons.write(findings.folder)
     files = _files(findings, findings.name)
@@ -61,7 +61,7 @@ def write_report(findings: Findings) -> Report:
 
 
 def write_document(document: Document, folder: Path, shown: list[tuple[str, str]]) -> Report:
-    """The document as report.html, .md, .tex and summary.md, its figures as SVG and PNG."""
+    """Write a document as report.html, .md, .tex and summary.md, and its figures as SVG and PNG."""
     files, written = SweepFolder(folder), list[Path]()
     for drawing in document.drawings:
         path = files.figures / drawing.name

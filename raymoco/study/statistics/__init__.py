@@ -1,5 +1,5 @@
-"""What is resolved and what is not.
+"""Statistics: which differences are resolved and which are not.
 
-paired holds the formulas, numbers in and numbers out; comparisons applies them to a journal's
-cells, effects to the factors of a design, importance to the axes of a search.
+paired has the formulas as pure functions; comparisons applies them to a journal's cells, effects
+defines the contrasts of a design's factors, importance ranks the axes of a search.
 """

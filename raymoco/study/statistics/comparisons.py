@@ -1,4 +1,4 @@
-"""cells.csv, comparisons.csv and effects.csv: what an ablation found, with intervals."""
+"""cells.csv, comparisons.csv and effects.csv: the results of an ablation with intervals."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pai
 
 
 def compared_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that are compared: those of a cell, without the ones that only tuned it."""
+    """Return the trials of the comparison: those of a cell, without its tuning trials."""
     return [trial for trial in trials if trial.cell and trial.phase != TrialPhase.TUNE]
 
 
 def scores_by_cell(ledger: Ledger, metric: str) -> dict[str, dict[int, float]]:
-    """The last value of a metric by cell and seed, of the completed trials."""
+    """Return the last value of a metric by cell and seed, of the completed trials."""
     scores: dict[str, dict[int, float]] = {}
     for trial in compared_trials(ledger.all()):
         if trial.completed and math.isfinite(trial.score(metric)):
@@ -55,10 +55,10 @@ class Judged:
 
     Attributes:
         difference: None with fewer than two seeds.
-        p_holm: adjusted over all rows of its file; nan where the row has no p itself.
-        failed: pairs that a failed trial took away.
+        p_holm: p adjusted over all rows of its file; nan where the row has no p.
+        failed: the number of pairs lost to failed trials.
         seeds: how many are needed to detect a difference this small; None where it is resolved,
-            or where no number up to MOST_SEEDS is enough.
+            or where MOST_SEEDS are not enough.
     """
 
     contrast: Contrast
@@ -74,20 +74,20 @@ class Judged:
 
     @property
     def words(self) -> str:
-        """Interval and verdict; if it is not resolved, how many seeds it would take."""
+        """Interval and verdict; if it is not resolved, how many seeds are needed."""
         lost = f"; {_pairs(self.failed)} lost to failed trials" if self.failed else ""
         found = self.difference
         if found is None:
             return f"not resolved: fewer than two seeds finished in both{lost}"
         if self.verdict != "not resolved" or math.isnan(found.p):
             return f"{found.interval}: {self.verdict}{lost}"
-        if self.p_holm < ALPHA:  # only a failed pair keeps it from `helps`
+        if self.p_holm < ALPHA:  # a failed pair is the only reason why it is not `helps`
             return f"{found.interval}: not resolved{lost}"
         return f"{found.interval}: not resolved; {self.resolution}{lost}"
 
     @property
     def resolution(self) -> str:
-        """How finely its seeds measure, and how many would be needed; '' without a difference."""
+        """Half the interval with these seeds, and how many are needed; '' without a difference."""
         found = self.difference
         if found is None:
             return ""
@@ -100,7 +100,7 @@ class Judged:
         return f"±{found.reach:.4f} with {found.n} seeds; {needed}"
 
     def row(self) -> list[Any]:
-        """The cells of its table, unrounded, as FOUND names them."""
+        """The values of its row, unrounded, in the order of FOUND."""
         d = self.difference
         numbers = (
             [d.n, d.difference, d.low, d.high, d.p, self.p_holm] if d else [0, *[math.nan] * 5]
@@ -119,13 +119,13 @@ def judge(
 ) -> list[Judged]:
     """Test each contrast over seeds, all of them as one family.
 
-    A contrast that cannot be tested counts as p = 1: the family is what was asked, not what
-    survived, or a cell that always fails would make the others surer.
+    A contrast that cannot be tested counts as p = 1: the family has all requested contrasts.
+    Otherwise a cell that always fails would make the others more significant.
 
     Args:
         scores: by cell and seed, of completed trials.
-        failed_seeds: by cell, of trials that have no score to give.
-        higher: whether more of the metric is better.
+        failed_seeds: by cell, the seeds of trials without a score.
+        higher: whether a higher metric is better.
     """
     found = [mean_difference(list(c.by_seed(scores).values())) for c in contrasts]
     p_values = [math.nan if difference is None else difference.p for difference in found]
@@ -143,19 +143,20 @@ def judge(
 
 
 class Comparisons:
-    """Each cell's mean, its paired difference to the baseline (the first cell), and the effects.
+    """Cell means, paired differences to the baseline (the first cell), and effects.
 
     Args:
         cells: the design's, the baseline first.
-        ledger: completed trials count; failed ones are dropped with their pairs and counted.
-        metric: what is compared, by its last value.
-        higher: whether more of it is better.
-        margin: differences within +-margin are `negligible`; None: no difference is.
-        design: of the cells: which pairs of them a main effect is made of.
+        ledger: of its trials the completed ones are used; failed ones are dropped with their pairs
+            and counted.
+        metric: the metric to compare, by its last value.
+        higher: whether higher is better.
+        margin: differences within +-margin are `negligible`; None: none is.
+        design: of the cells; it determines the pairs of a main effect.
 
     Attributes:
         means: by cell name; None where no trial was completed.
-        rows: comparisons.csv by cell name, the baseline left out.
+        rows: comparisons.csv by cell name, without the baseline.
         effects: effects.csv: main effects and two-way interactions, a family of their own.
     """
 
@@ -184,7 +185,7 @@ class Comparisons:
         return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
 
     def sentence(self, cell: str) -> str:
-        """One cell against the baseline, in words."""
+        """Return a sentence that compares a cell with the baseline."""
         return f"{cell} against {self.baseline}: {self.rows[cell].words}"
 
     def write(self, folder: Path) -> None:
@@ -204,7 +205,7 @@ class Comparisons:
 
 
 def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
-    """What an ablation's trials say so far; None for a search."""
+    """Compare the cells of an ablation, as far as it has trials; None for a search."""
     spec = sweep.ablation
     if spec is None:
         return None
@@ -219,10 +220,10 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
 
 
 def judge_confirmation(ledger: Ledger) -> list[Judged]:
-    """Each of a search's best against the default, on the test set; empty without `confirm`.
+    """Compare a search's best with the default, on the test set; empty without `confirm`.
 
-    Those that were the best when an earlier driver ended are among them, and those whose trainings
-    all failed: what disappeared would be counted nowhere.
+    It includes trials that were the best when an earlier driver ended, and those whose runs all
+    failed, so that no confirmation is lost silently.
     """
     scores, failed = scores_by_cell(ledger, CONFIRMED), failed_seeds(ledger, CONFIRMED)
     if DEFAULT not in {*scores, *failed}:
@@ -235,7 +236,7 @@ def judge_confirmation(ledger: Ledger) -> list[Judged]:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a CSV file whole at any moment."""
+    """Write a CSV file atomically."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
@@ -244,7 +245,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def failed_seeds(ledger: Ledger, metric: str) -> Mapping[str, set[int]]:
-    """By cell the seeds that ended without a score for which a training is to blame."""
+    """Return by cell the seeds whose training failed or gave no score."""
     failed: dict[str, set[int]] = {}
     for trial in compared_trials(ledger.all()):
         scored = math.isfinite(trial.score(metric))

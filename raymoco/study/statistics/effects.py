@@ -1,4 +1,4 @@
-"""Which comparisons a design allows, pure: every one is a weighted sum over cells, seed by seed."""
+"""The contrasts of a design, as pure functions: weighted sums over cells, seed by seed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from raymoco.study.sweepfile.cells import Cell, Design
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weight for each cell that takes part; the value of a seed is the weighted sum.
+    """Weights of cells; the value for a seed is the weighted sum of their scores.
 
     Attributes:
         name: as tables show it.
-        levels: of the factors concerned, the level in question: none for a comparison of cells,
-            one factor for a main effect, two for an interaction.
-        against: the level of each of those factors that it is compared with.
-        weights: by cell name; they add up to 0.
+        levels: the compared level of each factor: of no factor for a comparison of cells, of one
+        for
+            a main effect, of two for an interaction.
+        against: the level of each of these factors that it is compared with.
+        weights: by cell name; their sum is 0.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Contrast:
     weights: Mapping[str, float]
 
     def by_seed(self, scores: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
-        """The value for each seed that every cell concerned has a score for."""
+        """Return the value for each seed for which all its cells have a score."""
         parts = [scores.get(cell, {}) for cell in self.weights]
         seeds = sorted(set.intersection(*(set(part) for part in parts)))
         return {
@@ -38,19 +39,19 @@ class Contrast:
 
 
 def cell_contrasts(cells: Sequence[Cell]) -> list[Contrast]:
-    """Each cell against the baseline, the first cell."""
+    """Return the contrasts of each cell with the baseline, the first cell."""
     baseline = cells[0].name
     return [Contrast(cell.name, {}, {}, {cell.name: 1.0, baseline: -1.0}) for cell in cells[1:]]
 
 
 def main_effects(cells: Sequence[Cell], design: Design = "full") -> list[Contrast]:
-    """Each level of each factor against the factor's level in the baseline, the first cell.
+    """Return contrasts of each factor's levels with its level in the baseline, the first cell.
 
-    The mean over all pairs of cells of the design that differ in nothing else: over every setting
-    of the other factors in a full design, in the baseline alone in one-at-a-time, with everything
-    else on in leave-one-out.
+    Each is the mean over all pairs of cells of the design that differ in nothing else: over every
+    setting of the other factors in a full design, at the baseline in one-at-a-time, and with
+    everything else on in leave-one-out.
     """
-    # two factors left out one at a time make a full 2 x 2, of which only half is meant
+    # leave_one_out with two factors is a full 2 x 2 design, of which only half the pairs are meant
     anchors = _all_on(cells) if design == "leave_one_out" else {cell.name for cell in cells}
     found = []
     for factor, start in cells[0].levels.items():
@@ -73,10 +74,10 @@ def main_effects(cells: Sequence[Cell], design: Design = "full") -> list[Contras
 
 
 def interactions(cells: Sequence[Cell]) -> list[Contrast]:
-    """How much more one level gives where another is set too: a difference of differences.
+    """Return contrasts of how much more a level gives where another is set too.
 
-    For each two factors and a level of each that is not the baseline's, the mean over all squares
-    of cells of the design that differ in nothing else.
+    Each is a difference of differences: for two factors and a level of each that is not the
+    baseline's, the mean over all squares of cells that differ in nothing else.
     """
     found = []
     start = cells[0].levels
@@ -116,7 +117,7 @@ def _square(
 
 
 def _all_on(cells: Sequence[Cell]) -> set[str]:
-    """The cells that differ from the baseline in every factor: of leave-one-out there is one."""
+    """Return the cells that differ from the baseline in every factor: one in leave-one-out."""
     start = cells[0].levels
     return {cell.name for cell in cells if all(cell.levels[f] != start[f] for f in start)}
 

@@ -1,4 +1,4 @@
-"""Which axes of a search mattered for its best trials, and how sure that is."""
+"""The importance of a search's axes for its best trials, with intervals."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.sections import Objective
 
-FEWEST = 20  # completed trials; below this the ranking is noise
-TOP = 0.1  # what counts as good: the best tenth,
-TOP_TRIALS = 5  # but never fewer trials than Optuna advises
+FEWEST = 20  # completed trials; with fewer the ranking is noise
+TOP = 0.1  # the share of trials that counts as good,
+TOP_TRIALS = 5  # but at least as many as Optuna advises
 RESAMPLES = 200
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of one axis in what sets the best trials apart, and its bootstrap interval.
+    """The importance of one axis for the best trials, and its bootstrap interval.
 
-    Shares of all axes add up to 1. `low` and `high` are the 2.5th and 97.5th percentile over
-    resamples of the trials: what other trials of the same search might have shown.
+    Shares of all axes add up to 1. `low` and `high` are the 2.5th and 97.5th percentiles over
+    resamples of the trials.
     """
 
     axis: str
@@ -44,19 +44,20 @@ def axis_importance(
     *,
     resamples: int = RESAMPLES,
 ) -> list[Importance] | None:
-    """PED-ANOVA importance by axis, largest first.
+    """Compute the PED-ANOVA importance of each axis, largest first.
 
     Only completed trials have a last evaluation: where a scheduler stops the others early, these
     are the survivors, and an axis whose bad values were all stopped looks less important than it
-    is. The switch of an axis with `or` is counted to the axis.
+    is. The switch of an axis with `or` counts as part of the axis.
 
     Args:
-        trials: of a search; those not completed are passed over.
-        axes: the search's.
-        objective: what good means.
+        trials: of a search; only completed ones are used.
+        axes: of the search.
+        objective: by which trials are ranked.
     Returns:
-        None with fewer than FEWEST completed trials, and where nothing sets the best apart: all
-        of them, or nearly all, scored the same.
+        None with fewer than FEWEST completed trials, and where nearly all trials scored the same,
+        so
+            that nothing distinguishes the best.
     Source: Watanabe et al. 2023, "PED-ANOVA", arXiv:2304.10255, as Optuna implements it.
     """
     completed = sorted(
@@ -87,7 +88,7 @@ def axis_importance(
 
 
 def _frozen(trial: TrialRecord, axes: Mapping[str, Axis], objective: Objective) -> FrozenTrial:
-    """The trial as Optuna would have kept it."""
+    """Convert a trial to Optuna's form."""
     params = {}
     held = {key: axis for key, axis in axes.items() if key in trial.values}
     for key, axis in held.items():
@@ -105,7 +106,7 @@ def _frozen(trial: TrialRecord, axes: Mapping[str, Axis], objective: Objective) 
 def _shares(
     trials: Sequence[FrozenTrial], axes: Mapping[str, Axis], objective: Objective
 ) -> list[float]:
-    """Of each axis; all 0 where the best are no others than all."""
+    """Return the share of each axis; all 0 where the best trials do not differ from the rest."""
     study = optuna.create_study(direction="maximize" if objective.mode == "max" else "minimize")
     study.add_trials(trials)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=max(TOP, TOP_TRIALS / len(trials)))
@@ -117,13 +118,13 @@ def _shares(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without a line of Optuna's log for each resample, and without its advice."""
+    """Suppress Optuna's log line for each resample, and its warnings."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # a resample may hold an `or` value hardly ever: its share is small then, and so it
-            # should
+            # a resample may contain hardly any `or` value: its share is then small, as it
+            # should be
             warnings.simplefilter("ignore", UserWarning)
             yield
     finally:

@@ -1,6 +1,6 @@
-"""Intervals, tests and verdicts, pure: numbers in, numbers out. Two-sided throughout.
+"""Intervals, two-sided tests and verdicts, as pure functions of numbers.
 
-What each formula means, and what its interval covers, is told in docs/ablations.md.
+docs/ablations.md explains each formula and what its interval covers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEVEL = 0.95
 ALPHA = 1 - LEVEL
 POWER = 0.8
 POWER_GRID = (np.arange(2000) + 0.5) / 2000
-MOST_SEEDS = 1000  # beyond this nobody will train: "more than 1,000" says enough
+MOST_SEEDS = 1000  # beyond this nobody will train: "more than 1,000" is enough
 ROUNDING = 1e-12  # differences of float accuracies that are equal in images
 
 
@@ -25,9 +25,9 @@ ROUNDING = 1e-12  # differences of float accuracies that are equal in images
 class PairedDifference:
     """The mean of n paired differences, its 95 % t-interval and the paired t-test's p.
 
-    `std` is the standard deviation (n - 1) of the differences. Equal differences that are not 0
-    have no interval and no p: accuracies come in steps of one image, and two equal steps do not
-    mean that there is no spread.
+    `std` is the standard deviation (n - 1) of the differences. Equal differences other than 0 have
+    no interval and no p: accuracies change in steps of one image, and two equal steps do not show
+    that there is no spread.
     """
 
     n: int
@@ -39,7 +39,7 @@ class PairedDifference:
 
     @property
     def verdict(self) -> str:
-        """`helps`, `hurts`, `identical` or `not resolved`, this comparison being the only one."""
+        """`helps`, `hurts`, `identical` or `not resolved`, if this is the only comparison."""
         return verdict(self, self.p)
 
     @property
@@ -73,7 +73,7 @@ class CellMean:
 
 
 def cell_mean(values: Sequence[float]) -> CellMean | None:
-    """The mean over seeds with its interval, or None without a value."""
+    """Return the mean over seeds with its interval, or None without a value."""
     if not values:
         return None
     n, mean, std = len(values), statistics.fmean(values), math.nan
@@ -84,10 +84,10 @@ def cell_mean(values: Sequence[float]) -> CellMean | None:
 
 
 def mean_difference(differences: Sequence[float]) -> PairedDifference | None:
-    """What the differences of n seeds say: mean, interval and t-test against 0.
+    """Return mean, interval and t-test against 0 of the differences of n seeds.
 
     Returns:
-        None with fewer than two: one difference has no interval.
+        None with fewer than two, because one difference has no interval.
     """
     n = len(differences)
     if n < 2:
@@ -102,10 +102,10 @@ def mean_difference(differences: Sequence[float]) -> PairedDifference | None:
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference | None:
-    """Compare two cells over the seeds that both finished.
+    """Compare two cells over the seeds that both have finished.
 
     Args:
-        a: value by seed, of the cell in question.
+        a: value by seed, of the compared cell.
         b: value by seed, of the baseline.
     Returns:
         The difference a - b, or None with fewer than two common seeds.
@@ -114,7 +114,7 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedD
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given.
+    """Return Holm's adjusted p-values, in the given order.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
@@ -135,15 +135,15 @@ def verdict(
     failed: int = 0,
     margin: float | None = None,
 ) -> str:
-    """`helps`, `hurts`, `not resolved`, `identical` or `negligible`.
+    """Return `helps`, `hurts`, `not resolved`, `identical` or `negligible`.
 
     Args:
         found: the difference; None: too few pairs.
-        p_holm: its p, adjusted over its family.
-        higher: whether more of the metric is better.
-        failed: pairs that a failed trial took away; with one of them nothing `helps`, for what
-            fails where it does badly would look good in the rest.
-        margin: a difference below which nobody cares, in the metric's unit.
+        p_holm: its p-value, adjusted over its family.
+        higher: whether a higher metric is better.
+        failed: the number of pairs lost to failed trials; if any was lost, nothing `helps`: a cell
+            that fails where it does badly would look good in the remaining pairs.
+        margin: smaller differences do not matter, in the metric's unit.
     """
     if found is None:
         return "not resolved"
@@ -160,14 +160,14 @@ def verdict(
 
 
 def seeds_needed(found: PairedDifference, alpha: float = ALPHA) -> int | None:
-    """How many seeds a two-sided paired t-test needs to see this difference four times in five.
+    """Return how many seeds a two-sided paired t-test needs to detect this difference.
 
     Args:
-        found: its mean and spread are taken for the true ones: with few seeds a rough guess.
-        alpha: level of the test; with a family of m rows, ALPHA / m is what Holm asks of the first.
+        found: its mean and spread are assumed to be the true ones, a rough guess with few seeds.
+        alpha: level of the test; in a family of m rows Holm requires ALPHA / m for the first.
     Returns:
-        The smallest n whose power is at least 0.8; None if there is no difference, no spread, or
-        if it would take more than MOST_SEEDS.
+        The smallest n whose power is at least 0.8; None if there is no difference, no spread, or if
+            more than MOST_SEEDS would be needed.
     Source: the power of the t-test by the noncentral t distribution.
     """
     if not found.std > 0 or abs(found.difference) <= ROUNDING:
@@ -187,10 +187,10 @@ def seeds_needed(found: PairedDifference, alpha: float = ALPHA) -> int | None:
 
 
 def paired_power(size: float, n: int, alpha: float = ALPHA) -> float:
-    """The chance that a two-sided paired t-test over n >= 2 pairs finds an effect.
+    """Return the power of a two-sided paired t-test over n >= 2 pairs.
 
     Args:
-        size: the true mean difference in its standard deviations.
+        size: the true mean difference, in standard deviations of the differences.
     """
     critical = stats.t.isf(alpha / 2, n - 1)
     shift = size * math.sqrt(n)
@@ -201,17 +201,17 @@ def paired_power(size: float, n: int, alpha: float = ALPHA) -> float:
 
 
 def binomial_reach(accuracy: float, images: int) -> float:
-    """Half the 95 % interval that the sample of images alone leaves on one accuracy.
+    """Return half the 95 % interval of one accuracy due to the sample of images alone.
 
     Wilson's, z / (1 + z^2 / N) * sqrt(a (1 - a) / N + z^2 / (4 N^2)) with z = 1.96: at an accuracy
-    of 1 the normal approximation would claim to know it exactly. Intervals over seeds do not cover
-    it: all seeds are judged by the same images.
+    of 1 the normal approximation would have no width. Intervals over seeds do not cover it, because
+    all seeds are evaluated on the same images.
 
-    scipy's proportion_ci takes a whole number of hits, which a mean over seeds has not.
+    scipy's proportion_ci takes an integer number of hits, which a mean over seeds does not have.
 
     Args:
         accuracy: a, a share of images, from 0 to 1.
-        images: N, how many were judged.
+        images: N, the number of images.
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
     z = float(stats.norm.isf(ALPHA / 2))
@@ -220,7 +220,7 @@ def binomial_reach(accuracy: float, images: int) -> float:
 
 
 def best_so_far(scores: Sequence[float], *, higher: bool = True) -> list[float]:
-    """The best of the first 1, 2, ... scores, in the order in which trials ended."""
+    """Return the best of the first 1, 2, ... scores, in the order in which trials ended."""
     best: list[float] = []
     for score in scores:
         better = not best or ((score > best[-1]) if higher else (score < best[-1]))

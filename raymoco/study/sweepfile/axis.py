@@ -1,4 +1,4 @@
-"""Search axes: the values that a sweep file gives one key, as Optuna samples them."""
+"""Search axes: the values of one key in a sweep file, and how Optuna samples them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ SHORT = {
 
 
 class Axis(StrictModel):
-    """One axis: exactly one of a range or a list, and perhaps a value that stands beside it.
+    """One axis: exactly one of a range or a list, and optionally an `or` value.
 
-    `{loguniform: [0.01, 10], or: 0}` is 0 half of the time and log-uniform otherwise: what a weight
-    needs whose absence is a value of its own. `when: {method.loss: unicon}` leaves the axis out of
-    every trial whose loss is another; a list means any of them, `{not: 0}` anything else.
+    `{loguniform: [0.01, 10], or: 0}` is 0 half of the time and log-uniform otherwise, for a weight
+    that may also be absent. `when: {method.loss: unicon}` leaves the axis out of every trial with
+    another loss; a list means any of its values, `{not: 0}` anything else.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -105,23 +105,23 @@ class Axis(StrictModel):
 
     @property
     def kind(self) -> str:
-        """The one of `KINDS` that it is."""
+        """Its kind, one of `KINDS`."""
         return next(k for k, value in zip(KINDS, self._values(), strict=True) if value is not None)
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What `when` asks for; nothing if the axis is always there."""
+        """The conditions of `when`; empty if the axis is always there."""
         return self.when or {}
 
     @property
     def extremes(self) -> list[Any]:
-        """Values that a config must accept if the axis is to make sense."""
+        """The extreme values, which a config must accept."""
         ends = list(self.choice) if self.choice is not None else list(self._range())
         return ends if self.or_ is None else [*ends, self.or_]
 
     @property
     def points(self) -> list[Any] | None:
-        """Every value of a finite axis, the one of `or` last; None for a continuous axis."""
+        """Every value of a finite axis, `or` last; None for a continuous axis."""
         if self.choice is not None:
             return list(self.choice)
         if self.int_ is not None:
@@ -130,21 +130,21 @@ class Axis(StrictModel):
         elif self.uniform is not None and self.step is not None:
             low_, high_ = self.uniform
             count = round((high_ - low_) / self.step)
-            # to nine digits: 0.1 + 2 * 0.1 is not what anybody writes
+            # round to nine digits: 0.1 + 2 * 0.1 is not a number that a user writes
             values = [round(low_ + index * self.step, 9) for index in range(count + 1)]
         else:
             return None
         return values if self.or_ is None else [*values, self.or_]
 
     def at(self, share: float, *, with_or: bool = False) -> Any:
-        """The value at a share of the axis, from 0 to 1; on its logarithm if it has one.
+        """Return the value at a share of the axis, 0 to 1; in log space for a log-uniform axis.
 
         Args:
-            with_or: the lower half of the shares is the value of `or`, the upper half the range.
-                Without it the value of `or` is left out, in a finite range that holds it too.
+            with_or: the lower half of the shares means the value of `or`, the upper half the range.
+                Without it the value of `or` is left out, even where a finite range contains it.
         """
-        # Two ways for one thing: what sweeps of version 0.1 have drawn must be drawn again to the
-        # last digit, and a population and the settings of an ablation were drawn differently.
+        # Two methods: sweeps of version 0.1 must draw the same values to the last digit, and a
+        # population and the settings of an ablation were drawn differently.
         finite = self.points
         if with_or and self.or_ is not None:
             if share < 0.5:
@@ -162,7 +162,7 @@ class Axis(StrictModel):
         return min(max(low * (high / low) ** share, low), high)
 
     def position(self, value: float) -> float:
-        """The share of a continuous axis at which a value lies: what `at` makes the value of."""
+        """Return the share of a continuous axis at which a value is: the inverse of `at`."""
         low, high = self._range()
         if self.loguniform is not None:
             return math.log(value / low) / math.log(high / low)
@@ -170,7 +170,7 @@ class Axis(StrictModel):
 
     @property
     def distribution(self) -> BaseDistribution:
-        """The axis as an Optuna distribution, its `or` left out."""
+        """The axis as an Optuna distribution, without its `or`."""
         if self.choice is not None:
             return CategoricalDistribution(self.choice)
         if self.int_ is not None:
@@ -179,7 +179,7 @@ class Axis(StrictModel):
         return FloatDistribution(low, high, log=self.loguniform is not None, step=self.step)
 
     def suggest(self, trial: optuna.trial.BaseTrial, key: str) -> Any:
-        """Ask an Optuna trial for a value; `or` becomes a switch of its own, `KEY:on`."""
+        """Ask an Optuna trial for a value; `or` becomes a separate switch, `KEY:on`."""
         if self.or_ is not None and not trial.suggest_categorical(f"{key}{ON}", [True, False]):
             return self.or_
         if self.choice is not None:
@@ -192,14 +192,14 @@ class Axis(StrictModel):
         return value if self.step is None else round(value, 9)
 
     def point(self, key: str, value: Any) -> dict[str, Any] | None:
-        """The Optuna parameters that stand for a value; None if it lies off the axis."""
+        """Return the Optuna parameters of a value; None if it is outside the axis."""
         if self.or_ is not None and value == self.or_:
             return {f"{key}{ON}": False}
         points = self.points
         if points is not None:
             if value not in points:
                 return None
-            value = points[points.index(value)]  # 1 for 1.0: as the axis writes it
+            value = points[points.index(value)]  # 1 for 1.0, as the axis has it
         else:
             low, high = self._range()
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -208,7 +208,7 @@ class Axis(StrictModel):
         return {key: value} | ({f"{key}{ON}": True} if self.or_ is not None else {})
 
     def describe(self) -> str:
-        """The axis in a few words, for `--dry-run`."""
+        """Describe the axis in a few words, for `--dry-run`."""
         if self.choice is not None:
             text = f"one of {', '.join(map(str, self.choice))}"
         else:
@@ -222,7 +222,7 @@ class Axis(StrictModel):
 
 
 def matches(wanted: Any, value: Any) -> bool:
-    """Whether a value is what `when` asks for: a value, any of a list, or `{not: ...}`."""
+    """Whether a value meets a condition of `when`: a value, a list, or `{not: ...}`."""
     if isinstance(wanted, dict):
         return not matches(wanted["not"], value)
     if isinstance(value, Mapping):  # a name with options beside it
@@ -231,7 +231,7 @@ def matches(wanted: Any, value: Any) -> bool:
 
 
 def say(wanted: Any) -> str:
-    """A condition in words."""
+    """Describe a condition in words."""
     if isinstance(wanted, dict):
         return f"not {say(wanted['not'])}"
     return " or ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
@@ -246,33 +246,33 @@ def _check_condition(other: str, wanted: Any) -> None:
 
 
 def short_name(values: dict[str, Any]) -> str:
-    """The values of a trial, keys abbreviated as in papers: `T=0.1 K=256 m=0.99`."""
+    """Return a trial's values, with keys abbreviated as in papers: `T=0.1 K=256 m=0.99`."""
     return " ".join(
         f"{_short(key)}={format_value(value)}"
         for key, value in values.items()
-        if not isinstance(value, dict)  # what a population changes on the way
+        if not isinstance(value, dict)  # a schedule of a population
     )
 
 
 def _short(key: str) -> str:
-    if key.startswith("method.terms."):  # the user's own name says more than `weight`
+    if key.startswith("method.terms."):  # the user's name of the term says more than `weight`
         return key.removeprefix("method.terms.").removesuffix(".weight")
     return SHORT.get(key, key.rpartition(".")[2])
 
 
 def format_value(value: Any) -> str:
-    """A value as a table or a name shows it: three significant digits."""
+    """Format a value for a table or a name: three significant digits."""
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
     return f"{value:.3g}"
 
 
 def setting_count(axes: Mapping[str, Axis]) -> int | None:
-    """How many different settings the axes allow together; None if one is continuous."""
+    """Return the number of settings that the axes allow; None if one is continuous."""
     counts = []
     for axis in axes.values():
         points = axis.points
         if points is None:
             return None
-        counts.append(len(set(points)))  # the value of `or` may be one of the range
+        counts.append(len(set(points)))  # the value of `or` may also be in the range
     return math.prod(counts)

@@ -1,4 +1,4 @@
-"""Ablations, pure: factors with named levels -> cells, and cells x seeds -> trials."""
+"""The cells of an ablation from its factors with named levels, as pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Factors = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of all factors: the level of each, and the config values that they set."""
+    """One setting of all factors: the level of each, and the config values that it sets."""
 
     levels: dict[str, str]
     values: dict[str, Any]
@@ -29,17 +29,17 @@ class Cell:
 
     @property
     def slug(self) -> str:
-        """The name as part of a file's name."""
+        """The name in a form for file names."""
         named = "_".join(f"{factor}={level}" for factor, level in self.levels.items())
         return re.sub(r"[^\w.=+-]", "", named)
 
 
 def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) -> list[Cell]:
-    """The cells of a design, the baseline's first.
+    """Return the cells of a design, the baseline first.
 
     Args:
         factors: levels by factor, config values by level; the first level of a factor is its
-            baseline where `baseline` names none.
+            baseline unless `baseline` names one.
         design: `full`: every combination. `one_at_a_time`: the baseline, and each other level of
             each factor alone. `leave_one_out`: every factor at its last level, and each factor in
             turn put back to its baseline; and the baseline.
@@ -83,16 +83,16 @@ def expand_cells(factors: Factors, design: Design, baseline: Mapping[str, str]) 
 
 
 def name_levels(baseline: Any, factors: Factors) -> Any:
-    """A baseline with names where YAML has read something else: the level `0.10` for 0.1.
+    """Return the baseline with the names of levels, such as `0.10` where YAML has read 0.1.
 
-    A level is called by the word that stands there. The same word as a value is a number, and what
-    comes from a command line or a resolved file is often one.
+    A level's name is the word in the file. YAML reads the same word as a number where it is a
+    value, as on the command line or in a resolved file.
 
     Args:
-        baseline: as it was read: a level by factor.
+        baseline: a level by factor, as it was read.
     Returns:
-        Each level as the one name that means the same; as a word if none does, and as it was read,
-        which is no name, if several do.
+        Each level as the only name that means the same; if none does, as text; if several do, as it
+            was read, which is not a name.
     """
     if not isinstance(baseline, Mapping):
         return baseline

@@ -1,6 +1,6 @@
-"""What a sweep file's own sections cannot tell: checks against the run that it varies.
+"""Checks of a sweep file against the run that it varies.
 
-Each error says which key it is about; who has the file puts file and line before it.
+Each error names its key; the caller with the file prepends file and line.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from raymoco.yamlfile import nearest
 
 
 def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchSpec:
-    """Check everything that only the base run can tell.
+    """Check everything that depends on the base run.
 
     Args:
-        imports: whether somebody else's sampler and scheduler are imported and asked too.
+        imports: whether to import and check a third-party sampler and scheduler too.
     Returns:
-        The spec; with a sampler that lists its points, such as `grid`, the budget is their number.
+        The spec; with a sampler that lists its points, such as `grid`, their number is the budget.
     Raises:
         ConfigError: says which key it is about.
     """
@@ -43,7 +43,7 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
                 _check_point(key, value, spec)
     if imports or is_ours(SCHEDULERS, spec.scheduler.name):
         spec.scheduler.code.check(spec.scheduler.chosen, spec, base)
-    if spec.scheduler.population:  # it draws its members itself
+    if spec.scheduler.population:  # a population draws its members itself
         sampler = spec.sampler.model_copy(update={"name": "random"})
         return spec.model_copy(update={"sampler": sampler})
     points = spec.sampler.points(space) if asks_sampler else None
@@ -100,7 +100,7 @@ def _with_listed_points(spec: SearchSpec, points: int) -> SearchSpec:
 
 
 def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
-    """Check everything that only the base run can tell.
+    """Check everything that depends on the base run.
 
     Raises:
         ConfigError: says which key it is about, or which cells.
@@ -151,5 +151,5 @@ def _check_value(key: str, values: dict[str, Any], base: RunConfig, where: tuple
         raise ConfigError(f"'{key}' is not an axis{nearest(key, axis_keys(base))}", where)
     try:
         base.with_values(values)
-    except ConfigError as error:  # about a key of the run; here the axis is to blame
+    except ConfigError as error:  # it names a key of the run, but here the axis is wrong
         raise ConfigError(str(error), where) from None

@@ -1,6 +1,6 @@
-"""Refuse a sweep whose file names code that is not there, before anything starts.
+"""Refuse a sweep whose file names missing code, before anything starts.
 
-Reading a sweep file imports nobody's code, so that an old folder can be shown anywhere.
+Reading a sweep file imports no third-party code, so that an old folder can be shown anywhere.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from raymoco.study.sweepfile.sweep import AblationSpec
 
 
 def check_named_code(sweep: Sweep) -> None:
-    """Look at the code that the run, a value of an axis or a cell names.
+    """Import and check the code that the run, a value of an axis or a cell names.
 
     Raises:
-        ConfigError: a wrong path, a class that does not keep its protocol, or wrong options; names
-            the axis or the cell. Or two cells train the same, as what the code uses tells.
+        ConfigError: a wrong path, a class that does not keep its Protocol, or wrong options; names
+            the axis or the cell. Or two cells train identically, by what the code says that it
+            uses.
     """
     for what, values in [("run", {}), *sweep.corners]:
         try:

@@ -15,7 +15,7 @@ LABELS = ("data.labelled_fraction", "data.labelled_list", "data.label_seed")
 
 
 def refuse_equivalent_cells(cells: Sequence[Cell], base: RunConfig, *, look: bool = False) -> None:
-    """Refuse two cells whose runs cannot differ.
+    """Refuse two cells whose runs would be identical.
 
     Args:
         look: as for `RunConfig.effective`.

@@ -9,7 +9,7 @@ from raymoco.study.sweepfile.load import Sweep
 
 
 def check_against_images(sweep: Sweep, *, channels: int, train_images: int, classes: int) -> None:
-    """Refuse, before anything starts, a value or a cell that no run on these images can have.
+    """Refuse a value or a cell that no run on these images can use, before anything starts.
 
     Raises:
         ConfigError: names the axis or the cell, and why.

@@ -1,4 +1,4 @@
-"""Read a sweep file, and find every mistake in it before anything starts, with file and line."""
+"""Read a sweep file and check it before anything starts; errors name file and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raymoco.yamlfile import Document, parse_override, read_yaml, validate
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file read and checked: the spec and the run that it varies."""
+    """A checked sweep file: the spec and the run that it varies."""
 
     spec: SearchSpec | AblationSpec
     base: RunConfig
@@ -27,7 +27,7 @@ class Sweep:
     def search(self) -> SearchSpec | None:
         """The spec of a search; None for an ablation.
 
-        For what only a search has, such as its sampler. What both have, ask `spec`.
+        Use it for what only a search has, such as its sampler; use `spec` for what both have.
         """
         return self.spec if isinstance(self.spec, SearchSpec) else None
 
@@ -38,12 +38,12 @@ class Sweep:
 
     @property
     def space(self) -> SearchSpace:
-        """The axes that are sampled, with the run behind them."""
+        """The sampled axes, with the values of the base run."""
         return self.spec.space(self.base.flat())
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What trials are ranked by; of an ablation one."""
+        """The objectives by which trials are ranked; an ablation has one."""
         return self.spec.objectives
 
     @property
@@ -53,26 +53,26 @@ class Sweep:
 
     @property
     def corners(self) -> list[tuple[str, dict[str, Any]]]:
-        """Where it stands, and the values of a trial: at each end of each axis, in each cell."""
+        """Descriptions and values of extreme trials: each end of each axis, in each cell."""
         return self.spec.extremes(self.base.flat())
 
 
 def load_sweep(path: Path, overrides: Iterable[str] = ()) -> Sweep:
-    """Read a sweep file to run it, with `key=value` overrides that address the file.
+    """Read a sweep file to run it, with `key=value` overrides of its keys.
 
     Raises:
-        ConfigError: anything wrong in it, with file and line: unknown keys, an axis that no run
-            has, a value on an axis that the run refuses, a sampler or a scheduler of somebody
-            else's that is not there or is none.
+        ConfigError: any mistake in it, with file and line: unknown keys, an axis that no run has, a
+            value on an axis that the run refuses, a third-party sampler or scheduler that is
+            missing or does not keep its Protocol.
     """
     return _load(path, overrides, imports=True)
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read the file of a sweep that has run: nobody else's code is imported, it may not be here.
+    """Read the file of an existing sweep without importing third-party code, which may be missing.
 
     Raises:
-        ConfigError: as `load_sweep`, but for a sampler and a scheduler of somebody else's.
+        ConfigError: as `load_sweep`, except for third-party samplers and schedulers.
     """
     return _load(path, (), imports=False)
 
@@ -107,7 +107,7 @@ def _build(document: Document, *, imports: bool) -> Sweep:
 
 
 def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunConfig:
-    """The run that is varied, with what the whole sweep says of it."""
+    """Return the run that is varied, with the settings of the whole sweep."""
     with run_document.locating():
         base = build_run_config(run_document, prefix="run.")
     return base.with_values(
@@ -126,7 +126,7 @@ def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig) -> Sweep:
 
 
 def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:
-    """Take the workers, CPUs and GPUs that `gang` leaves out from the preset of the run."""
+    """Fill in the workers, CPUs and GPUs that `gang` leaves out, from the preset of the run."""
     unsaid = ScaleConfig.model_fields.keys() - gang.model_fields_set
     return gang.model_copy(update={name: getattr(scale, name) for name in unsaid})
 

@@ -1,4 +1,4 @@
-"""What a sampler and a scheduler share: named by a key, with options that belong to the name."""
+"""Shared by samplers and schedulers: code that a key names, and its options."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from raymoco.registry import IMPORT_PATH, Registry, check_options
 
 
 def name_type(registry: Registry[Any]) -> Any:
-    """The type of a key that holds a name alone: its options stand beside it, not in it."""
+    """Return the type of a key with a name alone, whose options are beside it."""
 
     def check(name: str) -> str:
         if name not in registry.names and not IMPORT_PATH.fullmatch(name):
             ours = ", ".join(f"'{known}'" for known in registry.names)
-            # the key and the value are put before it, as before every complaint of pydantic
+            # the key and the value are prepended, as to every message of pydantic
             raise PydanticCustomError(
                 "not_registered",
                 "be {ours}, or somebody's package.module:Name",
@@ -37,15 +37,15 @@ def name_type(registry: Registry[Any]) -> Any:
 
 
 def is_ours(registry: Registry[Any], name: str) -> bool:
-    """Whether raymoco ships it, so that its code can be had anywhere."""
+    """Whether raymoco ships it, so that its code is always available."""
     return registry.find(name) is not None
 
 
 def load_code(registry: Registry[Any], name: str) -> Any:
-    """An instance of the class that a name stands for.
+    """Create an instance of the class that a name stands for.
 
     Raises:
-        ConfigError: there is none, or it does not keep the registry's Protocol; says the key.
+        ConfigError: the class is missing, or does not keep the registry's Protocol; has the key.
     """
     with concerning(*registry.key.split(".")):
         found = registry.load(name)
@@ -55,19 +55,19 @@ def load_code(registry: Registry[Any], name: str) -> Any:
         try:
             return found()
         except Exception as error:
-            # abstract, or it wants arguments; somebody else's code may raise anything
+            # abstract, or it needs arguments; third-party code may raise anything
             raise ConfigError(
                 f"{about} it cannot be created without arguments: {type(error).__name__}: {error}."
             ) from error
 
 
 def check_options_of(code: Any, given: Mapping[str, Any], key: tuple[str, ...], name: str) -> Any:
-    """The options that belong to a name, checked by its own pydantic model, `Options`.
+    """Check the options of a name by its own pydantic model, `Options`.
 
     Returns:
-        An instance of `code.Options`; None where it has none.
+        An instance of `code.Options`; None where it has no options.
     Raises:
-        ConfigError: an option is unknown or wrong, or there is none at all; says the key.
+        ConfigError: an option is unknown or wrong, or the code has no options; has the key.
     """
     model = getattr(code, "Options", None)
     if model is not None:

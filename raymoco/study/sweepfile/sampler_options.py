@@ -1,4 +1,4 @@
-"""The `sampler` section: what proposes the trials of a search, with the options of that sampler."""
+"""The `sampler` section: the sampler that proposes a search's trials, and its options."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from raymoco.study.sweepfile.search_sampler import SearchSampler
 from raymoco.study.sweepfile.search_space import SearchSpace
 
 STARTUP = 6
-INSTEAD = {"n_startup_trials": "startup_trials", "seed": "seed"}  # not among the options
+INSTEAD = {"n_startup_trials": "startup_trials", "seed": "seed"}  # Optuna's option: our key
 
 
 def _describe_options(schema: dict[str, Any]) -> None:
-    """Say in the JSON Schema which options belong to which name."""
+    """Describe in the JSON Schema which options belong to which name."""
     schema["allOf"] = [
         {
             "if": {
@@ -32,9 +32,9 @@ def _describe_options(schema: dict[str, Any]) -> None:
 
 
 class Sampler(StrictModel):
-    """What proposes trials; `startup_trials` are random before it relies on what it has seen.
+    """The sampler that proposes trials; the first `startup_trials` are random.
 
-    `options` are the sampler's own, by Optuna's names.
+    `options` are the sampler's own options, by Optuna's names.
     """
 
     model_config = ConfigDict(json_schema_extra=_describe_options)
@@ -46,10 +46,10 @@ class Sampler(StrictModel):
 
     @property
     def code(self) -> SearchSampler:
-        """What the name stands for.
+        """Create the sampler that the name stands for.
 
         Raises:
-            ConfigError: nothing, or no sampler.
+            ConfigError: the name stands for nothing, or for something else than a sampler.
         """
         found: SearchSampler = load_code(SAMPLERS, self.name)
         return found
@@ -79,17 +79,17 @@ class Sampler(StrictModel):
         return check_options_of(code, self.options, ("sampler", "options"), self.name)
 
     def points(self, space: SearchSpace) -> list[dict[str, Any]] | None:
-        """Every point of a sampler that has a list of them, as `grid` has."""
+        """Every point of a sampler that lists its points, as `grid` does."""
         return self.code.points(self.chosen, space)
 
 
 def independent_axes(sampler: Sampler, space: SearchSpace) -> list[str]:
-    """The axes that the sampler cannot move together with the others, and draws at random."""
+    """Return the axes that the sampler cannot model jointly, and draws at random."""
     together = sampler.code.moves(sampler.chosen, space)
     return [key for key in space.axes if key not in together]
 
 
 def learns_from_completed_alone(sampler: Sampler) -> bool:
-    """Whether a trial that was stopped early tells a sampler that learns nothing."""
+    """Whether the sampler learns nothing from trials that were stopped early."""
     learned = sampler.code.learns_from(sampler.chosen)
     return "completed" in learned and "pruned" not in learned

@@ -1,4 +1,4 @@
-"""The `scheduler` section: what ends trials early, with the options of that scheduler."""
+"""The `scheduler` section: the scheduler that ends trials early, and its options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BESIDE = (
 
 
 def _describe_options(schema: dict[str, Any]) -> None:
-    """Say in the JSON Schema which options belong to which name."""
+    """Describe in the JSON Schema which options belong to which name."""
     schema["allOf"] = []
     for name in SCHEDULERS.choices:
         options = SCHEDULERS.load(name).Options.model_json_schema()
@@ -42,12 +42,12 @@ def _describe_options(schema: dict[str, Any]) -> None:
 
 
 class Scheduler(StrictModel):
-    """What ends trials early; epochs are those of the run.
+    """The scheduler that ends trials early; epochs are those of the run.
 
-    `reduction_factor` is asha's, `min_trials` is median's: how many others must have come as far.
-    pbt trains all of `budget.trials` at once: each `every_epochs` the worst `quantile` of them goes
-    on from checkpoints and values of the best; a value is moved, or with probability `resample`
-    drawn anew. `options` are those of any other scheduler.
+    `reduction_factor` is an option of asha. `min_trials` is one of median: how many other trials
+    must have come as far. pbt trains all `budget.trials` at once: every `every_epochs` the worst
+    `quantile` of them continues from checkpoints and values of the best; a value is mutated, or
+    with probability `resample` drawn again. `options` are those of any other scheduler.
     """
 
     model_config = ConfigDict(json_schema_extra=_describe_options)
@@ -80,13 +80,13 @@ class Scheduler(StrictModel):
         values: dict[str, Any] = dump(self)
         if not is_ours(SCHEDULERS, self.name):
             return {key: value for key, value in values.items() if key not in BESIDE}
-        if not self.options:  # a file of version 0.1 has no such key, and must stay the same
+        if not self.options:  # a file of version 0.1 has no such key, and must not change
             del values["options"]
         return values
 
     @property
     def population(self) -> bool:
-        """Whether all trials train at once, in rounds, with values that change on the way."""
+        """Whether all trials train at once, in rounds, with values that change during training."""
         choice = SCHEDULERS.find(self.name)
         return choice is not None and choice.population
 
@@ -97,10 +97,10 @@ class Scheduler(StrictModel):
 
     @property
     def code(self) -> Any:
-        """What the name stands for: a SearchScheduler, or the rules of a population.
+        """Create what the name stands for: a SearchScheduler, or the rules of a population.
 
         Raises:
-            ConfigError: nothing, or no scheduler.
+            ConfigError: the name stands for nothing, or for something else than a scheduler.
         """
         return load_code(SCHEDULERS, self.name)
 

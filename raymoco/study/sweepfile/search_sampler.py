@@ -1,4 +1,4 @@
-"""What `sampler.name` may name: the Protocol of a sampler."""
+"""The Protocol of a sampler, which `sampler.name` names."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class NextTrial:
     """The trial that a sampler is built for.
 
     Attributes:
-        space: the axes, and which of them depend on which.
-        seed: the sampler's own, from the sweep file.
-        number: of the trial, from 0; an earlier sweep's are not counted.
-        startup_trials: how many are to be random before the sampler believes what it has seen.
+        space: the axes and their conditions.
+        seed: the sampler's seed, from the sweep file.
+        number: the number of the trial, from 0, without those of an earlier sweep.
+        startup_trials: the number of random trials before the sampler uses its model.
         earlier: trials of another sweep (`warm_start`). They are in the study too.
     """
 
@@ -38,39 +38,39 @@ class NextTrial:
 
     @property
     def trial_seed(self) -> int:
-        """A seed of this trial's own, so that a resumed search draws what it would have drawn."""
+        """A seed for this trial, so that a resumed search draws the same values."""
         return (self.seed * 1_000_003 + self.number) % 2**32
 
 
 class SearchSampler(Protocol):
     """Builds an Optuna sampler for each trial of a search.
 
-    Derive from it and define `build`; the rest says what is special, and by default nothing is. A
-    class of its own must have all five methods. It is created without arguments. `Options`, a
-    pydantic model in the class, checks what stands under `sampler.options`.
+    Derive from it and define `build`; the other methods have defaults. A class that does not derive
+    from it must have all five methods. raymoco creates it without arguments. `Options`, a pydantic
+    model in the class, checks the keys under `sampler.options`.
     """
 
     @abstractmethod
     def build(self, options: Any, trial: NextTrial) -> BaseSampler:
-        """The sampler of one trial: a fresh one each time, whose draws depend on `trial` alone.
+        """Build a new sampler for one trial, whose draws depend on `trial` alone.
 
         Args:
             options: an instance of `Options`; None where the class has none.
         """
 
     def learns_from(self, options: Any) -> Collection[str]:
-        """The ends of a trial that tell the sampler anything: of `completed` and `pruned`."""
+        """Return the ends of trials that the sampler learns from: of `completed` and `pruned`."""
         return EVERY_END
 
     def moves(self, options: Any, space: SearchSpace) -> Collection[str]:
-        """The axes that it chooses together; `--dry-run` calls the others drawn at random."""
+        """Return the axes that it chooses jointly; `--dry-run` lists the others as random."""
         return list(space.axes)
 
     def points(self, options: Any, space: SearchSpace) -> list[dict[str, Any]] | None:
-        """Every point that it will ever ask for; the budget is then their number. None: no list.
+        """Return every point that it will propose, whose number becomes the budget; None: no list.
 
         Raises:
-            ConfigError: this space has no such list.
+            ConfigError: this space has no finite list.
         """
         return None
 
@@ -78,5 +78,5 @@ class SearchSampler(Protocol):
         """Refuse a search that the sampler cannot do.
 
         Raises:
-            ConfigError: says what stands against it; its `key` finds the line in the file.
+            ConfigError: says why; its `key` finds the line in the file.
         """

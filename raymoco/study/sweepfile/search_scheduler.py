@@ -1,4 +1,4 @@
-"""What `scheduler.name` may name: the Protocol of a scheduler."""
+"""The Protocol of a scheduler, which `scheduler.name` names."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ if TYPE_CHECKING:
 class SearchScheduler(Protocol):
     """Builds the Ray Tune scheduler of a search.
 
-    Derive from it and define `build`. A class of its own must have all three methods. It is created
-    without arguments. `Options`, a pydantic model in the class, checks what stands under
-    `scheduler.options`.
+    Derive from it and define `build`. A class that does not derive from it must have all three
+    methods. raymoco creates it without arguments. `Options`, a pydantic model in the class, checks
+    the keys under `scheduler.options`.
 
-    Raymoco stands between Tune and the scheduler, so that it is asked about evaluated epochs only,
-    no trial is ended at its last epoch, and none is paused: its gang would train on.
+    raymoco calls the scheduler for evaluated epochs only, and ignores STOP at a trial's last epoch
+    and PAUSE, because the gang would continue training.
     """
 
     @abstractmethod
     def build(self, options: Any, objective: Objective, epochs: int) -> TrialScheduler:
-        """The scheduler.
+        """Build the scheduler.
 
         Args:
             options: an instance of `Options`; None where the class has none.
-            objective: the metric to judge by, and whether `max` or `min` is better. A result has it
-                by its name, `eval/knn_top1`, and `epoch`.
-            epochs: of a whole run.
+            objective: the metric to judge by, and whether `max` or `min` is better. A result has
+            the
+                metric under its name, such as `eval/knn_top1`, and `epoch`.
+            epochs: the number of epochs of a whole run.
         """
 
     def learn(
         self, scheduler: TrialScheduler, trial: Any, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Tell a scheduler that `build` returned what an earlier driver heard of a trial.
+        """Tell the scheduler what an earlier driver reported of a trial.
 
-        Nothing is to be decided by it: the trial has ended, or it goes on behind these rows. By
-        default the scheduler hears each row as a result, and its answer is dropped.
+        It decides nothing: the trial has ended, or continues after these rows. By default each row
+        is passed to `on_trial_result` and the answer is dropped.
 
         Args:
             trial: has a `trial_id`, and was added already.
@@ -56,5 +57,5 @@ class SearchScheduler(Protocol):
         """Refuse a search that the scheduler cannot do.
 
         Raises:
-            ConfigError: says what stands against it; its `key` finds the line in the file.
+            ConfigError: says why; its `key` finds the line in the file.
         """

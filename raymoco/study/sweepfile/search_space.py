@@ -1,4 +1,4 @@
-"""The axes of a search together: how they depend on each other, their points, their grid."""
+"""The axes of a search together: their conditions, their points, their grid."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from raymoco.yamlfile import nearest
 
 
 class SearchSpace:
-    """The axes of a search, and the run that gives all other keys their values.
+    """The axes of a search, with the values of all other keys in the base run.
 
-    A condition asks for the value that a trial has: of another axis where that is sampled, else of
+    A condition refers to the value in a trial: of another axis where that is sampled, otherwise of
     the base run.
 
     Args:
         axes: by config key.
         base: every value of the base run by dotted key.
     Raises:
-        ConfigError: a condition names no key of a run, waits for itself, or can never be true.
+        ConfigError: a condition names no key of a run, depends on itself, or can never be true.
     """
 
     def __init__(self, axes: Mapping[str, Axis], base: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ class SearchSpace:
         self._order = self._sorted()
 
     def holds(self, key: str, values: Mapping[str, Any]) -> bool:
-        """Whether the conditions of an axis are met by a trial with these values."""
+        """Whether a trial with these values meets the conditions of an axis."""
         return all(
             matches(wanted, values.get(other, self._base.get(other)))
             for other, wanted in self.axes[key].conditions.items()
@@ -50,7 +50,7 @@ class SearchSpace:
         return {key: values[key] for key in self.axes if key in values}
 
     def params(self, point: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The Optuna parameters of a point, a partial one too; None if it lies off an axis."""
+        """Return the Optuna parameters of a point, whole or partial; None if outside an axis."""
         params: dict[str, Any] = {}
         for key in self._order:
             if key in point and self._may_hold(key, point):
@@ -69,7 +69,7 @@ class SearchSpace:
         )
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Every parameter that Optuna may be asked for, conditions or not."""
+        """Every parameter that Optuna may be asked for, conditional or not."""
         found: dict[str, BaseDistribution] = {}
         for key in self._order:
             if self.axes[key].or_ is not None:
@@ -87,7 +87,7 @@ class SearchSpace:
         }
 
     def grid(self) -> list[dict[str, Any]]:
-        """Every point of a finite space once, the last axis fastest.
+        """Return every point of a finite space once, the last axis fastest.
 
         Raises:
             ConfigError: an axis is continuous.
@@ -106,12 +106,12 @@ class SearchSpace:
             for key, value in zip(self._order, values, strict=True):
                 if self.holds(key, point):
                     point[key] = value
-            # points that differ in an axis that is left out are one
+            # points that differ only in an axis that is left out are the same
             found.setdefault(repr(point), {key: point[key] for key in self.axes if key in point})
         return list(found.values())
 
     def witness(self, key: str) -> dict[str, Any]:
-        """Values under which an axis is sampled: what its extremes are checked with."""
+        """Return values under which an axis is sampled, for checking its extremes."""
         values: dict[str, Any] = {}
         for other, wanted in self.axes[key].conditions.items():
             if other in self.axes and not (
@@ -168,7 +168,7 @@ class SearchSpace:
 
 
 def different(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The points in their order, each once."""
+    """Return the points in their order without duplicates."""
     found: dict[str, dict[str, Any]] = {}
     for point in points:
         found.setdefault(repr(sorted(point.items())), point)

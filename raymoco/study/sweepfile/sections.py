@@ -16,14 +16,14 @@ LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean
 
 
 def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """Refuse a seed that is given twice: it would be one trial under two names."""
+    """Refuse duplicate seeds, which would be the same trial twice."""
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds are {list(seeds)}, but each must be there once")
     return seeds
 
 
 def require_metric(metric: str, known: Sequence[str]) -> None:
-    """Refuse a metric that is not among those known, and name the nearest."""
+    """Refuse an unknown metric, and name the nearest known one."""
     if metric not in known:
         raise ValueError(
             f"no trial reports '{metric}'{nearest(metric, known)} There are: {', '.join(known)}"
@@ -31,7 +31,7 @@ def require_metric(metric: str, known: Sequence[str]) -> None:
 
 
 class Objective(StrictModel):
-    """What a search optimizes; test metrics are refused, they are for the end."""
+    """The metric that a search optimizes; test metrics are refused."""
 
     metric: str = EVAL_KNN
     mode: Literal["max", "min"] = "max"
@@ -49,26 +49,25 @@ class Objective(StrictModel):
 
 
 class Pace(StrictModel):
-    """How many gangs run at once, and how many hours the sweep may take."""
+    """The number of gangs at once, and the hours that the sweep may take."""
 
     concurrent: Count = 2
     hours: Positive | None = None
 
 
 class Budget(Pace):
-    """When a search ends: trials, hours, or a target that the objective reaches."""
+    """The budget of a search: trials, hours, or a target of the objective."""
 
     trials: Count = 16
     target: float | None = None
 
 
 class GangConfig(ScaleConfig):
-    """The resources of each gang, how long it may be silent, and how often a trial is retried.
+    """The resources of each gang, its timeouts, and how often a trial is retried.
 
-    A trial that fails is tried again from its last checkpoint, at most `max_failures` times.
-    Nothing heard for `stall_timeout_s` is such a failure; `trial_timeout_s` in all ends the trial.
-    Between reports a gang signals that it is alive, and asks whether to stop, every
-    `check_every` steps.
+    A failed trial is retried from its last checkpoint, at most `max_failures` times. Silence for
+    `stall_timeout_s` counts as a failure; after `trial_timeout_s` in all the trial ends. Between
+    reports a gang signals that it is alive, and asks whether to stop, every `check_every` steps.
     """
 
     isolation: Literal["warm_gang", "fresh_gang"] = "warm_gang"
@@ -79,12 +78,12 @@ class GangConfig(ScaleConfig):
 
     @property
     def scale(self) -> ScaleConfig:
-        """Workers and what they hold: what a run's config knows of its gang."""
+        """The workers and their resources, for a run's config."""
         return ScaleConfig(**{name: getattr(self, name) for name in ScaleConfig.model_fields})
 
 
 class Confirm(StrictModel):
-    """After a search, train the best and the default again, with seeds that chose nothing."""
+    """After a search, train the best trials and the default again, with fresh seeds."""
 
     top: Count = 3
     seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (100, 101, 102)
@@ -93,14 +92,14 @@ class Confirm(StrictModel):
 
 
 class Tune(StrictModel):
-    """Tune nuisance axes inside each cell of an ablation: all cells try the same settings."""
+    """Tune nuisance axes in each cell of an ablation: all cells try the same settings."""
 
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     trials: Annotated[int, Field(ge=2)] = 8
     seed: Seed = 1000
 
 
-WHOLE_SWEEPS = ("output", "tracking", "scale")  # keys of a run that the sweep itself has
-DEFAULT = "default"  # the cell of a confirmation that is the run as it stands
+WHOLE_SWEEPS = ("output", "tracking", "scale")  # keys of a run that belong to the whole sweep
+DEFAULT = "default"  # the cell of a confirmation with the run's own values
 
-CONFIRMED = TEST_KNN  # what a confirmation is judged by
+CONFIRMED = TEST_KNN  # the metric of a confirmation

@@ -1,4 +1,4 @@
-"""The two kinds of sweep file: what to run, what varies, and when to stop."""
+"""The two kinds of sweep file, search and ablation."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from raymoco.yamlfile import dump_yaml
 
 
 class SweepSpec(StrictModel):
-    """What every sweep file says, whatever its kind. `raymoco schema sweep` prints the schema.
+    """The keys of both kinds of sweep file. `raymoco schema sweep` prints the schema.
 
-    What a search and an ablation do differently, both answer by the same names: `objective` and
+    Search and ablation have the same interface for what they do differently: `objective` and
     `objectives`, `tuned_on`, `axes`, `sampled`, `trials`, `confirmations`, `phase_of`, `extremes`,
     `count_in_words`, `question`. `base` is every value of the base run by dotted key.
     """
@@ -54,7 +54,7 @@ class SweepSpec(StrictModel):
     tracking: TrackingConfig = TrackingConfig()
 
     def to_yaml(self) -> str:
-        """The resolved file: running it again repeats the sweep."""
+        """Return the resolved file; running it repeats the sweep."""
         values = self.model_dump(by_alias=True, exclude_none=True, mode="json")
         return dump_yaml({key: value for key, value in values.items() if value != []})
 
@@ -64,22 +64,22 @@ class SweepSpec(StrictModel):
         raise NotImplementedError
 
     def space(self, base: Mapping[str, Any]) -> SearchSpace:
-        """The axes that values are drawn from, with the run behind them."""
+        """Return the sampled axes, with the values of the base run."""
         return SearchSpace(self.sampled, base)
 
     @property
     def trials(self) -> int:
-        """How many trials the file asks for, confirmations left out."""
+        """The number of trials of the file, without confirmations."""
         raise NotImplementedError
 
     @property
     def confirmations(self) -> int:
-        """How many trials confirm the best of a search."""
+        """The number of trials that confirm the best of a search."""
         return 0
 
     @property
     def planned_trials(self) -> int:
-        """All trials of the file, confirmations too."""
+        """The number of all trials of the file, with confirmations."""
         return self.trials + self.confirmations
 
 
@@ -98,9 +98,9 @@ def _describe_objective(schema: dict[str, Any]) -> None:
 
 
 class SearchSpec(SweepSpec):
-    """Optuna chooses the trials.
+    """A search: Optuna chooses the trials.
 
-    `enqueue` are points to try first, whole or partial; `warm_start` is an earlier sweep whose
+    `enqueue` has points to try first, whole or partial; `warm_start` is an earlier sweep whose
     trials the sampler learns from.
     """
 
@@ -138,17 +138,17 @@ class SearchSpec(SweepSpec):
 
     @property
     def objective(self) -> Objective:
-        """The first objective: what tables rank by, and what best.yaml is best in."""
+        """The first objective, by which tables are ranked and best.yaml is chosen."""
         return self.objectives[0]
 
     @property
     def tuned_on(self) -> Objective:
-        """What settings are chosen by while trials run."""
+        """The objective by which settings are chosen while trials run."""
         return self.objective
 
     @property
     def question(self) -> str:
-        """A search answers none."""
+        """Empty: a search has no question."""
         return ""
 
     @property
@@ -163,20 +163,20 @@ class SearchSpec(SweepSpec):
 
     @property
     def trials(self) -> int:
-        """As many as the budget has."""
+        """The trials of the budget."""
         return self.budget.trials
 
     @property
     def confirmations(self) -> int:
-        """Each of the best and the default, with every fresh seed."""
+        """The best and the default, with every fresh seed."""
         return (self.confirm.top + 1) * len(self.confirm.seeds) if self.confirm else 0
 
     def phase_of(self, cell: str, phase: str) -> str:
-        """The phase of a trial, from what the journal says of it: `search` or `confirm`."""
+        """Return a trial's phase, by its cell and phase in the journal: `search`, `confirm`."""
         return phase or ("confirm" if cell else "search")
 
     def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """The values that every run must accept, and whose they are."""
+        """Return the values that every run must accept, with a description of each."""
         space = self.space(base)
         return [
             (f"search.{key}", {**space.witness(key), key: value})
@@ -185,12 +185,12 @@ class SearchSpec(SweepSpec):
         ]
 
     def count_in_words(self, epochs: int) -> str:
-        """How many trials of how many epochs, for `--dry-run`."""
+        """Describe the number of trials and epochs, for `--dry-run`."""
         return f"{self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
 
 
 class AblationSpec(SweepSpec):
-    """The file lists all cells; each is trained with every seed."""
+    """An ablation: the file defines all cells, and each is trained with every seed."""
 
     kind: Literal["ablation"]
     question: str = ""
@@ -240,22 +240,22 @@ class AblationSpec(SweepSpec):
 
     @property
     def objective(self) -> Objective:
-        """What tables rank by; higher is better for all but distances and losses."""
+        """The objective by which tables are ranked."""
         return _objective(self.metric)
 
     @property
     def tuned_on(self) -> Objective:
-        """What `tune` goes by: the ablation's metric, but never one of the test set."""
+        """The objective of `tune`: the ablation's metric, but never one of the test set."""
         return _objective(while_training(self.metric))
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """The one objective."""
+        """The objective, as a tuple."""
         return (self.objective,)
 
     @property
     def axes(self) -> list[str]:
-        """The config keys that vary: those that some level sets, and those that are tuned."""
+        """The config keys that vary: those that a level sets, and those that are tuned."""
         return [*_factor_keys(self.factors), *self.sampled]
 
     @property
@@ -265,16 +265,16 @@ class AblationSpec(SweepSpec):
 
     @property
     def trials(self) -> int:
-        """Each cell with each seed, and what tunes each cell."""
+        """Each cell with each seed, and the trials that tune each cell."""
         tuning = self.tune.trials if self.tune else 0
         return len(self.cells) * (len(self.seeds) + tuning)
 
     def phase_of(self, cell: str, phase: str) -> str:
-        """The phase of a trial, from what the journal says of it: `tune` or `compare`."""
+        """Return a trial's phase, by its cell and phase in the journal: `tune`, `compare`."""
         return phase or "compare"
 
     def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """The values that every run must accept, and whose they are."""
+        """Return the values that every run must accept, with a description of each."""
         ends = [{key: end} for key, axis in self.sampled.items() for end in axis.extremes]
         return [
             (f"the cell '{cell.name}'", {**cell.values, **end})
@@ -283,14 +283,14 @@ class AblationSpec(SweepSpec):
         ]
 
     def count_in_words(self, epochs: int) -> str:
-        """How many trials of how many epochs, for `--dry-run`."""
+        """Describe the number of trials and epochs, for `--dry-run`."""
         text = f"{len(self.cells)} cells x {len(self.seeds)} seeds, "
         text += "epochs vary" if "epochs" in self.axes else f"{epochs} epochs each"
         return f"{text}, and {self.tune.trials} to tune each cell" if self.tune else text
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells of the design, the baseline's first."""
+        """The cells of the design, the baseline first."""
         return expand_cells(self.factors, self.design, self.baseline)
 
 
@@ -304,7 +304,7 @@ def _factor_keys(factors: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 
 def sweep_schema() -> dict[str, Any]:
-    """The JSON Schema of a sweep file; its `run` is a run's, less what belongs to the sweep."""
+    """Return the JSON Schema of a sweep file; its `run` lacks the keys of the whole sweep."""
     found = TypeAdapter(SearchSpec | AblationSpec).json_schema()
     run = RunConfig.model_json_schema()
     found["$defs"] |= run.pop("$defs")

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a sweep would do, on what, and for how long."""
+"""`--dry-run`: describe a sweep's trials, resources and time."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from raymoco.study.sweepfile.sampler_options import independent_axes, learns_fro
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 STEPS = 3
-START_S = 20  # measured: two gangs on two cores are up in 16 to 22 s
+START_S = 20  # measured: two gangs on two cores start in 16 to 22 s
 
 
 def describe_sweep(sweep: Sweep) -> Group:
-    """The axes, the number of trials, the resources and an estimate of time, for the terminal.
+    """Describe axes, number of trials, resources and an estimate of time, for the terminal.
 
-    Shards are built if they are not there (they are needed anyway); nothing else is written.
+    Missing shards are built (they are needed anyway); nothing else is written.
 
     Raises:
-        InputError: whatever would also stop the sweep before its first trial.
+        InputError: as for any mistake that would stop the sweep before its first trial.
     """
     spec, base = sweep.spec, sweep.base
     check_named_code(sweep)
@@ -62,13 +62,13 @@ def describe_sweep(sweep: Sweep) -> Group:
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
     seconds = _step_seconds(config, shards, threads_per_worker(gang))
-    steps = images // config.optim.batch_size * epochs  # an exact data.mix has more
+    steps = images // config.optim.batch_size * epochs  # with an exact data.mix there are more
     total = START_S + trials * steps * seconds / groups
     tested = f"{shards.rows('eval')} eval, {shards.rows('test')} test"
     facts = Table(title="what it takes", title_justify="left", show_header=False)
     facts.add_row("images", f"{images} to train on, {tested}")
     facts.add_row("trials", spec.count_in_words(epochs))
-    facts.add_row("chosen by", Text(chosen))  # it may name a folder
+    facts.add_row("chosen by", Text(chosen))  # it may contain the name of a folder
     facts.add_row(
         "resources",
         f"{groups} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, and 1 CPU for "
@@ -114,7 +114,7 @@ def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:
 
 
 def _cells_table(spec: AblationSpec) -> Table:
-    # names and the question are the user's words: brackets in them are no markup
+    # names and the question are the user's text: brackets in them are not markup
     title = Text(f"{spec.name}: {spec.question.strip()}", style="table.title")
     table = Table(title=title, title_justify="left")
     for column in ("cell", "sets"):
@@ -126,7 +126,7 @@ def _cells_table(spec: AblationSpec) -> Table:
 
 
 def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
-    """The median of a few real steps on random pixels, on this machine's CPU."""
+    """Return the median time of a few real steps on random pixels, on this machine's CPU."""
     size = config.data.image_size or shards.image_size or 32
     torch.set_num_threads(threads)
     module = build_method(
@@ -155,7 +155,7 @@ def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
     images = torch.randint(0, 256, (batch, shards.channels, size, size), dtype=torch.uint8)
     labels = torch.full((batch,), -1)
     times = []
-    for _ in range(STEPS + 1):  # the first warms up
+    for _ in range(STEPS + 1):  # the first is a warm-up
         started = time.perf_counter()
         view_a, view_b = views(images)
         step(view_a, view_b, labels, config.optim.lr)

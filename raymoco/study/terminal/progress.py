@@ -1,4 +1,4 @@
-"""The line that moves while a sweep runs; plain lines where nobody looks at a terminal."""
+"""The progress of a sweep: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ QUIET_S = 10.0
 
 
 class SweepProgress:
-    """A bar of epochs done, the running trials, the best so far.
+    """Shows the epochs done, the running trials and the best score so far.
 
-    On a terminal one live line; elsewhere a line per ended trial, and one each `QUIET_S` seconds
-    in between.
+    On a terminal it is one live line; elsewhere one line per ended trial, and one every `QUIET_S`
+    seconds in between.
     """
 
     def __init__(self, console: Console, ledger: Ledger, objective: Objective, epochs: int) -> None:
@@ -54,19 +54,19 @@ class SweepProgress:
         self._bar.stop()
 
     def begin(self, what: str, trials: int) -> None:
-        """A phase of so many trials begins."""
+        """Begin a phase of so many trials."""
         self._bar.remove_task(self._task)
         self._first = self._epochs_done()
         self._task = self._bar.add_task(what, total=trials * self._epochs, news="gangs start")
         self.say(f"{what}: {trials} trials")
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._printed = time.monotonic()
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def take(self, event: SweepEvent) -> None:
-        """Show what an event changed."""
+        """Show the change by an event."""
         ledger = self._ledger
         done = self._epochs_done() - self._first
         self._bar.update(self._task, completed=done, news=self._news())
@@ -80,12 +80,12 @@ class SweepProgress:
             self.say(self._news())
 
     def tick(self) -> None:
-        """Say that the sweep is alive when nothing has happened for a while."""
+        """Print a line if nothing has happened for a while."""
         if not self._console.is_terminal and time.monotonic() - self._printed > QUIET_S:
             self.say(self._news())
 
     def _epochs_done(self) -> int:
-        # what an early stop saves counts as done
+        # epochs that an early stop saves count as done
         trials = self._ledger.all()
         return sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
 

@@ -1,6 +1,6 @@
-"""`raymoco status`: what a journal says of a sweep or a run, from any machine that sees it.
+"""`raymoco status`: the state of a sweep or a run from its journal, on any machine that sees it.
 
-Nothing is written, no Ray is needed, and the process that runs the sweep is not asked.
+It writes nothing, needs no Ray, and does not contact the process that runs the sweep.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Driver:
-    """The last process that ran it; `alive` is None where that cannot be known from here."""
+    """The last process that ran it; `alive` is None if it ran on another machine."""
 
     host: str
     pid: int
@@ -50,7 +50,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial that a gang works on."""
+    """A trial that a gang is running."""
 
     trial_id: str
     name: str
@@ -62,7 +62,7 @@ class RunningTrial:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial that was completed."""
+    """The best completed trial."""
 
     trial_id: str
     name: str
@@ -71,7 +71,7 @@ class Best:
 
 @dataclass(frozen=True)
 class GangStatus:
-    """One gang: what was last heard of it, how long ago it came up, how often it did."""
+    """One gang: its last known state, the seconds since its start, and its number of starts."""
 
     name: str
     state: GangState
@@ -81,7 +81,7 @@ class GangStatus:
 
 @dataclass(frozen=True)
 class MlflowStatus:
-    """What MLflow has not got yet, and why."""
+    """The points that MLflow has not received yet, and why."""
 
     uri: str
     points_waiting: int
@@ -90,9 +90,9 @@ class MlflowStatus:
 
 @dataclass
 class Status:
-    """A sweep or a run as its journal tells it.
+    """The status of a sweep or a run, from its journal.
 
-    Times are in seconds; `left_seconds` is None if nothing is known of it.
+    Times are in seconds; `left_seconds` is None if it is unknown.
     """
 
     kind: str
@@ -116,7 +116,7 @@ class Status:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """The lines for the terminal."""
         lines = [f"{self.kind} {self.name}: {self._state_line()}", f"folder   {self.folder}"]
         if self.kind == "run":
             lines += [_trial_line(one, self.epochs, self.metric) for one in self.running]
@@ -160,7 +160,7 @@ def read_status(found: FoundFolder, now: float | None = None) -> Status:
         found: a sweep or a run.
         now: seconds since the epoch; default the clock.
     Raises:
-        DataError: the journal was changed.
+        DataError: the journal is damaged.
     """
     now = time.time() if now is None else now
     path = found.folder / JOURNAL
@@ -173,7 +173,7 @@ def read_status(found: FoundFolder, now: float | None = None) -> Status:
     else:
         events = read_journal(path, RUN_EVENTS)
         status = _run_status(found, events, now)
-    # by number: two drivers may have begun at the same instant
+    # by number, because two drivers may have begun at the same instant
     drivers = [(n, event) for n, event in enumerate(events) if isinstance(event, Begun)]
     if drivers:
         since, last = drivers[-1]
@@ -186,7 +186,7 @@ def read_status(found: FoundFolder, now: float | None = None) -> Status:
             status.state = closed[-1].state
     if status.state != RunState.RUNNING:
         status.left_seconds = None
-        status.gangs.clear()  # they went with it
+        status.gangs.clear()  # they ended with their driver
     running = status.state == RunState.RUNNING
     status.elapsed_seconds = active_seconds(events, now if running else None)
     at = found.tracking

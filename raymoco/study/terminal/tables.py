@@ -1,4 +1,4 @@
-"""trials.csv and the tables that a sweep prints."""
+"""The tables that a sweep prints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def best_table(
     axes: Iterable[str],
     title: str = "best trials",
 ) -> Table:
-    """The best trials as a table: what they set, what they reached."""
+    """Return a table of the best trials with their values and scores."""
     axes = list(axes)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("trial", no_wrap=True)
@@ -45,7 +45,7 @@ def _score(score: float) -> str:
 
 
 def cells_table(found: Comparisons) -> Table:
-    """An ablation's cells: mean and difference to the baseline, each with its 95 % interval."""
+    """Return a table of cells: mean and difference to the baseline with their 95 % intervals."""
     sense = "" if found.higher else " (less is better)"
     table = Table(
         title=f"{describe(found.metric).column}{sense}, +- half the 95 % interval",
@@ -58,7 +58,7 @@ def cells_table(found: Comparisons) -> Table:
     table.add_column("to baseline", no_wrap=True)
     table.add_column("verdict", no_wrap=True, min_width=12)
     for name, mean in found.means.items():
-        called = Text(name)  # the user's words: brackets in them are no markup
+        called = Text(name)  # the user's text: brackets in it are not markup
         n = str(mean.n) if mean else "0"
         shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
         if name == found.baseline:

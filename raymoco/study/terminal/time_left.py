@@ -1,4 +1,4 @@
-"""How long a sweep has run and what is left of it, from its journal alone. Pure."""
+"""The time that a sweep has run and the time left, as pure functions of its journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raymoco.study.sweepfile.load import Sweep
 
 
 def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: float) -> float | None:
-    """By the epochs a second since the last driver's first assignment, and what a trial takes."""
+    """Estimate the time left from the epochs per second since the last driver's first trial."""
     spec, epochs = sweep.spec, sweep.base.epochs
     since = max((n for n, event in enumerate(events) if isinstance(event, Begun)), default=0)
     recent = events[since:]
@@ -31,7 +31,7 @@ def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: flo
 
 
 def active_seconds(events: Sequence[Event], now: float | None) -> float:
-    """The time that processes have run it, pauses left out; the last one runs until `now`."""
+    """Return the time in which processes ran it, without pauses; the last one runs until `now`."""
     total = previous = 0.0
     begin: float | None = None
     for event in events:
@@ -45,7 +45,7 @@ def active_seconds(events: Sequence[Event], now: float | None) -> float:
 
 
 def span(seconds: float) -> str:
-    """A duration in the two units that matter."""
+    """Format a duration with its two largest units."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""A sweep file's scheduler as Ray Tune asks it: on evaluated epochs, and with what is known."""
+"""Adapter from a sweep file's scheduler to Ray Tune, for evaluated epochs only."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from raymoco.study.tune.trainable import ASSIGNMENT
 
 @dataclass(frozen=True)
 class Past:
-    """What a scheduler asks of a Tune trial that ended in an earlier driver."""
+    """The attributes of a Tune trial that schedulers read, for a trial of an earlier driver."""
 
     trial_id: str
 
 
 class EvaluatedEpochs(TrialScheduler):
-    """Asks a scheduler where an epoch was evaluated, and holds back what a gang cannot do.
+    """Calls a scheduler for evaluated epochs only, and ignores decisions that a gang cannot follow.
 
-    A trial that goes on stands where it has been: the scheduler learns its curve, and does not
-    judge it again. At the last epoch nothing is left to stop, and a pause is no pause: the gang of
-    a trial would train on.
+    When a trial continues after a resume, the scheduler learns its known curve without judging it
+    again. At the last epoch there is nothing left to stop. A pause is ignored, because the gang of
+    the trial would continue training.
 
     Args:
-        scheduler: the one that decides.
-        code: knows how it learns.
-        objective: what trials are judged by.
-        epochs: of a whole run.
+        scheduler: makes the decisions.
+        code: the SearchScheduler, whose `learn` is used.
+        objective: by which trials are judged.
+        epochs: the number of epochs of a whole run.
     """
 
     def __init__(
@@ -46,19 +46,19 @@ class EvaluatedEpochs(TrialScheduler):
         self._supports_buffered_results = scheduler.supports_buffered_results
 
     def learn(self, ended: Iterable[TrialRecord]) -> None:
-        """Take the trials of an earlier driver as if they had just come in."""
+        """Add the trials of an earlier driver as if they had just been reported."""
         for record in ended:
             past = Past(record.trial_id)
             self._scheduler.on_trial_add(cast(Any, None), cast(Any, past))
             self._learn(past, [row for _, row in sorted(record.rows.items())])
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Tune has another trial; one that goes on brings its rows."""
+        """Add a trial of Tune, with its known rows if it continues."""
         self._scheduler.on_trial_add(tune_controller, trial)
         self._learn(trial, known_rows(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Whether the trial goes on."""
+        """Decide whether the trial continues."""
         if self._metric not in result:
             return self.CONTINUE
         decision = self._scheduler.on_trial_result(tune_controller, trial, result)
@@ -66,37 +66,37 @@ class EvaluatedEpochs(TrialScheduler):
         return self.CONTINUE if last or decision == self.PAUSE else decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """A trial failed."""
+        """Record that a trial failed."""
         self._scheduler.on_trial_error(tune_controller, trial)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A trial has ended."""
+        """Record that a trial has ended."""
         self._scheduler.on_trial_complete(tune_controller, trial, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """A trial that did not run is gone."""
+        """Remove a trial that did not run."""
         self._scheduler.on_trial_remove(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The trial that Tune starts next."""
+        """Return the trial that Tune starts next."""
         return self._scheduler.choose_trial_to_run(tune_controller)
 
     def debug_string(self) -> str:
-        """For Tune's log."""
+        """Return a text for Tune's log."""
         return self._scheduler.debug_string()
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is what a resume reads."""
+        """Do nothing: a resume reads the journal."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: see save."""
+        """Do nothing, see `save`."""
 
     def _learn(self, trial: Any, rows: list[Row]) -> None:
         self._code.learn(self._scheduler, trial, [row for row in rows if self._metric in row])
 
 
 def known_rows(trial: Any) -> list[Row]:
-    """What an earlier driver heard of a Tune trial, epoch by epoch."""
+    """Return the rows that an earlier driver reported for a Tune trial, by epoch."""
     if isinstance(trial, Past):
         return []
     return [row for _, row in sorted(trial.config[ASSIGNMENT].rows.items())]
@@ -110,11 +110,11 @@ def fifo() -> TrialScheduler:
 def build_scheduler(
     scheduler: Scheduler, objective: Objective, epochs: int, ended: Iterable[TrialRecord] = ()
 ) -> EvaluatedEpochs:
-    """The scheduler that a sweep file names.
+    """Build the scheduler that a sweep file names.
 
     Args:
-        epochs: of a whole run.
-        ended: trials of an earlier driver: what they reached counts as if it had just come in.
+        epochs: the number of epochs of a whole run.
+        ended: trials of an earlier driver; they count as if they had just been reported.
     """
     code: SearchScheduler = scheduler.code
     built = code.build(scheduler.chosen, objective, epochs)

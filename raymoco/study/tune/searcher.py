@@ -22,10 +22,10 @@ class TuneSearcher(Searcher):
     """Adapter to Ray Tune: supplies proposals and reports how each trial ended.
 
     Args:
-        proposals: where trials come from.
-        broker: knows how each trial ended; if it does not, a scheduler stopped the trial.
-        assign: builds the assignment of a proposal; raises InputError if its config is impossible.
-        concurrent: how many trials Tune may run at once.
+        proposals: the source of trials.
+        broker: knows how each trial ended; a trial that it has not ended was stopped by a
+        scheduler. assign: builds the assignment of a proposal; raises InputError if its config is
+        impossible. concurrent: how many trials Tune may run at once.
         on_refused: called with a proposal whose config is impossible, and why.
     """
 
@@ -46,16 +46,16 @@ class TuneSearcher(Searcher):
         self.stopping = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its Tuner for Tuner.restore, which raymoco does not use: the journal is the
-        # truth, and the proposals hold files and locks
+        # Tune pickles its Tuner for Tuner.restore, which raymoco does not use: it resumes from the
+        # journal, and the proposals have open files and locks
         return {}
 
     def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
-        """Ignore Tune's metric: trials are judged by the objective."""
+        """Ignore Tune's metric: the objective judges trials."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of the next Tune trial, None to wait, or FINISHED."""
+        """Return the config of the next Tune trial, None to wait, or FINISHED."""
         if self.stopping:
             return None if self._live else Searcher.FINISHED
         if len(self._live) >= self._concurrent:
@@ -74,7 +74,7 @@ class TuneSearcher(Searcher):
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keep a report that Tune has received."""
+        """Store a report that Tune has received."""
         self._rows[trial_id][int(result["epoch"])] = result
 
     def on_trial_complete(
@@ -90,21 +90,21 @@ class TuneSearcher(Searcher):
         state, reason = TrialState.PRUNED, "a scheduler stopped it"
         if error:
             state, reason = TrialState.FAILED, "its Tune client was lost"
-        # the gang may be ahead of Tune: if it has ended the trial already, that end stays
+        # the gang may be ahead of Tune: if it has ended the trial already, that end is kept
         try:
             canceled: Canceled = ray.get(
                 self._broker.cancel.remote(proposal.trial_id, state, reason)
             )
         except RayActorError:
-            self.stopping = True  # nobody is left to hand trials to
+            self.stopping = True  # no gang is left for further trials
             return
         if canceled.state == TrialState.ABANDONED:
-            return  # a resume goes on with it
+            return  # a resume continues it
         rows |= {int(row["epoch"]): row for row in canceled.unread}
         self._proposals.tell(proposal, canceled.state, rows)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is what a resume reads."""
+        """Do nothing: a resume reads the journal."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: see save."""
+        """Do nothing, see `save`."""

@@ -1,4 +1,4 @@
-"""The schedulers that raymoco ships, each with its options: Ray Tune's, on evaluated epochs."""
+"""The schedulers that raymoco ships, with their options: Ray Tune's, on evaluated epochs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from raymoco.study.sweepfile.sweep import SearchSpec
 
-# Ray is imported where a scheduler is built: whoever reads a sweep file need not wait for it
+# Ray is imported where a scheduler is built, so that reading a sweep file does not wait for it
 
 
 class Asha(SearchScheduler):
     """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934)."""
 
     class Options(StrictModel):
-        """Beside the name in the sweep file."""
+        """The options beside the name in the sweep file."""
 
         grace_epochs: Count
         reduction_factor: float
 
     def build(self, options: Options, objective: Objective, epochs: int) -> TrialScheduler:
-        """Rungs at `grace_epochs` x `reduction_factor`^k."""
+        """Build rungs at `grace_epochs` x `reduction_factor`^k."""
         from ray.tune.schedulers import AsyncHyperBandScheduler
 
         return AsyncHyperBandScheduler(
@@ -39,11 +39,11 @@ class Asha(SearchScheduler):
             max_t=epochs,
             grace_period=options.grace_epochs,
             reduction_factor=options.reduction_factor,
-            stop_last_trials=False,  # or max_t would cut the final probe
+            stop_last_trials=False,  # otherwise max_t would cut off the final evaluation
         )
 
     def check(self, options: Options, spec: SearchSpec, base: RunConfig) -> None:
-        """The first rung must come before the last epoch."""
+        """Require the first rung before the last epoch."""
         check_grace(options.grace_epochs, base)
 
 
@@ -51,13 +51,13 @@ class Median(SearchScheduler):
     """The median stopping rule of Vizier (Golovin et al. 2017)."""
 
     class Options(StrictModel):
-        """Beside the name in the sweep file."""
+        """The options beside the name in the sweep file."""
 
         grace_epochs: Count
         min_trials: Count
 
     def build(self, options: Options, objective: Objective, epochs: int) -> TrialScheduler:
-        """From `grace_epochs` on, where `min_trials` others have come as far."""
+        """Judge from `grace_epochs` on, where `min_trials` other trials have come as far."""
         from ray.tune.schedulers import MedianStoppingRule
 
         return MedianStoppingRule(
@@ -66,23 +66,23 @@ class Median(SearchScheduler):
             mode=objective.mode,
             grace_period=options.grace_epochs,
             min_samples_required=options.min_trials,
-            # never: a trial cannot pause, its gang trains on
+            # never: a trial cannot pause, because its gang would continue
             min_time_slice=math.inf,  # type: ignore[arg-type]
         )
 
     def learn(
         self, scheduler: TrialScheduler, trial: Any, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Add the curve, and judge nobody.
+        """Add the curve without judging any trial.
 
-        `on_trial_result` would compare a whole curve with those that happened to be read before it.
+        `on_trial_result` would compare the curve with those that happened to be read before it.
         """
-        if rows:  # the rule takes an empty curve for one with a last epoch
+        if rows:  # the rule does not accept an empty curve
             known = cast("MedianStoppingRule", scheduler)
             known._results[trial].extend(dict(row) for row in rows)
 
     def check(self, options: Options, spec: SearchSpec, base: RunConfig) -> None:
-        """The first judgment must come before the last epoch."""
+        """Require the first judgment before the last epoch."""
         check_grace(options.grace_epochs, base)
 
 
@@ -93,14 +93,14 @@ class NeverStop(SearchScheduler):
         """None."""
 
     def build(self, options: Options, objective: Objective, epochs: int) -> TrialScheduler:
-        """Trials in their order."""
+        """Build a FIFO scheduler."""
         from ray.tune.schedulers import FIFOScheduler
 
         return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
 def check_grace(grace_epochs: int, base: RunConfig) -> None:
-    """Refuse a first judgment at the last epoch or behind it.
+    """Refuse a first judgment at the last epoch or after it.
 
     Raises:
         ConfigError: names both numbers.

@@ -1,4 +1,4 @@
-"""The Tune trainable: a thin client of the broker. Gangs do the training itself."""
+"""The Tune trainable: a thin client of the broker. The gangs train."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raymoco.study.gangs.trial_queue import Assignment
 
 WAIT_S = 1.0
 ASSIGNMENT = "assignment"
-OVER = {"__duplicate__": True, "done": True}  # tells Tune: nothing new, and the trial is done
+OVER = {"__duplicate__": True, "done": True}  # tells Tune: nothing new, the trial is done
 
 
 class TrialClient(tune.Trainable):
@@ -24,12 +24,12 @@ class TrialClient(tune.Trainable):
     _submitted: bool
 
     def setup(self, config: dict[str, Any], broker: Any = None) -> None:
-        """Called by Tune when the actor starts."""
+        """Set up the actor; Tune calls it."""
         self._broker = broker
         self._begin(config)
 
     def step(self) -> dict[str, Any]:
-        """The next report of the trial; `OVER` at its end."""
+        """Return the next report of the trial; `OVER` at its end."""
         try:
             if not self._submitted:
                 self._submitted = True
@@ -43,19 +43,19 @@ class TrialClient(tune.Trainable):
                 if news.end is not None:
                     return dict(OVER)
         except RayActorError:
-            return dict(OVER)  # the broker has died: the driver says so
+            return dict(OVER)  # the broker has died: the driver reports it
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Called by Tune to reuse this actor for another trial."""
+        """Reuse this actor for another trial; Tune calls it."""
         self._begin(new_config)
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """A pointer: the checkpoint itself was written by the gang."""
+        """Return a pointer: the gang has written the checkpoint itself."""
         return {"trial_id": self._assignment.trial_id}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to load: a resumed trial carries its checkpoint in its assignment."""
+        """Do nothing: a resumed trial's assignment contains its checkpoint."""
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._assignment = config[ASSIGNMENT]
