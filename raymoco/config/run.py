@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from raymoco.choices import DEFAULT_PROTOCOLS
 from raymoco.config.sections import (
     CheckpointConfig,
     Count,
@@ -142,6 +143,8 @@ class RunConfig(StrictModel):
         decisive = self.model_dump(exclude=RESULT_NEUTRAL)
         if not self.changes:  # most runs: their names are as before there were any
             del decisive["changes"]
+        if self.eval.protocols == list(DEFAULT_PROTOCOLS):  # as in every run of version 0.1
+            del decisive["eval"]["protocols"]
         text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -167,6 +170,7 @@ FIXED_KEYS = (
     "data.limit",
     "data.image_size",
     "data.columns",
+    "eval.protocols",
 )
 
 

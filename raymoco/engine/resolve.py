@@ -8,6 +8,7 @@ import torch
 
 from raymoco.config import RunConfig
 from raymoco.data.views.two_views import resolve_recipe
+from raymoco.engine.protocols.judge import build_protocols, spelled_protocols
 from raymoco.errors import ConfigError
 from raymoco.ssl.query_gradient import bf16_is_fast
 
@@ -20,8 +21,10 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
         channels: of the images, 1 or 3.
         train_images: N, the images that training draws from.
     Raises:
-        ConfigError: the batch or the queue is too large for N images.
+        ConfigError: the batch or the queue is too large for N images, or a protocol that judges
+            the run is not there.
     """
+    build_protocols(config.eval)
     batch = config.optim.batch_size
     if batch > train_images:
         raise ConfigError(
@@ -43,6 +46,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             # workers have another working directory
             "data.labelled_list": listed and str(Path(listed).expanduser().absolute()),
             "precision": precision,
+            "eval.protocols": spelled_protocols(config.eval),
             "name": config.run_name,
         }
     )

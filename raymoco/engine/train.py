@@ -23,6 +23,7 @@ from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunStory
 from raymoco.engine.output_folder import resolve_output
+from raymoco.engine.protocols.judge import build_protocols
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
 from raymoco.engine.resolve import queue_warning, resolve
@@ -88,7 +89,9 @@ def train(
     config = config.with_values({"output": str(output)})  # whoever reads it stands somewhere else
     folder = output / config.run_name
     _check_folder(folder, resume)
-    tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
+    # refused before anything is written
+    tracking.tracking_uri(config.tracking.uri, output)
+    build_protocols(config.eval)
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)
         start = _resume_point(folder, resolved, say) if resume else None

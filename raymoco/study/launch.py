@@ -43,6 +43,7 @@ from raymoco.study.proposals.warm_start import LOG, load_warm_start
 from raymoco.study.results import Closing, SweepResult, read_result
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
 from raymoco.study.tune.schedulers import build_scheduler, fifo
@@ -67,6 +68,7 @@ def sweep(
         KeyboardInterrupt: interrupted before anything was written.
     """
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
+    loaded = ask_protocols(loaded)
     spec = loaded.spec
     output = resolve_output(spec.output)
     folder = output / spec.name

@@ -9,6 +9,7 @@ from raymoco.config import CHANGEABLE, RunConfig, axis_keys
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.axis import setting_count
 from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
+from raymoco.study.sweepfile.metric_checks import check_metrics
 from raymoco.study.sweepfile.sampler_options import check_sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Tune
@@ -18,6 +19,7 @@ from raymoco.yamlfile import Document, flatten, nearest
 
 def _check_search(spec: SearchSpec, base: RunConfig, document: Document, path: Path) -> SearchSpec:
     """Everything that only the base run can tell; a grid's budget becomes its size."""
+    check_metrics(spec, base, document.origin(("objective",)) or str(path))
     try:
         space = SearchSpace(spec.search, flatten(base.model_dump()))
         check_sampler(spec.sampler, space, len(spec.objectives))
@@ -138,6 +140,7 @@ def _check_factors(spec: AblationSpec, base: RunConfig, document: Document) -> N
             except ConfigError as error:
                 at = "".join(f" at {key}={value}" for key, value in values.items())
                 raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
+    check_metrics(spec, base, document.origin(("metric",)))
     refuse_equivalent_cells(spec.cells, base)
 
 

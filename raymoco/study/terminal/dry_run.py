@@ -23,6 +23,7 @@ from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_pruned
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.yamlfile import flatten
@@ -40,6 +41,7 @@ def describe_sweep(sweep: Sweep) -> Group:
     Raises:
         InputError: whatever would also stop the sweep before its first trial.
     """
+    sweep = ask_protocols(sweep)
     spec, base = sweep.spec, sweep.base
     shards = ensure_shards(base.data, resolve_output(spec.output))
     images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
