@@ -53,3 +53,13 @@ PROTOCOLS: Registry[ProtocolChoice] = Registry(
     },
 )
 DEFAULT_PROTOCOLS = ("knn", "linear")  # beside those of every run
+
+# --------------------------------------------------------------- tracking.uri
+
+# `mlflow` is not written: it is what every URI of MLflow means
+TRACKERS: Registry[Choice] = Registry(
+    "tracking.uri",
+    "tracker",
+    "raymoco.tracking.protocol:TrackingStore",
+    {"mlflow": Choice("raymoco.tracking.store:Store", "a sqlite file, or a server")},
+)

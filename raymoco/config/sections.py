@@ -202,7 +202,10 @@ class ScaleConfig(StrictModel):
 
 
 class TrackingConfig(StrictModel):
-    """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere."""
+    """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere.
+
+    Somebody else's store is `package.module:Name`, or `package.module:Name?ADDRESS`.
+    """
 
     uri: str | None = None
     experiment: str | None = None

@@ -90,7 +90,7 @@ def train(
     folder = output / config.run_name
     _check_folder(folder, resume)
     # refused before anything is written
-    tracking.tracking_uri(config.tracking.uri, output)
+    tracking.check_tracking(config.tracking.uri, output)
     build_protocols(config.eval)
     with connect(config.scale):
         resolved, handle = prepare_run(config, output, say)

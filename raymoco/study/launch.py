@@ -74,7 +74,7 @@ def sweep(
     folder = output / spec.name
     # absolute from here on: whoever reads a trial's config stands somewhere else
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
-    tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
+    tracking.check_tracking(spec.tracking.uri, output)  # refused before anything is written
     if isinstance(spec, SearchSpec) and spec.warm_start and not (folder / LOG).exists():
         # refused before anything is written; later on it is in the study
         load_warm_start(spec.warm_start, output, loaded.space, spec.objectives)
