@@ -191,6 +191,7 @@ FIXED_KEYS = (
     "data.limit",
     "data.image_size",
     "data.columns",
+    "eval.protocols",
 )
 
 
