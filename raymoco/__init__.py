@@ -1,6 +1,7 @@
 """raymoco: momentum contrast on partly labeled images, at scale and with statistics.
 
-Names are imported when first used: `raymoco --help` need not wait for Ray and torch.
+Each public name is imported when it is first used, so that `raymoco --help` does not wait for Ray
+and torch.
 """
 
 from __future__ import annotations

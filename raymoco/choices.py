@@ -1,8 +1,9 @@
-"""Everything that a config may name, and where its code is: the one place to add a choice to.
+"""Everything that a config may name, and where its code is. Add a new choice here.
 
-An entry is a name, the path of its code, and a line for people; what else a config must know of it
-without its code stands there too. The config's checks, its JSON Schema and the docs follow. Nothing
-is imported here: see raymoco/registry.py. docs/extending.md says how to write what is named.
+An entry has a name, the import path of its code, a one-line summary, and the facts that a config
+needs before the code is imported. The config's checks, its JSON Schema and the docs follow from it.
+This module imports no code of an entry: see raymoco/registry.py. docs/extending.md says how to
+write your own.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from raymoco.registry import Choice, Registry, Rule
 
 @dataclass(frozen=True)
 class LossChoice(Choice):
-    """A loss; the defaults are what is assumed of somebody else's.
+    """A loss; the defaults are what raymoco assumes about third-party code.
 
     Attributes:
-        uses_labels: whether labels change it.
-        uses_queue: whether the keys in the queue change it.
-        needs_labels: it learns from labeled images only, so batches hold no others.
-        has_keys: it stands in MoCo; False: `path` is a method of its own, without keys.
-        without_labels: the loss that it is where no label is visible; "" for itself.
+        uses_labels: whether the loss depends on labels.
+        uses_queue: whether the loss depends on the keys in the queue.
+        needs_labels: the loss learns from labeled images only, so batches contain no others.
+        has_keys: the loss is used within MoCo; False: `path` is a method of its own, without keys.
+        without_labels: the loss that it equals where no label is visible; "" for itself.
     """
 
     uses_labels: bool = True
@@ -46,7 +47,7 @@ LOSSES = Registry(
     {
         "info_nce": LossChoice(
             "raymoco.ssl.losses:InfoNCE",
-            "MoCo: the own key against the queue",
+            "MoCo: an image's own key against the queue",
             uses_labels=False,
         ),
         "unicon": LossChoice(
@@ -67,7 +68,7 @@ LOSSES = Registry(
         ),
         "cross_entropy": LossChoice(
             "raymoco.ssl.supervised:Supervised",
-            "the yardstick: a classifier on the visible labels, no keys",
+            "the baseline: a classifier on the visible labels, without keys",
             uses_queue=False,
             needs_labels=True,
             has_keys=False,
@@ -80,13 +81,13 @@ LOSSES = Registry(
 
 @dataclass(frozen=True)
 class TermChoice(Choice):
-    """A regularizer; the defaults are what is assumed of somebody else's.
+    """A regularizer; the defaults are what raymoco assumes about third-party code.
 
     Attributes:
-        uses_labels: whether labels change it.
+        uses_labels: whether the term depends on labels.
         has_section: it is configured at `method.NAME`, as in version 0.1; others at `method.terms`.
-        idle: options that change nothing: `{"temperature": ("form", ("a", "b"))}` says that the
-            temperature is of no use where the form is a or b.
+        idle: options without effect: `{"temperature": ("form", ("a", "b"))}` says that the
+            temperature has no effect where the form is a or b.
     """
 
     uses_labels: bool = True
@@ -115,7 +116,7 @@ TERMS = Registry(
         ),
     },
 )
-# what a training logs as train/NAME already
+# train/NAME has another meaning for these names
 TAKEN_NAMES = ("loss", "contrast", "lr")
 
 # ------------------------------------------------------------- model.backbone
@@ -150,8 +151,8 @@ SOURCES = Registry(
         "cifar100": Choice(f"{_SOURCES}.cifar:CifarSource", "as published, unpacked or not"),
         "stl10": Choice(f"{_SOURCES}.stl10:Stl10Source", "the binary files, unpacked"),
         "folder": Choice(f"{_SOURCES}.folder:FolderSource", "a folder of images, or per class"),
-        "shards": Choice(f"{_SOURCES}.parquet:ParquetSource", "somebody's Parquet files"),
-        "parquet": Choice(f"{_SOURCES}.parquet:ParquetSource", "a better name for shards"),
+        "shards": Choice(f"{_SOURCES}.parquet:ParquetSource", "Parquet files that you have"),
+        "parquet": Choice(f"{_SOURCES}.parquet:ParquetSource", "another name for shards"),
     },
 )
 
@@ -173,7 +174,7 @@ VIEWS = Registry(
     others=("auto",),
 )
 
-# what a config says for either spelling: names of runs, digests and folders stay as they were
+# the spelling that a config stores, so that names of runs, hashes and folders do not change
 ONE_SPELLING = {"parquet": "shards", "gray": "grey", "color": "colour"}
 
 # -------------------------------------------------------- sampler.name
@@ -185,11 +186,11 @@ SAMPLERS = Registry(
     "sampler",
     "raymoco.study.sweepfile.search_sampler:SearchSampler",
     {
-        "tpe": Choice(f"{_SAMPLERS}:Tpe", "nearly always: any axes, any number of objectives"),
+        "tpe": Choice(f"{_SAMPLERS}:Tpe", "for most searches: any axes, any number of objectives"),
         "random": Choice(f"{_SAMPLERS}:Random", "a baseline; no trial depends on another"),
         "cmaes": Choice(f"{_SAMPLERS}:Cmaes", "100 trials and more on numbers; one objective"),
         "qmc": Choice(f"{_SAMPLERS}:Qmc", "covers a space evenly; learns nothing"),
-        "gp": Choice(f"{_SAMPLERS}:Gp", "few trials that each cost much, few axes"),
+        "gp": Choice(f"{_SAMPLERS}:Gp", "few expensive trials, few axes"),
         "grid": Choice(f"{_SAMPLERS}:Grid", "every point of a finite space once"),
     },
 )
@@ -215,11 +216,11 @@ SCHEDULERS: Registry[SchedulerChoice] = Registry(
     "scheduler",
     "raymoco.study.sweepfile.search_scheduler:SearchScheduler",
     {
-        "asha": SchedulerChoice(f"{_STOPPING}:Asha", "stops at rungs all but the best so far"),
-        "median": SchedulerChoice(f"{_STOPPING}:Median", "stops what is below the others' median"),
+        "asha": SchedulerChoice(f"{_STOPPING}:Asha", "at each rung, stops all but the best so far"),
+        "median": SchedulerChoice(f"{_STOPPING}:Median", "stops trials below the others' median"),
         "pbt": SchedulerChoice(
             "raymoco.study.proposals.population_rules:PopulationRules",
-            "the worst go on from the best, with values that move",
+            "the worst trials continue from the best, with changed values",
             population=True,
         ),
         "none": SchedulerChoice(f"{_STOPPING}:NeverStop", "every trial runs to its end"),

@@ -1,4 +1,4 @@
-"""Whether somebody's code keeps a Protocol, told in words, from its signatures alone."""
+"""Check by its signatures whether third-party code keeps a Protocol, and say what is missing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
-OPTIONS = "options"  # the argument by which code gets its options
+OPTIONS = "options"  # the argument that receives the options
 
 
 def options_model(found: Any) -> type[BaseModel] | None:
-    """The pydantic model of the options of some code: its `Options`, or what a function's argument
-    `options` is annotated with; None where it takes none.
+    """The pydantic model of a class's or function's options: the attribute `Options`, or the
+    annotation of the argument `options`; None where it takes no options.
     """
     model = getattr(found, "Options", None)
     if model is None and inspect.isfunction(found):
@@ -21,15 +21,15 @@ def options_model(found: Any) -> type[BaseModel] | None:
 
 
 def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str:
-    """Why an object does not keep a protocol, in words; '' if it does.
+    """Say in words why an object does not keep a Protocol; '' if it does.
 
-    A class must have every member, and its methods must take what the protocol's take; a protocol
-    of `__call__` alone is kept by any function of that many arguments. Where the protocol has an
-    `__init__` of its own, only a class keeps it, and its constructor must take that, and `options`
-    if it has a model of them.
+    A class must have every member, and its methods must take the arguments of the Protocol's
+    methods. Any function with that many arguments keeps a Protocol that has only `__call__`. Where
+    the Protocol has an `__init__` of its own, only a class keeps it; its constructor must take
+    those arguments, and `options` if there is a model of them.
 
     Args:
-        factory: the protocol is of `__call__` alone, and a class keeps it by its constructor.
+        factory: the Protocol has only `__call__`, and a class keeps it by its constructor.
     """
     if not callable(found):
         return "it cannot be called"
@@ -64,7 +64,7 @@ def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str
                 return problem
     for name in _attributes(protocol):
         on_class = hasattr(holder, name) or name in getattr(holder, "__annotations__", {})
-        # what __init__ sets is not seen on a class
+        # an attribute that __init__ sets is not visible on a class
         if not on_class and not inspect.isclass(found):
             return f"it has no attribute {name}"
     return ""
@@ -77,10 +77,10 @@ def _attributes(protocol: type) -> list[str]:
 
 
 def _does_not_take(function: Any, wanted: Any, *, bound: bool, more: tuple[str, ...] = ()) -> str:
-    """Whether code could be called as the protocol calls it, and with `more`; in words if not."""
+    """Say why code cannot be called as the Protocol calls it, and with `more`; '' if it can."""
     try:
         has = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C: it will say so itself
+    except (TypeError, ValueError):  # written in C, without a signature: calling it will tell
         return ""
     parameters = list(inspect.signature(wanted).parameters.values())[1:]
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -29,3 +29,9 @@ def sweep_of_the_page() -> str:
         r"```yaml\n(kind: search.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
     )
     return text
+
+
+def parts_of_a_sweep() -> list[str]:
+    """The blocks that are a section of a sweep file: the sampler's and the scheduler's."""
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return [block for block in blocks if not block.startswith(("#", "kind:"))]

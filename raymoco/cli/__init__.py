@@ -1,6 +1,6 @@
-"""The commands: parse, call, print. No logic.
+"""The commands: parse arguments, call a function, print its result. No logic.
 
-Heavy modules are imported inside the commands, so that `--help` and a typo answer at once.
+Heavy modules are imported inside the commands, so that `--help` and typos are answered at once.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def train(
     overrides: Overrides = None,
     resume: Resume = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="record some steps: where does their time go?")
+        bool, typer.Option("--profile", help="profile some steps and print where their time goes")
     ] = False,
 ) -> None:
     """Train one encoder."""
     from raymoco.config import load_run_config
 
     config = load_run_config(preset_or_yaml, overrides or [])
-    # only now: a typo must not wait for torch and Ray
+    # imported only now: the message for a typo must not wait for torch and Ray
     from raymoco.engine.output_folder import RunFolder
     from raymoco.engine.train import train as run
     from raymoco.metrics import describe
@@ -76,7 +76,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="print axes, trials, resources and time; run nothing")
     ] = False,
 ) -> None:
-    """Run many trainings, by the file."""
+    """Run the trials of a sweep file."""
     from raymoco.study.sweepfile.load import load_sweep
 
     loaded = load_sweep(yaml, overrides or [])
@@ -103,7 +103,7 @@ def status(
     place: Annotated[str, typer.Argument(help="the name or the folder of a sweep or a run")],
     as_json: Annotated[bool, typer.Option("--json", help="for scripts")] = False,
 ) -> None:
-    """Say how far a sweep or a run is, from any machine that sees its folder."""
+    """Show the progress of a sweep or a run, on any machine that sees its folder."""
     import json
 
     from raymoco.study.journal.find import find
@@ -124,10 +124,10 @@ def sync(
         str | None, typer.Option(help="deliver to this store, not to the one in its file")
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="from the beginning; what is there stays single")
+        bool, typer.Option("--again", help="send everything again; nothing is duplicated")
     ] = False,
 ) -> None:
-    """Deliver to MLflow what it has not got yet."""
+    """Send MLflow what it has not received yet."""
     from raymoco.study.journal.find import find
     from raymoco.study.mlflow.sync import sync as run
 
@@ -149,7 +149,7 @@ def export(
     place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")],
     target: Annotated[Path, typer.Argument(help="the file to write, such as encoder.pt")],
 ) -> None:
-    """Write the backbone's weights for somebody else's code."""
+    """Write the backbone's weights to a file that other code can load."""
     from raymoco.engine.trained_encoder import export_backbone
 
     about = export_backbone(place, target)
@@ -203,8 +203,8 @@ def ui(
 
 def main() -> None:
     """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
-    # so that `method.loss: mylab.losses:Triplet` finds mylab/ here, as with `python -m raymoco`; at
-    # the end, so that a file of the user's hides no library
+    # so that `method.loss: mylab.losses:Triplet` finds mylab/ here, as with `python -m raymoco`;
+    # last, so that no file of the user hides a library
     with contextlib.suppress(FileNotFoundError):  # it was deleted: an absolute path needs none
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
@@ -234,9 +234,9 @@ def main() -> None:
                 markup=False,
             )
             code = 1
-    if code == INTERRUPTED:  # which typer makes of a KeyboardInterrupt without a word
+    if code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this code and prints nothing
         err.print("interrupted", markup=False)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Ray's and MLflow's threads must not hold the terminal once everything is written
+    # Ray's and MLflow's threads must not keep the terminal waiting once everything is written
     os._exit(code)

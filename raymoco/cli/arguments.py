@@ -1,4 +1,4 @@
-"""What all commands share: where they print, and the arguments that they have in common."""
+"""The consoles that all commands print to, and the arguments that several commands take."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ Overrides = Annotated[
     typer.Argument(metavar="[KEY=VALUE]...", help="overrides, such as optim.lr=0.1"),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="go on with what is there, or begin if nothing is")
+    bool, typer.Option("--resume", help="continue from what is there, or start if nothing is")
 ]

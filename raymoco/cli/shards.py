@@ -26,7 +26,7 @@ def shards_build(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="refuse corrupt images")] = False,
 ) -> None:
-    """Build the shards of a config's source in parallel, or reuse those that are there."""
+    """Build the shards of a config's source in parallel, or reuse existing ones."""
     from rich.progress import Progress
 
     from raymoco.config import ScaleConfig, load_run_config
@@ -57,7 +57,7 @@ def shards_inspect(
     folder: Path,
     sheet: Annotated[Path | None, typer.Option(help="where to write the contact sheet")] = None,
 ) -> None:
-    """Print what is in a folder of shards, and draw images beside their two views."""
+    """Print what a folder of shards contains, and draw images beside their two views."""
     from raymoco.cli.shards import shards_table
     from raymoco.data.shards.inspection import contact_sheet, describe_shards
     from raymoco.data.shards.manifest import load_shards
@@ -82,8 +82,8 @@ def shards_verify(folder: Path) -> None:
 
 
 def shards_table(report: ShardReport) -> Table:
-    """What `raymoco shards inspect` prints."""
+    """The table that `raymoco shards inspect` prints."""
     table = Table(show_header=False)
     for name, value in report.lines():
-        table.add_row(name, Text(value))  # names of classes may hold brackets
+        table.add_row(name, Text(value))  # class names may contain brackets
     return table

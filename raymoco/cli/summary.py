@@ -1,4 +1,4 @@
-"""What a sweep prints at its end, and the page that it points to."""
+"""The summary that a sweep prints at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 5
 
 
 def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
-    """The best trials, the best against the default, the counts, and where to look further."""
+    """Print the best trials, their comparison with the default, counts, and where to look next."""
     states = [trial.state for trial in result.trials]
     counts = {state: states.count(state) for state in dict.fromkeys(sorted(states))}
     console.print()
@@ -52,7 +52,7 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         and not result.interrupted
     ):
         console.print(NOTHING_ELSE, markup=False)
-    # by its full name: after `make demo` nobody has activated .venv
+    # with the full path of Python: after `make demo` .venv is not activated
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"
     console.print(f"\ncompare  {command}", markup=False)
     page = SweepFolder(result.folder).report("html")

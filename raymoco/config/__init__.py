@@ -1,4 +1,4 @@
-"""Configuration of one training: its sections, the whole, and where it is read from."""
+"""The configuration of one run: its sections, the whole, and where it is read from."""
 
 from raymoco.config.presets import (
     build_run_config,

@@ -1,7 +1,7 @@
-"""Which values of a config decide a result: every key once, with the rule that it follows.
+"""Which settings can affect a result: a rule for every key of a config.
 
-A resume may change what decides nothing, cells of an ablation that decide alike are refused, and
-the hash in a run's name tells of what can decide.
+A resume may change settings that cannot affect the result. Ablation cells whose effective settings
+agree are refused. The hash in a run's name is computed from the settings that can affect it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decided:
-    """A config and what is known of the code that it names.
+    """A config and what raymoco knows about the code that it names.
 
-    `terms` has those that have a weight at some time of the run, by section: `terms.spread`.
+    `terms` has the terms whose weight is above 0 at some epoch, by section: `terms.spread`.
     """
 
     config: RunConfig
@@ -31,9 +31,9 @@ class Decided:
     terms: Mapping[str, TermChoice]
 
 
-Rule = Callable[[Decided, str], bool]  # whether a key decides anything beside the others
+Rule = Callable[[Decided, str], bool]  # whether a key can affect the result, given the others
 
-# younger than version 0.1: left out of a run's hash where it has its default, so that old runs keep
+# keys added after version 0.1: left out of a run's hash at their default, so that old runs keep
 # their names
 YOUNGER: dict[str, Any] = {
     "changes": {},
@@ -43,37 +43,37 @@ YOUNGER: dict[str, Any] = {
 
 
 def neutral(run: Decided, key: str) -> bool:
-    """Where and on what a run is executed."""
+    """Never: the key says where and on what a run is executed."""
     return False
 
 
 def always(run: Decided, key: str) -> bool:
-    """It decides, or might: only what surely changes nothing is left out."""
+    """Always: only keys that certainly have no effect are left out."""
     return True
 
 
 def with_keys(run: Decided, key: str) -> bool:
-    """It belongs to the key encoder and its queue."""
+    """Where the method has a key encoder and a queue."""
     return run.loss.has_keys
 
 
 def of_loss(run: Decided, key: str) -> bool:
-    """It is an option of one loss of ours."""
+    """Where the config names the loss that has this option."""
     return key.rpartition(".")[2] in run.loss.keys
 
 
 def of_backbone(run: Decided, key: str) -> bool:
-    """It is an option of one backbone of ours."""
+    """Where the config names the backbone that has this option."""
     return key.rpartition(".")[2] in run.backbone.keys
 
 
 def of_term(run: Decided, key: str) -> bool:
-    """It is an option of a term: none decides where the weight is 0, some never beside another."""
+    """Where the term has a weight, and no other option makes this one idle."""
     parts = key.split(".")[1:]
     depth = 2 if parts[0] == "terms" else 1
     section, option = ".".join(parts[:depth]), parts[depth]
     if section not in run.terms:
-        return depth == 1 and option == "weight"  # the 0 itself
+        return depth == 1 and option == "weight"  # the weight 0 itself
     idle = run.terms[section].idle
     if option not in idle:
         return True
@@ -84,28 +84,28 @@ def of_term(run: Decided, key: str) -> bool:
 
 
 def of_split(run: Decided, key: str) -> bool:
-    """It belongs to the batch norm in groups."""
+    """Where batch norm is computed in groups."""
     return run.config.method.batch_norm == "split"
 
 
 def of_labels(run: Decided, key: str) -> bool:
-    """It chooses the visible labels, which something must see."""
+    """Where something uses the visible labels, which the key chooses."""
     config = run.config
     sees = run.loss.uses_labels or any(term.uses_labels for term in run.terms.values())
     return sees or config.data.mix != "natural" or config.eval.labels != "all"
 
 
 def of_some_labels(run: Decided, key: str) -> bool:
-    """It chooses among labels, of which there must be some and not all."""
+    """Where some labels are visible, but not all."""
     return of_labels(run, key) and 0 < run.config.data.labelled_fraction < 1
 
 
 def of_any_labels(run: Decided, key: str) -> bool:
-    """It names visible labels, of which there must be some."""
+    """Where some labels are visible."""
     return of_labels(run, key) and run.config.data.labelled_fraction > 0
 
 
-# every key of a config; one that is not here is refused by a test
+# every key of a config; a test fails for a key that is missing here
 RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
@@ -194,7 +194,9 @@ def effective(config: RunConfig, *, look: bool = False) -> dict[str, Any]:
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """What a run's hash is made of: all but neutral keys and younger ones at their defaults."""
+    """The settings that a run's hash is computed from: all but neutral keys, and newer keys at
+    their defaults.
+    """
     values: dict[str, Any] = config.model_dump()
     for key, rule in RULES.items():
         if rule is neutral:
@@ -213,8 +215,8 @@ def _rule(key: str) -> Rule:
 
 
 def _simplest(config: RunConfig) -> RunConfig:
-    """The config with the names that stand for the same: of a loss where no label is visible, of
-    batch norms where nothing is permuted.
+    """The config with equivalent names replaced by one: losses where no label is visible, batch
+    norms where nothing is permuted.
     """
     method = config.method
     loss = LOSSES.facts(method.loss)
@@ -228,7 +230,7 @@ def _simplest(config: RunConfig) -> RunConfig:
 
 
 def _used_terms(config: RunConfig) -> dict[str, str]:
-    """What is used, by the section of each term that has a weight at some time of the run."""
+    """The `use` of each term whose weight is above 0 at some epoch, by its section."""
     found: dict[str, str] = {}
     for now in (config, *(config.at(epoch) for epoch in config.changes)):
         for section, weight in now.method.weights().items():
@@ -245,7 +247,7 @@ def _at(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _drop(values: dict[str, Any], key: str) -> None:
-    """Delete a dotted key, and the mappings above it that are empty then."""
+    """Delete a dotted key, and the mappings above it that become empty."""
     head, _, rest = key.partition(".")
     if rest:
         _drop(values[head], rest)

@@ -1,4 +1,4 @@
-"""Keys whose value is a name of a registry, alone or with options beside it."""
+"""Config keys whose value names an entry of a registry, with or without options beside it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from raymoco.errors import ConfigError, RaymocoError
 from raymoco.registry import IMPORT_PATH, NAME, Registry, name_of
 from raymoco.yamlfile import nearest
 
-SHORT = 40  # letters of somebody's name in the name of a file
+SHORT = 40  # characters of a third-party name in a file name
 
 
 def named(registry: Registry[Any]) -> BeforeValidator:
-    """Check a name when a config is read; somebody else's is looked at when a run is resolved."""
+    """Check a name when a config is read; import paths are imported when a run is resolved."""
 
     def check(value: Any) -> Any:
         name = value.get(NAME) if isinstance(value, Mapping) else value
         name = ONE_SPELLING.get(name, name) if isinstance(name, str) else ""
         if name not in registry.names and not IMPORT_PATH.fullmatch(name):
             close = nearest(name, registry.names)
-            # the key and the value are put before it, as before every complaint of pydantic
+            # the key and the value are prepended, as to every message of pydantic
             raise PydanticCustomError(
                 "no_such_name",
                 "be one of {ours}, or somebody's package.module:Name{close}",
@@ -40,23 +40,23 @@ def named(registry: Registry[Any]) -> BeforeValidator:
 
 
 def file_name_of(value: str | Mapping[str, Any]) -> str:
-    """The name in a value as a file's name may have it: `Lmdb` of `mylab.sources:Lmdb`."""
+    """The part of a name that may stand in a file name: `Lmdb` for `mylab.sources:Lmdb`."""
     return name_of(value).rpartition(":")[2][:SHORT]
 
 
 def constructor(
     registry: Registry[Any], value: str | Mapping[str, Any], arguments: tuple[str, ...]
 ) -> Callable[..., Any]:
-    """What constructs the thing that a value names; its options are given as `options=`.
+    """Return a function that constructs what a value names, with its options as `options=`.
 
     Args:
         value: a name, or a mapping with the options beside it.
-        arguments: what it will be called with, for the message.
+        arguments: the names of the arguments that it will be called with, for the message.
     Returns:
-        A function of these arguments. It raises a ConfigError where somebody's code fails.
+        A function of these arguments. It raises a ConfigError where third-party code fails.
     Raises:
-        ConfigError: as `Registry.load` and `Registry.options`, or somebody's code does not take the
-            arguments.
+        ConfigError: as `Registry.load` and `Registry.options`, or third-party code does not take
+            the arguments.
     """
     found = registry.load(value)
     options = registry.options(value, found)
@@ -69,7 +69,7 @@ def constructor(
     except TypeError as error:
         listed = ", ".join([*arguments, *beside])
         raise ConfigError(f"{about} it cannot be called with ({listed}): {error}.") from None
-    except ValueError:  # written in C: it will say so itself
+    except ValueError:  # written in C, without a signature: calling it will tell
         pass
 
     def construct(*given: Any) -> Any:
@@ -78,7 +78,7 @@ def constructor(
         except RaymocoError:
             raise
         except Exception as error:
-            # somebody else's code: whatever it raises is their message
+            # third-party code may raise anything: show its message
             reason = f"{type(error).__name__}: {error}"
             raise ConfigError(f"{about} constructing it fails: {reason}") from error
 

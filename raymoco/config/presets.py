@@ -1,4 +1,4 @@
-"""Where a RunConfig comes from: a preset, a YAML file, `key=value` words."""
+"""Read a RunConfig from a preset, a YAML file and `key=value` overrides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from raymoco.yamlfile import (
 
 
 def preset_names() -> list[str]:
-    """The presets that come with the package."""
+    """The names of the presets that raymoco ships."""
     folder = resources.files("raymoco") / "presets"
     return sorted(
         Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml")

@@ -1,8 +1,7 @@
-"""RunConfig: one training, every knob of it, frozen and checked as a whole.
+"""RunConfig: all settings of one run, frozen and checked as a whole.
 
-The keys, their defaults and their meaning are a contract with the user's YAML files. `auto` and
-`null` values are resolved once, in the driver, so that what a worker sees, and what config.yaml
-says, is what ran.
+The keys, their defaults and their meaning are a contract with the user's YAML files. The driver
+resolves `auto` and `null` values once, so that workers and config.yaml have the values that ran.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from raymoco.errors import ConfigError
 from raymoco.registry import name_of
 from raymoco.yamlfile import Document, dotted_keys, dump_yaml, flatten, nearest, validate
 
-# what a run can change on its way: it decides no shape, no image and no state of the optimizer.
+# keys that may change during a run: they affect no shape, no choice of images, no optimizer state.
 # The weights of `method.terms` are changeable too, see `changeable_keys`
 CHANGEABLE = (
     "optim.lr",
@@ -48,14 +47,14 @@ CHANGEABLE = (
 
 
 class RunConfig(StrictModel):
-    """One training: one source, one method, one seed. `raymoco schema run` prints its schema."""
+    """One run: one source, one method, one seed. `raymoco schema run` prints its schema."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
     optim: OptimConfig = OptimConfig()
     epochs: Count = 40
-    # after so many epochs, these keys have other values: how a member of a population was trained
+    # by epoch: keys that have other values from then on, as for a member of a population
     changes: dict[Annotated[int, Field(ge=0)], dict[str, Any]] = Field(default_factory=dict)
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -123,7 +122,7 @@ class RunConfig(StrictModel):
                 raise ValueError(f"changes.{epoch}: {error}") from None
 
     def at(self, epoch: int) -> RunConfig:
-        """The config as it stands when so many epochs are done: what `changes` said until then."""
+        """The config after so many epochs, with all `changes` up to then applied."""
         values: dict[str, Any] = {}
         for since in sorted(self.changes):
             if since <= epoch:
@@ -142,7 +141,7 @@ class RunConfig(StrictModel):
         return validate(RunConfig, document)
 
     def flat(self) -> dict[str, Any]:
-        """Every value by dotted key; a name with options is there whole, and option by option."""
+        """Every value by dotted key; a name with options is there whole and option by option."""
         found = flatten(self.model_dump())
         wholes = {
             "method.loss": self.method.loss,
@@ -153,18 +152,19 @@ class RunConfig(StrictModel):
         return found | {key: value for key, value in wholes.items() if key not in found}
 
     def effective(self, *, look: bool = False) -> dict[str, Any]:
-        """The values that decide the result, by dotted key: two runs that agree here train alike.
+        """The settings that can affect the result, by dotted key: runs that agree here train alike.
 
-        Left out are those that never decide it (where and on what a run is executed) and those
-        that change nothing beside the others (the temperature of a term of weight 0).
+        It leaves out settings that never affect it (where and on what a run is executed) and those
+        without effect given the others (the temperature of a term of weight 0).
 
         Args:
-            look: import somebody else's code to see what it uses; else it might use everything.
+            look: import third-party code to see what it uses; otherwise assume that it uses
+                everything.
         """
         return effective(self, look=look)
 
     def digest(self) -> str:
-        """Eight hex digits of what decides the result: where and on what it runs is left out."""
+        """Eight hex digits, a hash of the settings that can affect the result."""
         text = json.dumps(identity(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -196,11 +196,11 @@ FIXED_KEYS = (
 
 
 def axis_keys(base: RunConfig | None = None) -> list[str]:
-    """Every dotted key that a sweep may vary: all but where and on what a run is executed.
+    """Every dotted key that a sweep may vary: all but those that say where a run is executed.
 
     Args:
-        base: the run that is varied: what it says of its terms, and of the options of what it names
-            by import path, can be varied too.
+        base: the run that is varied: the keys of its terms, and the options of third-party code
+            that it names, can be varied too.
     """
     keys = dotted_keys(RunConfig)
     leaves = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
@@ -212,6 +212,6 @@ def axis_keys(base: RunConfig | None = None) -> list[str]:
 
 
 def changeable_keys(config: RunConfig) -> tuple[str, ...]:
-    """Every dotted key that `changes` of this config may have, and a population may move."""
+    """Every dotted key that `changes` may set in this config, and that a population may mutate."""
     terms = config.method.terms
     return (*CHANGEABLE, *(f"method.terms.{name}.weight" for name in terms))

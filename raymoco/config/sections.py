@@ -1,4 +1,4 @@
-"""The sections of a run's configuration: frozen, checked, strangers to each other."""
+"""The sections of a run's configuration: frozen, each checked on its own."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StrictModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_boolean_numbers(cls, value: Any, info: Any) -> Any:
-        # pydantic would read `true` as 1; in a YAML file that is a slip, never a wish
+        # pydantic would read `true` as 1; in a YAML file that is a mistake
         annotation = cls.model_fields[info.field_name].annotation
         if isinstance(value, bool) and "bool" not in str(annotation):
             raise ValueError(f"{str(value).lower()} is not a value for this key")
@@ -60,7 +60,7 @@ class StrictModel(BaseModel):
 
 
 class ColumnsConfig(StrictModel):
-    """What somebody else's Parquet calls its columns; null: id, image, label."""
+    """The column names of third-party Parquet files; null: id, image, label."""
 
     id: str | None = None
     image: str | None = None
@@ -68,7 +68,7 @@ class ColumnsConfig(StrictModel):
 
 
 class DataConfig(StrictModel):
-    """Which images, and which of their labels pre-training may see."""
+    """Which images pre-training uses, and which of their labels it may see."""
 
     source: Annotated[str | dict[str, Any], named(SOURCES), WithJsonSchema(SOURCES.schema())] = (
         "digits"
@@ -86,7 +86,7 @@ class DataConfig(StrictModel):
 
 
 class ProjectorConfig(StrictModel):
-    """The head between the features and the sphere: 1 layer is MoCo v1's, 2 are MoCo v2's."""
+    """The projection head: 1 layer as in MoCo v1, 2 layers as in MoCo v2."""
 
     layers: Annotated[int, Field(ge=1, le=3)] = 2
     hidden: Count = 64
@@ -94,7 +94,7 @@ class ProjectorConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """The backbone, by name, and its projector; `width` is of resnet8."""
+    """The backbone, by name, and its projector; `width` is an option of resnet8."""
 
     backbone: Annotated[Named, BACKBONES] = "resnet8"
     width: Count = 16
@@ -118,9 +118,10 @@ class NegativeUniformityConfig(StrictModel):
 
 
 class TermConfig(StrictModel):
-    """A regularizer under a name of one's own: where its code is, its weight and its options.
+    """A regularizer under a name of your choice: where its code is, its weight and its options.
 
-    `use` is a name of ours or `package.module:Name`; left out, the term's own name is one of ours.
+    `use` is one of raymoco's names or `package.module:Name`. Without it, the term's own name must
+    be one of raymoco's.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -130,16 +131,16 @@ class TermConfig(StrictModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What stands beside `use` and `weight`."""
+        """The keys beside `use` and `weight`."""
         return dict(self.model_extra or {})
 
     def named(self, name: str) -> dict[str, Any]:
-        """What is used and its options, as a registry reads them."""
+        """The name in `use` and its options, in the form that a registry reads."""
         return {**self.options, NAME: self.use or name}
 
 
 class MethodConfig(StrictModel):
-    """The loss, its queue and what is added to it; `positives` is of unicon."""
+    """The loss, its queue and its regularizers; `positives` is an option of unicon."""
 
     loss: Annotated[Named, LOSSES] = DEFAULT_LOSS
     temperature: Positive = 0.1
@@ -267,7 +268,7 @@ class CheckpointConfig(StrictModel):
 
 
 class ScaleConfig(StrictModel):
-    """How many workers train one run together, and what each of them holds."""
+    """How many workers train one run together, and the resources of each."""
 
     workers: Count = 1
     cpus_per_worker: Positive = 1

@@ -1,6 +1,6 @@
-"""Images in: sources, Parquet shards, Ray Data streams in a known order, two views of a batch.
+"""Images: sources, Parquet shards, Ray Data streams in a known order, two views of each batch.
 
-The way of an image: a `Source` lists entries and reads images, `ensure_shards` stores them once,
-`prepare_images` decodes them in the driver, `open_images` hands batches to a worker, and what
-`build_views` built makes of each batch the two views that contrastive learning compares.
+The path of an image: a `Source` lists and reads it, `ensure_shards` stores it once,
+`prepare_images` decodes it in the driver, `open_images` gives it to a worker in a batch, and the
+module that `build_views` returned makes the two views that contrastive learning compares.
 """

@@ -16,7 +16,7 @@ from raymoco.errors import DataError
 Pixels = NDArray[np.uint8]
 STORED_FORMATS = ("PNG", "JPEG")
 JPEG_QUALITY = 90
-# what Pillow raises on bytes that are no image, cut off, corrupt, or a decompression bomb
+# Pillow raises these for bytes that are not an image, truncated, corrupt, or a decompression bomb
 BROKEN = (
     OSError,
     SyntaxError,
@@ -31,7 +31,7 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image as it lay: pixels (C, H, W) with C 1 or 3, and the format it was encoded in."""
+    """A decoded image: pixels (C, H, W) with C 1 or 3, and the format that it was encoded in."""
 
     pixels: Pixels
     format: str
@@ -44,13 +44,13 @@ def encode_png(pixels: Pixels) -> bytes:
         pixels: (H, W) gray or (H, W, 3) color, uint8.
     """
     stream = io.BytesIO()
-    # level 1: three times as fast as the default, and small images hardly grow
+    # level 1 is three times as fast as the default, and small images hardly get larger
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG", compress_level=1)
     return stream.getvalue()
 
 
 def decode(encoded: bytes) -> Decoded:
-    """Decode an image upright, gray as one channel, anything else as RGB.
+    """Decode an image, rotated as its EXIF says; gray as one channel, anything else as RGB.
 
     Raises:
         DataError: the bytes are not an image, or only the beginning of one.
@@ -65,12 +65,12 @@ def decode(encoded: bytes) -> Decoded:
 
 
 def stored_form(found: bytes | Pixels, size: int | None) -> tuple[bytes, Pixels]:
-    """What a shard stores of an image, PNG or JPEG, and its pixels (C, H, W).
+    """Return the bytes that a shard stores of an image, PNG or JPEG, and its pixels (C, H, W).
 
     Args:
         found: encoded, or pixels (H, W) or (H, W, 3) uint8.
-        size: a longer short side, in pixels, is resized to it; None: nothing is encoded again that
-            is PNG or JPEG already.
+        size: an image whose short side is longer, in pixels, is resized to it; None: images that
+            are PNG or JPEG already are not encoded again.
     Raises:
         DataError: the bytes are not an image, or only the beginning of one.
     """
@@ -95,7 +95,7 @@ def stored_form(found: bytes | Pixels, size: int | None) -> tuple[bytes, Pixels]
 
 
 def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
-    """Decode to (channels, image_size, image_size): the short side resized, the middle cut out.
+    """Decode to (channels, image_size, image_size): resize the short side, crop the center.
 
     Raises:
         DataError: the bytes are not an image, or only the beginning of one.
@@ -112,7 +112,7 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # asking a PNG for its EXIF doubles the time of a small one, and cameras write JPEG
+    # reading a PNG's EXIF doubles the time for a small image, and cameras write JPEG
     return image if image.format == "PNG" else ImageOps.exif_transpose(image)
 
 

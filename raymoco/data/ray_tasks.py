@@ -1,8 +1,8 @@
-"""Ray Data at work: jobs go in, results come out.
+"""Run jobs in parallel through Ray Data.
 
-Each pipeline is one map over bundles of jobs or of row-group slices, run on CPUs anywhere in the
-cluster. The reading is ours and not `read_parquet`: a damaged shard is named in the error, and a
-bundle can be any rows. Without Ray the same work is done in this process.
+Each pipeline is one map over bundles of jobs or of row-group slices, on CPUs anywhere in the
+cluster. raymoco reads shards itself instead of by `read_parquet`, so that an error names the
+damaged shard and a bundle can contain any rows. Without Ray this process does the same work.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ FREE_CPU_WAIT_S = 3.0
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 BUNDLE_ROWS = 4096
-BUNDLE_BYTES = 32 * 2**20  # decoded: keeps a task near a second, so that nobody waits long for one
-# its one record above DEBUG repeats, with 40 lines of trace, the exception that we raise anyway
+BUNDLE_BYTES = 32 * 2**20  # decoded: a task takes about one second, so no consumer waits long
+# its only record above DEBUG repeats, with 40 lines of traceback, the exception that we raise
 TASK_FAILURES = "ray.data._internal.execution.streaming_executor_state"
 
 
 def run_jobs(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, parallel: bool
 ) -> Iterator[tuple[Result, Job]]:
-    """Results of jobs, as they come: through Ray Data, or here where Ray is not initialized.
+    """Yield results of jobs as they finish: from Ray Data, or from this process without Ray.
 
     Args:
         function: picklable; so are its results.
-        parallel: False: here in any case.
+        parallel: False: run in this process even if Ray is initialized.
     Raises:
-        DataError: as `function` raised it, or no CPU is free to work on.
+        DataError: as `function` raised it, or no CPU is free.
     """
     if not (parallel and jobs and ray.is_initialized()):
         for job in jobs:
@@ -58,15 +58,15 @@ def run_jobs(
     with unwrapped_errors():
         for batch in batches:
             for done in batch["done"]:
-                number, result = pickle.loads(done)  # our own, made a moment ago
+                number, result = pickle.loads(done)  # safe: raymoco pickled it
                 yield result, jobs[number]
 
 
 def require_free_cpu(wait_s: float = FREE_CPU_WAIT_S) -> None:
-    """Return as soon as a task with one CPU could run.
+    """Wait until a task with one CPU can run.
 
-    Ray Data waits for ever, and silently, where actors hold every CPU. A CPU that is busy with
-    tasks, such as another worker's decoding, becomes free again: a task of ours gets its turn.
+    Ray Data waits forever, and silently, where actors hold every CPU. A CPU that is busy with
+    tasks, such as another worker's decoding, becomes free again.
 
     Raises:
         DataError: no CPU became free in time.
@@ -93,23 +93,23 @@ def _free_cpus() -> float:
 
 
 def _nothing() -> None:
-    """A task that says: there was a CPU for me."""
+    """A task that shows that a CPU was free."""
 
 
 def _do_jobs(batch: Any, function: Callable[[Any], Any]) -> Iterator[dict[str, Any]]:
     for text in batch["job"]:
-        number, job = pickle.loads(text)  # our own, made a moment ago
+        number, job = pickle.loads(text)  # safe: raymoco pickled it
         yield {"done": np.array([pickle.dumps((number, function(job)))], dtype=object)}
 
 
 @contextmanager
 def unwrapped_errors() -> Iterator[None]:
-    """Raise a DataError of a task as such, without Ray's wrapper and the trace in it."""
+    """Raise a DataError of a task as it is, without Ray's wrapper and traceback."""
     try:
         yield
     except RayTaskError as error:
         if isinstance(error.cause, DataError):
-            # ours is one line; Ray Data appends how to retry, which mends no damaged file
+            # keep our one line; Ray Data appends how to retry, which does not repair a damaged file
             raise DataError(str(error.cause).split("\n")[0]) from None
         raise
 

@@ -1,1 +1,1 @@
-"""From shards to batches: what is prepared once, what each worker reads, and in which order."""
+"""From shards to batches: preparing the images once, and reading them in order in each worker."""

@@ -1,4 +1,4 @@
-"""A batch as training takes it."""
+"""The batches that training receives."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Batch:
 
 
 def to_batch(rows: DecodedRows, labels: Rows) -> Batch:
-    """Decoded rows as tensors.
+    """Convert decoded rows to tensors.
 
     Args:
-        labels: what stands for the rows' own: the visible ones, in training.
+        labels: used instead of the rows' own labels: the visible ones, in training.
     """
     arrays = (rows.images, labels, rows.index)
     return Batch(*(torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in arrays))

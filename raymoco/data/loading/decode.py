@@ -1,4 +1,4 @@
-"""Row groups go in, decoded rows come out, in the same order."""
+"""Decode slices of row groups, in their order."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, read_slic
 def decode_slices(
     slices: Sequence[RowGroupSlice], channels: int, image_size: int
 ) -> Iterator[DecodedRows]:
-    """Decode row-group slices, in their order: through Ray Data, or here if Ray is not initialized.
+    """Decode row-group slices in their order: in Ray Data, or in this process without Ray.
 
-    Ray Data decodes ahead of whoever takes the rows, by as much as its share of the object store
-    holds.
+    Ray Data decodes ahead of the consumer, as far as its share of the object store allows.
 
     Args:
         channels: 1 or 3.
@@ -49,7 +48,7 @@ def decode_slices(
 
 
 def _bundles(slices: Sequence[RowGroupSlice], image_bytes: int) -> list[list[RowGroupSlice]]:
-    """Consecutive row-group slices, as many as one task should decode."""
+    """Group consecutive row-group slices into bundles that one task decodes."""
     most = max(1, min(BUNDLE_ROWS, BUNDLE_BYTES // image_bytes))
     bundles: list[list[RowGroupSlice]] = []
     room = 0
@@ -64,7 +63,7 @@ def _bundles(slices: Sequence[RowGroupSlice], image_bytes: int) -> list[list[Row
 
 def _decode_bundles(batch: Any, channels: int, image_size: int) -> Iterator[dict[str, Any]]:
     for bundle in batch["bundle"]:
-        for group_slice in pickle.loads(bundle):  # our own, made a moment ago
+        for group_slice in pickle.loads(bundle):  # safe: raymoco pickled it
             rows = read_slice(group_slice, channels, image_size)
             yield {
                 "image": rows.images,

@@ -1,4 +1,4 @@
-"""Images for training, as one worker of one run sees them, in a known order.
+"""The images of one worker of one run, in a known order.
 
 The order of an epoch is a function of (seed, epoch, workers) alone. In memory it is one permutation
 of all images; streamed it is a permutation of row-group slices, shuffled again in a buffer.
@@ -22,22 +22,22 @@ __all__ = ["Batch", "Loader", "Reader", "open_images"]
 
 
 class Loader(Protocol):
-    """Batches for one worker of one run, wherever the pixels lie."""
+    """Batches for one worker of one run, from memory or streamed."""
 
     @property
     def visible_labels(self) -> Tensor:
-        """What pre-training sees of the train split's labels, -1 where nothing.
+        """The train split's labels that pre-training sees, -1 where it sees none.
 
         (N,) int64, in the order of `split("train", ...)`.
         """
 
     @property
     def visible(self) -> int:
-        """How many training images have a label that pre-training sees."""
+        """The number of training images with a visible label."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, by number; empty where nothing has a label."""
+        """Names of the classes, by number; empty where no image has a label."""
 
     @property
     def channels(self) -> int:
@@ -48,34 +48,33 @@ class Loader(Protocol):
         """Side of the images in pixels."""
 
     def steps(self, epoch: int) -> int:
-        """Batches of an epoch, the same on every worker.
+        """The number of batches of an epoch, the same on every worker.
 
-        With an exact ratio as many as the stratum that lasts longest fills: none of its images
-        comes twice, and the other one is cycled, reshuffled each time. `labelled_only` changes
-        nothing.
+        With an exact ratio, the larger stratum decides: each of its images comes at most once, and
+        the smaller one is repeated, reshuffled each time. `labelled_only` does not change it.
         """
 
     def short_batch(self, epoch: int) -> int:
-        """Images that an epoch leaves out: the size of its last, short batch.
+        """The number of images that an epoch leaves out: the size of its last, incomplete batch.
 
-        With an exact ratio those of the stratum that lasts longest; the other one leaves none out.
+        With an exact ratio they are images of the larger stratum; the other one leaves none out.
         """
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """This worker's part of every global batch of an epoch.
+        """Yield this worker's part of every global batch of an epoch.
 
-        Streamed images are read, decoded and mixed in the background, ahead of the step.
+        Streamed images are read, decoded and shuffled in the background, ahead of the step.
 
         Raises:
             DataError: streaming, and a shard is damaged or no CPU is free.
         """
 
     def split(self, name: str, batch_size: int) -> Iterator[Batch]:
-        """A whole split on every worker, in a fixed order, with true labels.
+        """Yield a whole split on every worker, in a fixed order, with true labels.
 
         Args:
             name: train, eval or test.
-            batch_size: rows of a batch; the last may be short.
+            batch_size: rows of a batch; the last batch may have fewer.
         Raises:
             DataError: streaming, and a shard is damaged or no CPU is free.
         """
@@ -84,17 +83,17 @@ class Loader(Protocol):
 def open_images(
     images: PreparedImages, data: DataConfig, reader: Reader, *, labelled_only: bool = False
 ) -> Loader:
-    """One worker's part of the images, for one run.
+    """Open the images of one worker for one run.
 
     Args:
-        images: from `prepare_images`; one serves runs with any labels, seeds and batch sizes.
-        reader: which worker of which run asks.
-        labelled_only: only images with a visible label, over and over, for as many steps as all
-            images would give.
+        images: from `prepare_images`; they serve runs with any labels, seeds and batch sizes.
+        reader: which worker of which run reads.
+        labelled_only: repeat only images with a visible label, for as many steps as an epoch of all
+            images has.
     Raises:
-        ConfigError: the batch does not divide by the workers or exceeds the images; a worker's part
-            of it does not divide by the sum of `data.mix`; `data` asks for another image size or
-            limit than the images were prepared with.
+        ConfigError: the batch size is not a multiple of the workers or exceeds the number of
+            images; a worker's part of it is not a multiple of the sum of `data.mix`; `data` has
+            another image size or limit than the images were prepared with.
         DataError: `labelled_only` and no label is visible; a stratum of `data.mix` is empty; the
             label list names unknown images.
     """

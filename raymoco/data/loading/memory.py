@@ -1,4 +1,4 @@
-"""Batches out of images that are decoded already, in the object store or in this process."""
+"""Batches from decoded images in memory: in the object store or in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MemoryLoader(Planned):
         images, labels = fetch(train.images), fetch(train.labels)
         generator = epoch_generator(reader.seed, epoch)
         for index in batch_rows(plan.strata, plan.steps, reader.rank, reader.workers, generator):
-            # indexing copies: a view of the shared array, written to, would change every process
+            # index to copy: writing to a view of the shared array would change it in every process
             yield to_batch(DecodedRows(images[index], labels[index], index), plan.labels[index])
 
     def split(self, name: str, batch_size: int) -> Iterator[Batch]:

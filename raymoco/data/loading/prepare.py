@@ -1,8 +1,8 @@
-"""What the driver does once with a source's shards, before any worker starts.
+"""Prepare a source's shards once, in the driver, before any worker starts.
 
-What fits is decoded through Ray Data into the object store, where every worker maps it without a
-copy; of large data only ids, labels and the list of row-group slices are kept, and the pixels are
-streamed.
+Images that fit are decoded through Ray Data into the object store, which every worker maps without
+a copy. Of larger data only ids, labels and the list of row-group slices are kept, and the pixels
+are streamed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from raymoco.data.splits import order_key
 from raymoco.errors import ConfigError
 
 CACHE_SHARE = 0.4  # of the smallest node's object store
-# one task's work takes this process a second; Ray Data's own processes take longer to start
+# a single task's work takes this process a second; Ray Data's processes take longer to start
 HERE_ROWS, HERE_BYTES = BUNDLE_ROWS, BUNDLE_BYTES
 
 
@@ -54,7 +54,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class PreparedImages:
-    """What the driver hands to workers: picklable, small, and good for every run of a sweep."""
+    """The value that the driver passes to workers: picklable, small, for every run of a sweep."""
 
     folder: Path
     manifest: Manifest
@@ -81,17 +81,17 @@ class PreparedImages:
         return self.splits["train"].images is None
 
     def rows(self, split: str) -> int:
-        """How many images a split has, after `data.limit`."""
+        """The number of images in a split, after `data.limit`."""
         return self.splits[split].rows
 
 
 def prepare_images(
     data: DataConfig, shards: ShardSet, budget_bytes: int | None = None
 ) -> PreparedImages:
-    """Decode every split once into the object store, or set up streams where that is too much.
+    """Decode every split once into the object store, or plan streams where it does not fit.
 
-    Call it in the driver, before workers hold the CPUs: Ray must be initialized, and decoding goes
-    through Ray Data unless it is the work of one task.
+    Call it in the driver, before workers hold the CPUs. Ray must be initialized: decoding uses Ray
+    Data unless there is only work for one task.
 
     Args:
         budget_bytes: `cache: auto` keeps images in memory up to this; default 40 % of the smallest
@@ -128,10 +128,10 @@ def prepare_images(
 
 
 def load_images(data: DataConfig, shards: ShardSet) -> PreparedImages:
-    """The same as `prepare_images` with the images in this process's memory, without Ray.
+    """Prepare images as `prepare_images` does, but in this process's memory, without Ray.
 
     They are streamed for `cache: stream`, and for `auto` where they would take more than 40 % of
-    the memory that is free.
+    the free memory.
 
     Raises:
         ConfigError, DataError: as `prepare_images`.
@@ -150,12 +150,12 @@ def load_images(data: DataConfig, shards: ShardSet) -> PreparedImages:
 
 
 def fetch(value: Any) -> Any:
-    """An array, out of the object store (read-only, without a copy) if it lies there."""
+    """Return an array; from the object store it is read-only and not a copy."""
     return ray.get(value) if isinstance(value, ray.ObjectRef) else value
 
 
 def _plan(data: DataConfig, shards: ShardSet) -> PreparedImages:
-    """Ids, labels and row-group slices of every split: all but the images."""
+    """Read ids, labels and row-group slices of every split, but no images."""
     size = data.image_size or shards.image_size
     if size is None:
         image = shards.manifest.image
@@ -212,7 +212,7 @@ def _read_here(
 
 
 def _object_store_bytes() -> int:
-    """Of the smallest node: each maps its own copy of the images."""
+    """The object store of the smallest node: every node maps its own copy of the images."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray's
     return int(
         min((r["object_store_memory"] for r in nodes if "object_store_memory" in r), default=0)

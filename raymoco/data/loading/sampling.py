@@ -1,7 +1,7 @@
-"""In which order images come, and what a batch is made of.
+"""The order of the images, and the composition of a batch.
 
-A batch takes so many rows of each of its strata: one stratum of all images for the natural mix,
-one of those with a visible label and one of the rest for an exact ratio.
+A batch takes a fixed number of rows from each stratum. The natural mix has one stratum with all
+images; an exact ratio has one of the images with a visible label and one of the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Stratum:
     share: int
 
     def needed(self, steps: int, workers: int) -> int:
-        """Rows that all workers take in an epoch, repeated ones counted again."""
+        """The number of rows that all workers take in an epoch, repeated ones counted again."""
         return steps * self.share * workers
 
 
@@ -35,8 +35,8 @@ def split_strata(
     """The strata of each worker's batches: one for `natural`, or visible labels and the rest.
 
     Args:
-        visible: (N,), which images have a label that pre-training sees.
-        mix: `natural`, or `1:7`, visible labels to the rest.
+        visible: (N,), which images have a visible label.
+        mix: `natural`, or a ratio such as `1:7`, images with a visible label to the rest.
         batch_size: global; a multiple of `workers`.
     Raises:
         ConfigError: a worker's batch is no multiple of the ratio's sum.
@@ -68,12 +68,12 @@ def split_strata(
 
 
 def count_steps(strata: Sequence[Stratum], workers: int) -> int:
-    """Batches of an epoch: as many as the stratum that lasts longest fills, each row once."""
+    """The number of batches of an epoch: as many as the largest stratum fills, each row once."""
     return max(len(stratum.rows) // (stratum.share * workers) for stratum in strata)
 
 
 def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
-    """Random numbers of one epoch, the same on every worker."""
+    """The random generator of one epoch, the same on every worker."""
     digest = hashlib.sha256(f"epoch:{seed}:{epoch}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
@@ -81,7 +81,7 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
 def batch_rows(
     strata: Sequence[Stratum], steps: int, rank: int, workers: int, generator: np.random.Generator
 ) -> Iterator[Rows]:
-    """The rows of each batch of one worker; a stratum that is too short is cycled, reshuffled."""
+    """Yield the rows of each batch of one worker; a small stratum is repeated, reshuffled."""
     parts = []
     for stratum in strata:
         needed = stratum.needed(steps, workers)
@@ -93,12 +93,12 @@ def batch_rows(
     own = generator.spawn(workers)[rank]
     for step in range(steps):
         rows = np.concatenate([part[step] for part in parts])
-        # groups of batch norm are neighbors: they must not be all of one stratum
+        # batch norm groups are neighboring rows: they must not all be of one stratum
         yield own.permutation(rows) if len(strata) > 1 else rows
 
 
 def interleaved(lists: Sequence[Sequence[RowGroupSlice]]) -> list[RowGroupSlice]:
-    """Row-group slices of several strata in one list, each spread over it by its rows."""
+    """Merge the row-group slices of several strata into one list, spread evenly by rows."""
     placed: list[tuple[float, int, RowGroupSlice]] = []
     for number, slices in enumerate(lists):
         total, done = sum(len(group_slice.take) for group_slice in slices), 0

@@ -1,4 +1,4 @@
-"""Rows drawn at random from a buffer that moves along a stream, and batches made ahead of time."""
+"""A shuffle buffer over a stream of rows, and a thread that prepares items ahead of time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Item = TypeVar("Item")
 
 
 class ShuffleBuffer:
-    """Rows drawn at random from a buffer that moves along a stream, however decoded rows come.
+    """Draws rows at random from a buffer over a stream; the draws do not depend on block sizes.
 
-    Ray's own local shuffle depends on how the blocks happen to come.
+    Ray's own local shuffle depends on how the stream happens to be cut into blocks.
 
     Args:
         batch_size: rows of a draw; the last draw of a stream may have fewer.
-        rows: of the buffer; at least two draws.
+        rows: size of the buffer; at least two draws.
     """
 
     def __init__(self, generator: np.random.Generator, batch_size: int, rows: int) -> None:
@@ -34,17 +34,17 @@ class ShuffleBuffer:
         self._closed = False
 
     def add(self, decoded: DecodedRows) -> None:
-        """More rows of the stream."""
+        """Add rows of the stream."""
         self._added.append(decoded)
         self._held += len(decoded.index)
 
     def close(self) -> None:
-        """The stream has ended: what is held may be drawn to the last row."""
+        """Mark the end of the stream: the remaining rows may be drawn to the last one."""
         self._closed = True
 
     @property
     def ready(self) -> bool:
-        """Whether `draw` gives something."""
+        """Whether `draw` can return rows."""
         return (
             self._drawn < self._ready or self._held >= self._rows or (self._closed and self._left)
         )
@@ -54,7 +54,7 @@ class ShuffleBuffer:
         return self._held > self._drawn
 
     def draw(self) -> DecodedRows:
-        """The next rows; call it only when `ready`."""
+        """Return the next rows; call it only when `ready`."""
         if self._drawn == self._ready:
             self._mix()
         stop = min(self._drawn + self._batch_size, self._ready)
@@ -68,12 +68,12 @@ class ShuffleBuffer:
         last = self._closed and self._held < self._rows
         pool = self._held if last else self._rows
         self._order = self._generator.permutation(pool)
-        # all but at the end, the other half mixes with what comes
+        # except at the end, the other half is mixed with the rows that follow
         self._ready = pool if last else pool // 2 // self._batch_size * self._batch_size
         self._drawn = 0
 
     def _forget(self) -> None:
-        """Let go of the rows that were drawn."""
+        """Free the rows that were drawn."""
         left = np.concatenate([self._order[self._ready :], np.arange(len(self._order), self._held)])
         self._added = [self._gather(left)] if len(left) else []
         self._held, self._drawn, self._ready = len(left), 0, 0
@@ -94,7 +94,7 @@ class ShuffleBuffer:
 
 
 def rebatched(stream: Iterator[DecodedRows], batch_size: int) -> Iterator[DecodedRows]:
-    """The same rows in their order, `batch_size` at a time; the last may be short."""
+    """Yield the same rows in their order, `batch_size` at a time; the last may have fewer."""
     waiting: list[DecodedRows] = []
     held = 0
 
@@ -116,9 +116,9 @@ def rebatched(stream: Iterator[DecodedRows], batch_size: int) -> Iterator[Decode
 
 
 def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
-    """The same items, made by a thread that is at most `depth` of them ahead.
+    """Yield the same items, computed by a thread that is at most `depth` items ahead.
 
-    An exception of the thread is raised where its item would have come.
+    An exception of the thread is raised in place of its item.
     """
     waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
@@ -138,7 +138,7 @@ def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
                 if stopped.is_set():
                     break
             put(False, None)
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever takes the items
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             put(False, error)
         finally:
             close = getattr(items, "close", None)

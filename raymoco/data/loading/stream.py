@@ -1,4 +1,4 @@
-"""Batches out of images that are read from the shards and decoded anew in every epoch."""
+"""Batches from images that are read from the shards and decoded again in every epoch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slice
 
 BUFFER_ROWS = 8192
 BUFFER_BYTES = 256 * 2**20
-PREFETCHED = 2  # batches that are ready before the step asks for them
+PREFETCHED = 2  # batches that are prepared ahead of the step
 
 
 class StreamLoader(Planned):
-    """A `Loader` that holds no images: an epoch is a permutation of row-group slices.
+    """A `Loader` that keeps no images: an epoch is a permutation of row-group slices.
 
-    Their rows are drawn at random from a shuffle buffer for each stratum.
+    Their rows are drawn at random from one shuffle buffer per stratum.
     """
 
     def __init__(self, plan: TrainPlan) -> None:
@@ -62,7 +62,7 @@ class StreamLoader(Planned):
             yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
 
     def _share_of(self, stratum: Stratum, generator: np.random.Generator) -> list[RowGroupSlice]:
-        """The row-group slices that this worker reads of a stratum in an epoch."""
+        """The row-group slices of a stratum that this worker reads in an epoch."""
         plan, reader = self._plan, self._plan.reader
         wanted = np.zeros(len(plan.labels), dtype=bool)
         wanted[stratum.rows] = True
@@ -76,7 +76,7 @@ class StreamLoader(Planned):
         return cut_slices(order, reader.rank * share, (reader.rank + 1) * share)
 
     def _hand_out(self, rows: DecodedRows | None, buffers: Sequence[ShuffleBuffer]) -> None:
-        """Give each buffer the rows of its stratum, or tell all that nothing more comes."""
+        """Give each buffer the rows of its stratum; None closes all buffers."""
         for number, buffer in enumerate(buffers):
             if rows is None:
                 buffer.close()
@@ -88,14 +88,14 @@ class StreamLoader(Planned):
                     buffer.add(mine)
 
     def _check_cpu(self) -> None:
-        # once: who holds CPUs does so for a trainer's life
+        # only once: actors hold their CPUs as long as a trainer lives
         if not self._checked_cpu and ray.is_initialized():
             require_free_cpu()
             self._checked_cpu = True
 
 
 def _mixed(drawn: Sequence[DecodedRows], generator: np.random.Generator) -> DecodedRows:
-    """One batch of the draws of several strata: batch norm groups must not be all of one."""
+    """Shuffle the draws of several strata into one batch, so that batch norm groups are mixed."""
     order = generator.permutation(sum(len(rows.index) for rows in drawn))
     parts = ([getattr(rows, name) for rows in drawn] for name in ("images", "labels", "index"))
     return DecodedRows(*(np.concatenate(part)[order] for part in parts))

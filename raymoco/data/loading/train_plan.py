@@ -1,4 +1,4 @@
-"""What both loaders know before they read a pixel: visible labels, strata, steps of an epoch."""
+"""The plan that both loaders follow: visible labels, strata, steps of an epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raymoco.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads: one worker of one run.
+    """One worker of one run, as the reader of images.
 
     Attributes:
         seed: the run's seed: order, and hidden labels where `data.label_seed` is null.
@@ -34,18 +34,18 @@ class Reader:
 
     @property
     def share(self) -> int:
-        """Images of each global batch that are this worker's."""
+        """The number of images of each global batch that this worker reads."""
         return self.batch_size // self.workers
 
 
 @dataclass(frozen=True, eq=False)
 class TrainPlan:
-    """What one worker's epochs are made of; `plan_training` makes it.
+    """The plan of one worker's epochs; `plan_training` makes it.
 
     Attributes:
         images: as the driver prepared them.
-        labels: what pre-training sees of the train split's labels, (N,), -1 where nothing.
-        strata: what each batch takes its rows from, and how many.
+        labels: the visible labels of the train split, (N,), -1 where there is none.
+        strata: the rows that batches are drawn from, and how many each batch takes.
         steps: batches of an epoch, the same on every worker.
     """
 
@@ -57,12 +57,12 @@ class TrainPlan:
 
     @property
     def visible(self) -> int:
-        """How many training images have a label that pre-training sees."""
+        """The number of training images with a visible label."""
         return int((self.labels >= 0).sum())
 
     @property
     def left_out(self) -> int:
-        """Images that an epoch leaves out, of the stratum that lasts longest."""
+        """The number of images of the larger stratum that an epoch leaves out."""
         left = (len(s.rows) - s.needed(self.steps, self.reader.workers) for s in self.strata)
         return max(0, *left, 0)
 
@@ -70,7 +70,7 @@ class TrainPlan:
 def plan_training(
     images: PreparedImages, data: DataConfig, reader: Reader, *, labelled_only: bool
 ) -> TrainPlan:
-    """Decide which labels are visible and what a batch is made of; see `open_images`.
+    """Decide which labels are visible and how a batch is composed; see `open_images`.
 
     Raises:
         ConfigError, DataError: as `open_images`.
@@ -94,7 +94,7 @@ def plan_training(
 
 
 class Planned:
-    """What a loader says of its plan: the half of `Loader` that reads no image."""
+    """The part of `Loader` that reads no image and answers from the plan."""
 
     def __init__(self, plan: TrainPlan) -> None:
         self._plan = plan

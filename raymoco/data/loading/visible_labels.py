@@ -22,18 +22,18 @@ def visible_labels(
     seed: int,
     elsewhere: Collection[str] = (),
 ) -> NDArray[np.int64]:
-    """The labels that pre-training sees, -1 where there is none or it is hidden.
+    """Return the labels that pre-training sees, -1 where there is none or it is hidden.
 
     A label is hidden when the hash of label seed and id is at or above `data.labelled_fraction`, so
-    a larger fraction contains every smaller one. With `data.labelled_list` only the labels of the
-    listed images are left to the fraction.
+    a larger fraction contains every smaller one. With `data.labelled_list` the fraction is taken
+    of the listed images only.
 
     Args:
         ids: the images' ids, N of them.
         labels: the true labels (N,), -1 for images that have none.
-        seed: the run's seed; stands in where `data.label_seed` is null.
-        elsewhere: ids that the list may name although they are not among `ids`: images of the
-            evaluation split, or beyond `data.limit`.
+        seed: the run's seed; used where `data.label_seed` is null.
+        elsewhere: ids that the list may contain although they are not among `ids`: images of the
+            eval split, or beyond `data.limit`.
     Returns:
         (N,) int64.
     Raises:
@@ -52,7 +52,7 @@ def visible_labels(
 
 
 def _listed_rows(path: Path, ids: Sequence[str], elsewhere: Collection[str]) -> list[int]:
-    """Rows of the images that the file names by id, or by file name where only one has it."""
+    """Rows of the images that the file lists by id, or by file name where that is unique."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,1 +1,1 @@
-"""Parquet shards: plan, build, find again, look at."""
+"""Parquet shards: plan, build, find and inspect them."""

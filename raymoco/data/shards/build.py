@@ -1,4 +1,4 @@
-"""Building one shard after the other, by as many processes as there are, or going on with it."""
+"""Build the shards of a plan, in parallel, and continue a build that was killed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
 from raymoco.files import hold, write_atomically
 
-GROUP_BYTES = 4 * 2**20  # a row group is what a stream reads at a time, and shuffles by
+GROUP_BYTES = 4 * 2**20  # a stream reads and shuffles whole row groups
 GROUP_ROWS = 1024
 SCHEMA = pa.schema([("id", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 DONE = "done"
 LOCK = "lock"
-# less is built in this process before Ray has started one of its own
+# this process builds less than this before Ray has started a process
 SMALL_BYTES = 32 * 2**20
 SMALL_ROWS = 10_000
 SAY_EVERY_S = 2.0
@@ -46,7 +46,7 @@ def build_all(
     progress: Progress | None,
     advance: Advance | None,
 ) -> tuple[Plan, list[Built]]:
-    """Write every shard of a source into `building`; those that are there already stay.
+    """Write every shard of a source into `building`; shards that exist already are kept.
 
     Returns:
         The plan and what was built, in the order of the plan.
@@ -121,10 +121,10 @@ def build_shard(job: Job, source: Source, building: Path, size: int | None) -> B
 
 @contextmanager
 def sole_builder(building: Path, folder: Path, progress: Progress | None) -> Iterator[bool]:
-    """Hold the folder of a build for this process alone, waiting for others to leave it.
+    """Lock the folder of a build for this process; wait while another process holds it.
 
     Yields:
-        False if `folder` has appeared meanwhile: somebody else has built it.
+        False if `folder` has appeared meanwhile: another process has built it.
     """
     told = False
     while True:
@@ -151,7 +151,7 @@ def sole_builder(building: Path, folder: Path, progress: Progress | None) -> Ite
 
 
 def publish(building: Path, folder: Path) -> None:
-    """Make a finished build visible, all of it at once; call it while holding the lock."""
+    """Rename a finished build to its final folder, atomically; call it while holding the lock."""
     shutil.rmtree(building / DONE)
     for name in ("plan.json", "listing"):
         place = building / name
@@ -181,7 +181,7 @@ def _write_shard(entries: list[Entry], images: list[bytes], building: Path, job:
         write_page_checksum=True,  # a stream notices a flipped bit without hashing the whole file
     )
     with partial.open("rb") as stream:
-        os.fsync(stream.fileno())  # its note must not outlive it in a power cut
+        os.fsync(stream.fileno())  # after a power failure the note must not exist without the shard
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     size = partial.stat().st_size
     partial.replace(file)
@@ -202,7 +202,7 @@ def _note(building: Path, job: Job) -> Path:
 
 
 def _finished(building: Path, job: Job) -> Built | None:
-    """What an earlier, killed build noted of a shard, if the shard is there."""
+    """The note that an earlier, killed build left about a shard, if the shard exists."""
     try:
         built = Built.model_validate_json(_note(building, job).read_bytes())
         shard = built.shard

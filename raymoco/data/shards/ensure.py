@@ -1,7 +1,7 @@
-"""Build Parquet shards from a source, once, and find them again.
+"""Build Parquet shards from a source once, and find them again.
 
-`load_shards`, `verify_shards`, `describe_shards` and `contact_sheet` are here too, under the names
-that `raymoco shards` uses.
+`load_shards`, `verify_shards`, `describe_shards` and `contact_sheet` are re-exported for
+`raymoco shards`.
 """
 
 from __future__ import annotations
@@ -65,15 +65,14 @@ def ensure_shards(
     strict: bool = False,
     advance: Advance | None = None,
 ) -> ShardSet:
-    """The shards of `data`'s source, built under `output`/shards unless they are there already.
+    """Return the shards of `data`'s source; build them under `output`/shards if they are missing.
 
     Args:
         output: the folder that runs are written to; shards go to shards/SOURCE-HASH inside.
         progress: called with a sentence now and then while building.
-        size: see `build_shards`; None takes shards of any size that are there.
-        strict: refuse images that cannot be decoded, also those left out when the shards were
-            built.
-        advance: called while building with the numbers of images done and to be done.
+        size: see `build_shards`; None accepts existing shards of any size.
+        strict: refuse images that cannot be decoded, also those that an earlier build left out.
+        advance: called while building with the number of images done and the total.
     Raises:
         ConfigError: the source lacks its root.
         DataError: the source cannot be read, the shards are damaged, the source has changed since
@@ -110,9 +109,9 @@ def ensure_shards(
 
 
 def shards_folder(data: DataConfig, output: Path) -> Path:
-    """Where the shards of a source lie: its name and eight digits of a hash.
+    """The folder of a source's shards: its name and eight digits of a hash.
 
-    Of the name, `data.root`, `data.columns`, and the options beside the name.
+    The hash is of the name, `data.root`, `data.columns`, and the options beside the name.
     """
     root = str(absolute(data.root)) if data.root else ""
     columns = mapped_columns(data)
@@ -136,24 +135,24 @@ def build_shards(
     progress: Progress | None = None,
     advance: Advance | None = None,
 ) -> ShardSet:
-    """Write a source's images as shards into `folder`, all of them or nothing.
+    """Write a source's images as shards into `folder`, all of them or none.
 
     A killed build leaves its finished shards in `.NAME.building` beside the folder, and the next
-    one goes on from there. Processes that build the same wait for the first. With Ray initialized
-    shards are built in parallel through Ray Data, otherwise here, one after the other; the files
-    are the same, byte for byte. Images that cannot be decoded are left out and listed in the
-    manifest as `skipped`.
+    build continues from there. Other processes that build the same shards wait for the first. With
+    Ray initialized, shards are built in parallel through Ray Data, otherwise one after the other in
+    this process; the files are the same, byte for byte. Images that cannot be decoded are left out
+    and listed in the manifest as `skipped`.
 
     Args:
         folder: must not exist yet; its parents may.
-        root: where the source's files lie, for the manifest.
-        shard_bytes: bytes of images in a shard, about; 16,384 images are the most in any case.
+        root: where the source's files are, for the manifest.
+        shard_bytes: approximate bytes of images in a shard; a shard has at most 16,384 images.
         size: images whose short side is longer, in pixels, are resized to it and encoded again
             (JPEG as JPEG of quality 90, all else as PNG); None: every image stays as it is.
         strict: refuse images that cannot be decoded instead of leaving them out.
         parallel: None: through Ray Data if Ray is initialized and there is enough to do.
         progress: called with a sentence now and then.
-        advance: called with the numbers of images done and to be done.
+        advance: called with the number of images done and the total.
     Raises:
         DataError: the folder exists, a file cannot be read, no readable images are left for
             training, evaluation or testing, or `strict` and some are corrupt.
@@ -204,7 +203,7 @@ def _manifest(source: Source, plan: Plan, built: list[Built], root: str | None) 
         )
     if empty:
         raise DataError(
-            f"{where}: of its {found} images none is left for the {empty[0]} split; more labelled "
+            f"{where}: of its {found} images none is left for the {empty[0]} split; more labeled "
             "images are needed (about 10 % of those for training are set aside for evaluation)."
         )
     info = image_info(built)
@@ -232,7 +231,7 @@ def _refuse_skipped(where: str, skipped: Sequence[str]) -> None:
         more = f" and {len(skipped) - NAMED:,} more" if len(skipped) > NAMED else ""
         raise DataError(
             f"{where}: {len(skipped):,} images cannot be decoded: {', '.join(skipped[:NAMED])}"
-            f"{more}. Mend or remove them, or build without --strict to leave them out."
+            f"{more}. Repair or remove them, or build without --strict to leave them out."
         )
 
 

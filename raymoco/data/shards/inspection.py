@@ -1,4 +1,4 @@
-"""Looking at shards: are they whole, what is in them, and what do the views make of them."""
+"""Inspect shards: verify them, count their images, and draw images beside their views."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from raymoco.data.shards.row_groups import read_columns, shard_slices
 PER_CLASS = 3
 MOST_CLASSES = 12
 MOST_NAMED = 20
-TILE = 64  # pixels a side of an image on the contact sheet, at least
+TILE = 64  # least side of an image on the contact sheet, in pixels
 GAP = 4
-NAMES = 130  # pixels for the names of classes
+NAMES = 130  # width of the class names, in pixels
 HEADER = 20
 MOST_LETTERS = 20  # of a class name
 HEADINGS = ("image", "view a", "view b")
@@ -28,7 +28,7 @@ HEADINGS = ("image", "view a", "view b")
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What `raymoco shards inspect` shows; `label_ratio` is the labeled share of `train`."""
+    """The content of `raymoco shards inspect`; `label_ratio` is the labeled share of `train`."""
 
     folder: Path
     manifest: Manifest
@@ -38,7 +38,7 @@ class ShardReport:
     label_ratio: float
 
     def lines(self) -> list[tuple[str, str]]:
-        """What there is to say, a name and a text each, for a table."""
+        """The rows of a table: a name and a text each."""
         manifest, image = self.manifest, self.manifest.image
         side = f"{image.height} x {image.width} pixels"
         size = side if image.uniform else f"of different sizes, from {side} up"
@@ -75,7 +75,7 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 def verify_shards(folder: Path) -> list[str]:
-    """Compare every shard with its SHA-256; a sentence for each one that differs, [] if none does.
+    """Compare every shard with its SHA-256; return a sentence for each shard that differs.
 
     Raises:
         DataError: the manifest is missing or cannot be used, or a shard is missing.
@@ -96,7 +96,7 @@ def verify_shards(folder: Path) -> list[str]:
 
 
 def describe_shards(shards: ShardSet) -> ShardReport:
-    """Counts and sizes per split, from the manifest alone."""
+    """Read counts and sizes per split from the manifest."""
     train = shards.manifest.counts["train"]
     return ShardReport(
         folder=shards.folder,
@@ -111,16 +111,16 @@ def describe_shards(shards: ShardSet) -> ShardReport:
 def contact_sheet(
     shards: ShardSet, path: Path, views: str | dict[str, Any] = "auto", seed: int = 0
 ) -> None:
-    """Write a PNG with some training images of each class, each beside its two views.
+    """Write a PNG with some training images of each class, each beside two views of it.
 
     Args:
         path: where the PNG goes.
         views: as in `data.views`.
-        seed: of the views' random numbers; torch's global generator is left as it was.
+        seed: of the views' random numbers; torch's global generator is restored.
     Raises:
         ConfigError: the views do not suit the images.
     """
-    # torch takes seconds to import, and inspecting counts does without
+    # torch takes seconds to import, and counting does not need it
     import torch
 
     from raymoco.data.views.build import build_views, resolve_views

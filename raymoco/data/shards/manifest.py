@@ -1,4 +1,4 @@
-"""What a folder of shards says about itself, and reading it back."""
+"""The manifest of a folder of shards, and how it is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raymoco.files import absolute
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 SPLITS = ("train", "eval", "test")
-CONTENT_KEY = b"raymoco.content"  # in a shard's own metadata: tells it from any other
+CONTENT_KEY = b"raymoco.content"  # in a shard's metadata: distinguishes it from any other shard
 
 
 class _Frozen(BaseModel):
@@ -22,7 +22,7 @@ class _Frozen(BaseModel):
 
 
 class SplitCounts(_Frozen):
-    """How many images of a split have a label, have none, and belong to each class."""
+    """Counts of a split: images with a label, without one, and of each class."""
 
     labelled: int
     unlabelled: int
@@ -43,10 +43,10 @@ class ImageInfo(_Frozen):
 
 
 class ShardInfo(_Frozen):
-    """One Parquet file: path below the folder, and what it must hold.
+    """One Parquet file: its path below the folder, and what it must contain.
 
-    `sha256` is of the file, `content` of ids, images and labels; the file says the latter too, so
-    that every read can tell it from another shard without hashing it.
+    `sha256` is the hash of the file, `content` that of ids, images and labels. The file contains
+    the latter too, so that every read recognizes a wrong shard without hashing it.
     """
 
     path: str
@@ -62,8 +62,8 @@ class ShardInfo(_Frozen):
 class Manifest(_Frozen):
     """The content of manifest.json.
 
-    `mean` and `std` are per channel, of `train`, in 0-1; `size` is the short side in pixels that
-    larger images were resized to, null if none was; `skipped` are ids of corrupt images.
+    `mean` and `std` are per channel, over `train`, in 0-1; `size` is the short side in pixels that
+    larger images were resized to, null if none was resized; `skipped` are ids of corrupt images.
     """
 
     schema_version: int
@@ -81,13 +81,13 @@ class Manifest(_Frozen):
     created: str
 
     def rows(self, split: str) -> int:
-        """How many images, labeled or not, are in a split."""
+        """The number of images in a split, labeled or not."""
         return self.counts[split].rows
 
 
 @dataclass(frozen=True)
 class ShardSet:
-    """A folder of shards and its manifest, already checked against each other."""
+    """A folder of shards and its manifest, checked against each other."""
 
     folder: Path
     manifest: Manifest
@@ -107,7 +107,7 @@ class ShardSet:
         return image.height if image.uniform and image.height == image.width else None
 
     def rows(self, split: str) -> int:
-        """How many images, labeled or not, are in a split."""
+        """The number of images in a split, labeled or not."""
         return self.manifest.rows(split)
 
     def shards(self, split: str) -> list[ShardInfo]:
@@ -116,7 +116,7 @@ class ShardSet:
 
 
 def load_shards(folder: Path) -> ShardSet:
-    """Open a folder of shards; contents are not read, `verify_shards` does that.
+    """Open a folder of shards without reading their contents; `verify_shards` reads them.
 
     Raises:
         DataError: no manifest, another schema version, or a shard is missing; names the file.

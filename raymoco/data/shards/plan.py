@@ -1,7 +1,7 @@
-"""The plan of a build: which entries go to which shard, kept in files and not in memory.
+"""The plan of a build: which entries go to which shard, kept in files instead of memory.
 
-An image's shard is decided by the hash of its id. Class folders come sorted by class; an order by
-hash puts every class in every shard, and a later image moves no other one.
+The hash of an image's id decides its shard. Class folders are listed class by class; ordering by
+hash puts every class in every shard, and a new image moves no other one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from raymoco.files import write_atomically
 
 PLAN = "plan.json"
 LISTING = "listing"
-MOST_ROWS = 2**14  # of a shard: many tiny images are shared among many processes, too
+MOST_ROWS = 2**14  # of a shard: many tiny images also become several shards
 PROBES = 32
 LINES_IN_MEMORY = 20_000
 LISTED_EVERY = 50_000
@@ -33,7 +33,7 @@ Kind = tuple[bool, str]  # labeled, split
 
 
 class Job(BaseModel):
-    """One shard to be: its path, and how many entries are listed for it."""
+    """One shard to build: its path, and the number of entries that are listed for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,12 +44,12 @@ class Job(BaseModel):
 
     @property
     def listing(self) -> str:
-        """Where its entries are listed, below the folder of the build."""
+        """The file that lists its entries, below the folder of the build."""
         return f"{LISTING}/{self.path.replace('/', '-')}.jsonl"
 
 
 class PlanInputs(BaseModel):
-    """What a plan depends on: one that was made of others is of no use.
+    """The inputs of a plan: a plan with other inputs cannot be used.
 
     Attributes:
         version: of the manifest to be.
@@ -69,14 +69,14 @@ class PlanInputs(BaseModel):
 
 
 class Plan(PlanInputs):
-    """All jobs of a build, and what they depend on."""
+    """All jobs of a build, and their inputs."""
 
     bytes: int
     jobs: tuple[Job, ...]
 
     @property
     def inputs(self) -> PlanInputs:
-        """What it was made of."""
+        """The inputs of this plan."""
         return PlanInputs(**{name: getattr(self, name) for name in PlanInputs.model_fields})
 
     @property
@@ -85,7 +85,7 @@ class Plan(PlanInputs):
 
 
 def load_plan(building: Path) -> Plan | None:
-    """The plan that an earlier build left behind, None if it left none."""
+    """The plan that an earlier build left; None if there is none."""
     try:
         return Plan.model_validate_json((building / PLAN).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -95,7 +95,7 @@ def load_plan(building: Path) -> Plan | None:
 def make_plan(
     source: Source, building: Path, inputs: PlanInputs, progress: Progress | None
 ) -> Plan:
-    """List a source's entries by shard into `building`, and the plan last.
+    """Write the listings of a source's entries by shard into `building`, then the plan.
 
     Raises:
         DataError: an entry's split or label is none of the source's.
@@ -141,13 +141,13 @@ def make_plan(
 
 
 def read_listing(building: Path, job: Job) -> list[Entry]:
-    """The entries of a shard, in the order in which they will lie in it."""
+    """The entries of a shard, in the order in which they are written."""
     entries = list(_entries(building / job.listing))
     return sorted(entries, key=lambda entry: (order_key(entry.id), entry.id))
 
 
 def _row(entry: Entry) -> list[str | int | None]:
-    # dataclasses.astuple copies deeply: thirty times as slow
+    # dataclasses.astuple makes deep copies: thirty times as slow
     return [entry.id, entry.label, entry.split, entry.place, entry.bytes, entry.together]
 
 
@@ -158,7 +158,7 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 
 def _check_entry(entry: Entry, source: Source) -> None:
-    """Refuse what would be lost without a word; ours never give it, somebody's source may."""
+    """Refuse entries that would be lost silently; a third-party source may yield them."""
     if entry.split not in ("train", "test"):
         raise DataError(
             f"{source.name}: '{entry.id}' is in the split '{entry.split}', but must be in train or "
@@ -172,14 +172,14 @@ def _check_entry(entry: Entry, source: Source) -> None:
 
 
 def _split(entry: Entry, source: Source) -> str:
-    # images without a label only judge where none has one
+    # images without a label are used for evaluation only where no image has one
     may_judge = entry.label is not None or not source.classes
     judges = entry.split == "train" and may_judge and in_eval_split(entry.id)
     return "eval" if judges else entry.split
 
 
 def _deal(source: Source, everything: Path, building: Path, parts: dict[Kind, int]) -> Counter[str]:
-    """Write each entry to the listing of its shard; the number of entries by the shard's path."""
+    """Write each entry to the listing of its shard; return the counts by the shard's path."""
     dealt: Counter[str] = Counter()
     waiting: dict[Path, list[str]] = defaultdict(list)
     held = 0
@@ -208,13 +208,13 @@ def _deal(source: Source, everything: Path, building: Path, parts: dict[Kind, in
 
 
 def _stored_share(source: Source, probes: list[Entry], size: int | None) -> float:
-    """Bytes stored for each byte that the source has, measured on a few images."""
+    """The ratio of stored bytes to the source's bytes, measured on a few images."""
     before = after = 0
     for entry, found in zip(probes, source.read([e.place for e in probes]), strict=True):
         try:
             stored, _ = stored_form(found, size)
         except DataError:
-            continue  # the build itself counts and names it
+            continue  # the build counts and lists it
         before += entry.bytes
         after += len(stored)
     return after / before if before else 1.0

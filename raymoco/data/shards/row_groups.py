@@ -1,4 +1,4 @@
-"""Slices of row groups: what one read takes, and in which order and share a worker reads them.
+"""Slices of row groups: the unit that one read takes and that workers share.
 
 A slice is a row group or some of its rows. Permuting slices instead of whole shards mixes labeled
 and unlabeled shards, and lets workers share any number of shards evenly.
@@ -41,7 +41,7 @@ class RowGroupSlice:
     index: Rows
 
     def select(self, chosen: NDArray[np.bool_] | slice) -> RowGroupSlice:
-        """The slice with only the chosen ones of its rows."""
+        """The slice with only the chosen rows."""
         return replace(self, take=self.take[chosen], index=self.index[chosen])
 
 
@@ -63,7 +63,7 @@ class DecodedRows:
 
 
 def shard_slices(folder: Path, shard: ShardInfo) -> list[RowGroupSlice]:
-    """All rows of a shard, a slice for each row group, numbered from 0."""
+    """All rows of a shard as one slice per row group, numbered from 0."""
     slices = []
     for group, first in enumerate(range(0, shard.rows, shard.rows_per_group)):
         rows = np.arange(min(shard.rows_per_group, shard.rows - first))
@@ -75,7 +75,7 @@ def shard_slices(folder: Path, shard: ShardInfo) -> list[RowGroupSlice]:
 
 
 def read_index(folder: Path, shard: ShardInfo) -> tuple[list[str], Rows]:
-    """Ids and true labels (-1 = none) of a shard, without reading the images.
+    """Read ids and true labels (-1 = none) of a shard, but not its images.
 
     Raises:
         DataError: the shard is damaged; names the file.
@@ -105,7 +105,7 @@ def read_slice(group_slice: RowGroupSlice, channels: int, image_size: int) -> De
 
 
 def read_columns(group_slice: RowGroupSlice, names: list[str]) -> dict[str, list[Any]]:
-    """Columns of the rows of a slice as they are stored: `id`, `image` (encoded), `label` or None.
+    """Read columns of a slice as they are stored: `id`, `image` (encoded), `label` or None.
 
     Raises:
         DataError: the shard is missing, cut off, corrupt or another one; names the file.
@@ -125,7 +125,7 @@ def read_columns(group_slice: RowGroupSlice, names: list[str]) -> dict[str, list
 
 
 def damaged(path: str | Path, reason: object) -> DataError:
-    """The error for a shard that is not what was built, with what to do about it."""
+    """The error for a shard that differs from what was built; it says what to do."""
     folder = Path(path).parent.parent
     text = str(reason).strip().rstrip(".")
     return DataError(
@@ -135,7 +135,7 @@ def damaged(path: str | Path, reason: object) -> DataError:
 
 
 def cut_slices(slices: Sequence[RowGroupSlice], start: int, stop: int) -> list[RowGroupSlice]:
-    """Rows `start` to `stop` of the slices laid end to end."""
+    """Rows `start` to `stop` of the concatenated slices."""
     cut, first = [], 0
     for group_slice in slices:
         low, high = max(start - first, 0), min(stop - first, len(group_slice.take))
@@ -148,7 +148,7 @@ def cut_slices(slices: Sequence[RowGroupSlice], start: int, stop: int) -> list[R
 
 @contextmanager
 def _opened(path: Path, size: int, content: str) -> Iterator[pq.ParquetFile]:
-    """A shard, if it is the one that was built; whatever is wrong with it inside names it."""
+    """Open a shard and check that it is the one that was built; every error names the file."""
     try:
         found = path.stat().st_size
         if found != size:

@@ -1,4 +1,4 @@
-"""What a manifest says about images, gathered shard by shard and added up."""
+"""The statistics of the images in a manifest, collected per shard and added up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pixelwise:
 
 
 class Built(BaseModel):
-    """One finished shard (null if not one of its images is whole), and what was seen in it."""
+    """One finished shard (null if none of its images could be decoded), and its statistics."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ class Built(BaseModel):
 
 
 def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCounts:
-    """Labeled, unlabeled and per class, of one split."""
+    """Count the images of one split: labeled, unlabeled and per class."""
     mine = [b for b in built if b.shard is not None and b.shard.split == split]
     rows = {kind: sum(b.shard.rows for b in mine if b.shard and b.shard.labelled is kind)
             for kind in (True, False)}  # fmt: skip
@@ -66,7 +66,7 @@ def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCo
 
 
 def image_info(built: Sequence[Built]) -> ImageInfo:
-    """Channels and sizes of all images; at least one shard has some."""
+    """Channels and sizes of all images; at least one shard must have images."""
     found = [b for b in built if b.shard is not None]
     low = [min(getattr(b, side)[0] for b in found) for side in ("heights", "widths")]
     high = [max(getattr(b, side)[1] for b in found) for side in ("heights", "widths")]
@@ -79,13 +79,14 @@ def image_info(built: Sequence[Built]) -> ImageInfo:
 
 
 def mean_and_std(built: Sequence[Built], channels: int) -> tuple[list[float], list[float]]:
-    """Per channel, over the training images, in 0-1.
+    """Mean and standard deviation per channel over the training images, in 0-1.
 
-    Added up in the order of the shards, so that who built which changes no digit.
+    They are added up in the order of the shards, so that the digits do not depend on which process
+    built which shard.
     """
     train = [b for b in built if b.shard is not None and b.shard.split == "train"]
     images = sum(b.shard.rows for b in train if b.shard)
     first, second = np.sum([b.sums for b in train], axis=0) / images
-    # at least one gray level: the views divide by it, and images may all be of one color
+    # at least one gray level: views divide by it, and all images may have one color
     spread = np.sqrt(np.maximum(second - first**2, 255.0**-2))
     return first[:channels].tolist(), spread[:channels].tolist()

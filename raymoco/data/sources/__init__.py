@@ -1,1 +1,1 @@
-"""Where images come from: a file per source, named as `data.source` names it."""
+"""Sources of images: a module per source, with the name that `data.source` has for it."""

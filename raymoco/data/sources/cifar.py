@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 SIDE = 32
 PLANES = 3 * SIDE * SIDE
 WHERE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-# what pickle raises on bytes that are none, or that want something which is not allowed
+# pickle raises these for bytes that are not a pickle, or that ask for a class that is not allowed
 BROKEN_PICKLE = (
     *(pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, TypeError),
     *(AttributeError, ImportError, MemoryError, UnicodeDecodeError),
@@ -33,7 +33,7 @@ BROKEN_PICKLE = (
 
 @dataclass(frozen=True)
 class Version:
-    """One of the two forms that a CIFAR comes in."""
+    """One of the two published forms of a CIFAR data set."""
 
     folder: str
     archive: str
@@ -44,7 +44,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Published:
-    """What differs between CIFAR-10 and CIFAR-100."""
+    """The differences between CIFAR-10 and CIFAR-100."""
 
     title: str
     classes: int
@@ -106,8 +106,8 @@ CIFAR100 = Published(
 class CifarSource:
     """CIFAR-10 or CIFAR-100.
 
-    `data.root` is the folder with the published archive or what was unpacked from it, the unpacked
-    folder itself, or the archive.
+    `data.root` is the folder that contains the published archive or the unpacked folder, or one of
+    these two itself.
     """
 
     def __init__(self, data: DataConfig) -> None:
@@ -128,7 +128,7 @@ class CifarSource:
                 _, labels = self._parse(name)
                 for row, label in enumerate(labels.tolist()):
                     place = f"{name}:{row}"
-                    stem = name.removesuffix(".bin")  # both versions give an image one id
+                    stem = name.removesuffix(".bin")  # an image has the same id in both versions
                     yield Entry(f"{split}/{stem}/{row:05d}", label, split, place, PLANES)
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
@@ -213,7 +213,7 @@ class CifarSource:
             if self._place.is_dir():
                 return (self._place / name).read_bytes()
             with tarfile.open(self._place) as archive:
-                for member in archive:  # a stream: looking up by name would read it all first
+                for member in archive:  # a stream: a lookup by name would read all of it first
                     if PurePosixPath(member.name).name == name and member.isfile():
                         stream = archive.extractfile(member)
                         return stream.read() if stream else b""
@@ -226,7 +226,7 @@ class CifarSource:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Containers, numbers, text and numpy arrays; nothing that a file could use to run code."""
+    """Loads only containers, numbers, text and numpy arrays, so that a file cannot run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "_reconstruct" and module in (
@@ -246,7 +246,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def load_pickle(content: bytes, where: str) -> dict[bytes, Any]:
-    """A dictionary of plain values and numpy arrays, as Python 2 pickled it.
+    """Load a dictionary of plain values and numpy arrays that Python 2 pickled.
 
     Args:
         where: the file's name, for the message.

@@ -1,4 +1,4 @@
-"""Folders of image files: class folders, a list of labels, or no labels at all."""
+"""Folders of image files, with class folders, a list of labels, or no labels."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SUFFIXES = {
 
 
 class FolderSource:
-    """A folder of images: a folder per class, and `unlabelled/` or loose images beside them.
+    """A folder of images: a folder per class, and `unlabelled/` or single images beside them.
 
     With `train/` and `test/` (or `val/`) inside, each of which holds class folders, those are the
     splits; otherwise a fixed 20 % of the labeled images is the test set. Labels are the class
     folders in sorted order. With `labels.csv` (name,label and maybe split; names are paths below
-    the root) the folders mean nothing, and images that it does not list have no label. An id is
-    the path below the root.
+    the root) the folders have no meaning, and images that it does not list have no label. An
+    image's id is its path below the root.
     """
 
     name = "folder"
@@ -110,7 +110,7 @@ class FolderSource:
         return Entry(path, label, split, path, size)
 
     def _find_tops(self) -> list[tuple[str | None, Path]]:
-        """The folders of class folders, each with its split, None where a hash decides."""
+        """The folders that contain class folders, each with its split; None: a hash decides."""
         root, train = self._root, self._root / "train"
         tests = [name for name in TESTS if (root / name).is_dir()]
         if train.is_dir() and len(tests) > 1:
@@ -141,7 +141,7 @@ class FolderSource:
     def _files(
         self, folder: Path, *, deep: bool = True, above: tuple[tuple[int, int], ...] = ()
     ) -> Iterator[tuple[str, int]]:
-        """Path below the root and size of every file in `folder`, hidden ones left out."""
+        """Path below the root and size of every file in `folder` that is not hidden."""
         table, start = str(self._root / TABLE), len(os.path.join(self._root, ""))
         try:
             place = folder.stat()
@@ -154,7 +154,7 @@ class FolderSource:
                         inner = item.stat()
                         if deep and (inner.st_dev, inner.st_ino) not in above:  # a link may loop
                             yield from self._files(Path(item.path), above=above)
-                    elif item.path != table:  # text: pathlib takes longer than the disk
+                    elif item.path != table:  # compare text: pathlib takes longer than the disk
                         yield item.path[start:], item.stat().st_size
         except FileNotFoundError as error:
             if folder.name not in UNLABELLED or Path(error.filename) != folder:
@@ -171,7 +171,7 @@ class FolderSource:
 
 
 def _folders(top: Path) -> list[str]:
-    """Names of the folders in a folder, hidden ones left out."""
+    """Names of the folders in a folder that are not hidden."""
     with os.scandir(top) as found:
         return sorted(
             item.name for item in found if item.is_dir() and not item.name.startswith(".")

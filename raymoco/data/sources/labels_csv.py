@@ -17,7 +17,7 @@ SPLIT_CODES = {"": -1, "train": 0, "test": 1}
 
 
 class LabelTable:
-    """What labels.csv says of each image: 13 bytes an image, whatever the names are.
+    """The content of labels.csv in 13 bytes per image, independent of the names.
 
     Attributes:
         classes: the labels that occur, as numbers if all are whole numbers, else as text, sorted.
@@ -53,7 +53,7 @@ class LabelTable:
             raise DataError(f"{path}: {self._name_of(int(self._keys[twice[0]]))} is listed twice.")
 
     def find(self, name: str) -> tuple[int | None, str | None, int]:
-        """The label and the split of an image, None where the table says nothing, and its row."""
+        """The label and the split of an image, None where the table has none, and its row."""
         key = _key(name)
         row = int(np.searchsorted(self._keys, np.uint64(key)))
         if row == len(self._keys) or int(self._keys[row]) != key:
@@ -65,7 +65,7 @@ class LabelTable:
         return len(self._keys)
 
     def refuse_missing(self, found: np.ndarray[tuple[int], np.dtype[np.bool_]], root: Path) -> None:
-        """Raise a DataError that names the first of the listed images that are no files.
+        """Raise a DataError that names the first listed image that has no file.
 
         Args:
             found: (rows,), which rows belong to a file.

@@ -1,4 +1,4 @@
-"""From `data.source` to a source: ours by a short name, anybody's by `package.module:Name`."""
+"""Open the source that `data.source` names: one of raymoco's or `package.module:Name`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from raymoco.registry import name_of
 
 
 def open_source(data: DataConfig) -> Source:
-    """The source that `data` names, its files found but not read.
+    """Open the source that `data` names: find its files, but read none.
 
     Raises:
-        ConfigError: `data.root` is missing; or somebody's source is not there, does not keep the
+        ConfigError: `data.root` is missing; or a third-party source is not found, does not keep the
             Protocol, or cannot be constructed.
-        DataError: files are missing or have not the layout that the source expects; the message
-            says where to put which.
+        DataError: files are missing or do not have the layout that the source expects; the message
+            says which file to put where.
     """
     construct = require_source(data)
     if SOURCES.find(data.source) is not None:
         source: Source = construct(data)
         return source
-    root = data.root and str(absolute(data.root))  # this process may stand somewhere else by now
+    root = data.root and str(absolute(data.root))  # the working directory may be another one by now
     source = construct(data.model_copy(update={"root": root}))
     for attribute in ("name", "classes"):
         if not hasattr(source, attribute):
@@ -39,9 +39,9 @@ def open_source(data: DataConfig) -> Source:
 
 
 def require_source(data: DataConfig) -> Callable[[DataConfig], Any]:
-    """What constructs the source that `data` names; no file of it is looked at.
+    """Return the function that constructs the source that `data` names; it reads no file.
 
     Raises:
-        ConfigError: there is no such code, it does not keep the Protocol, or an option is wrong.
+        ConfigError: the code is not found, does not keep the Protocol, or an option is wrong.
     """
     return constructor(SOURCES, data.source, ("data",))

@@ -1,4 +1,4 @@
-"""Somebody else's Parquet: image bytes in a column, or Hugging Face's struct of bytes and path."""
+"""Parquet files: image bytes in a column, or Hugging Face's struct of bytes and path."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TEST_WORDS = ("test", "validation", "valid", "val")
 
 
 class ParquetSource:
-    """A folder of Parquet files, a row an image.
+    """A folder of Parquet files with one image per row.
 
-    `data.columns` maps id, image and label to the files' names for them; what it does not map has
-    its own name. Images are encoded bytes or a struct with `bytes` inside; labels are whole
-    numbers (-1 or null: none) or text. Without a column of ids an id is FILE:ROW; ids of a column
-    must be unique. Files whose name or folder begins with `test` or `validation` are the test set;
-    without any a fixed 20 % of the labeled images is.
+    `data.columns` maps id, image and label to the files' column names; by default they are called
+    id, image and label. Images are encoded bytes or a struct with `bytes`; labels are integers (-1
+    or null: none) or text. Without a column of ids an id is FILE:ROW; ids in a column must be
+    unique. Files whose name or folder begins with `test` or `validation` are the test set; without
+    such files a fixed 20 % of the labeled images is.
     """
 
     name = "shards"
@@ -89,7 +89,7 @@ class ParquetSource:
             path = self._root / name
             with _opened(path) as file:
                 column = _read_group(path, file, group, [self._columns["image"]]).column(0)
-            # without a copy of the rows that nobody asked for
+            # without copying the other rows
             for number, row in rows:
                 value = column[row].as_py()
                 found = value.get("bytes") if isinstance(value, dict) else value
@@ -117,7 +117,7 @@ class ParquetSource:
         return next(iter(found.values()), set())
 
     def _check_schema(self) -> set[str]:
-        """Which of id, image and label every file has."""
+        """Return which of id, image and label every file has."""
         has: set[str] = set(COLUMNS)
         for name in self._files:
             path = self._root / name
@@ -144,7 +144,7 @@ class ParquetSource:
         return has
 
     def _find_classes(self) -> tuple[tuple[str, ...], dict[Any, int]]:
-        """The classes, and the number of each value in the column of labels."""
+        """The classes, and the class number of each value in the label column."""
         values: set[Any] = set()
         names: list[str] | None = None
         for name in self._files if "label" in self._has else ():
@@ -171,7 +171,7 @@ class ParquetSource:
     def _index(
         self, path: Path, file: pq.ParquetFile, group: int
     ) -> tuple[list[Any] | None, list[Any]]:
-        """Ids, if there are any, and labels as they stand in a row group."""
+        """The ids, if there are any, and the labels of a row group as they are stored."""
         wanted = [self._columns[key] for key in ("id", "label") if key in self._has]
         rows = file.metadata.row_group(group).num_rows
         if not wanted:
@@ -197,7 +197,7 @@ class ParquetSource:
 
 
 def mapped_columns(data: DataConfig) -> dict[str, str]:
-    """What `data.columns` says of id, image and label; what is null there is left out."""
+    """The entries of `data.columns` that are not null."""
     columns: Any = getattr(data, "columns", None)
     return {key: name for key, name in dict(columns or {}).items() if name is not None}
 
@@ -217,12 +217,12 @@ def _read_group(path: Path, file: pq.ParquetFile, group: int, columns: list[str]
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """The names of the classes, if Hugging Face's `datasets` wrote them into the file."""
+    """The class names that Hugging Face's `datasets` wrote into the file, if any."""
     stored = (schema.metadata or {}).get(b"huggingface")
     if stored is None:
         return None
     try:
         names = json.loads(stored)["info"]["features"][column]["names"]
     except (ValueError, KeyError, TypeError):
-        return None  # written by another version, or no class label: numbers will do
+        return None  # written by another version, or not a class label: numbers are used
     return [str(name) for name in names] if isinstance(names, list) else None
