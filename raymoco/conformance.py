@@ -20,7 +20,9 @@ def options_model(found: Any) -> type[BaseModel] | None:
     return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
 
 
-def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str:
+def what_is_missing(
+    found: Any, protocol: type, *, factory: bool = False, built: bool = False
+) -> str:
     """Say in words why an object does not keep a Protocol; '' if it does.
 
     A class must have every member, and its methods must take the arguments of the Protocol's
@@ -30,6 +32,7 @@ def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str
 
     Args:
         factory: the Protocol has only `__call__`, and a class keeps it by its constructor.
+        built: an object of this class is there already, however it was constructed.
     """
     if not callable(found):
         return "it cannot be called"
@@ -41,12 +44,12 @@ def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str
     options = (OPTIONS,) if options_model(found) is not None else ()
     if factory:
         return _does_not_take(found, wanted["__call__"], bound=True, more=options)
-    built = vars(protocol).get("__init__")
+    constructor = None if built else vars(protocol).get("__init__")
     holder = found if inspect.isclass(found) else type(found)
-    if inspect.isfunction(built) and built.__name__ == "__init__":
+    if inspect.isfunction(constructor) and constructor.__name__ == "__init__":
         if not inspect.isclass(found):
             return "it is no class"
-        problem = _does_not_take(found, built, bound=True, more=options)
+        problem = _does_not_take(found, constructor, bound=True, more=options)
         if problem:
             return problem
     elif inspect.isfunction(found) or inspect.isbuiltin(found):

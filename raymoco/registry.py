@@ -17,7 +17,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic_core import CoreSchema, core_schema
 
 from raymoco.conformance import OPTIONS, options_model, what_is_missing
-from raymoco.errors import ConfigError
+from raymoco.errors import ConfigError, RaymocoError
 from raymoco.yamlfile import nearest
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -204,7 +204,7 @@ class Registry(Generic[C]):
         try:
             return found(*arguments, **named)
         except Exception as error:
-            if isinstance(error, ConfigError) or ":" not in name_of(value):
+            if isinstance(error, RaymocoError) or ":" not in name_of(value):
                 raise
             # somebody else's code: whatever it raises is their message
             raise ConfigError(

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from raymoco.config import DataConfig
 from raymoco.errors import DataError
 
 # as encoded, or pixels (H, W) gray or (H, W, 3) color of sources that store no PNG or JPEG
@@ -50,6 +51,8 @@ class Source(Protocol):
     A class is constructed with the `DataConfig`, whose `root` is absolute then, and with `options=`
     if it has a pydantic model `Options`. It finds its files, and reads little of them.
     """
+
+    def __init__(self, data: DataConfig) -> None: ...
 
     @property
     def name(self) -> str:

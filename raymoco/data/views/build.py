@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from raymoco.choices import VIEWS
-from raymoco.config.named import constructor
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
-
-ARGUMENTS = ("channels", "image_size", "mean", "std")
 
 
 class Views(Protocol):
@@ -24,6 +21,10 @@ class Views(Protocol):
     `nn.Module` is moved to the device once. All random numbers come from torch's global
     generator of the device, and nothing is asked of the device: a step must not wait for it.
     """
+
+    def __init__(
+        self, channels: int, image_size: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None: ...
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalized.
@@ -68,7 +69,7 @@ def require_views(views: str | Mapping[str, Any]) -> None:
         ConfigError: see `resolve_views`.
     """
     if name_of(views) not in VIEWS.others:
-        constructor(VIEWS, views, ARGUMENTS)
+        VIEWS.options(views, VIEWS.load(views))
 
 
 def build_views(
@@ -92,7 +93,7 @@ def build_views(
     Raises:
         ConfigError: see `resolve_views`.
     """
-    built: Views = constructor(VIEWS, views, ARGUMENTS)(channels, image_size, mean, std)
+    built: Views = VIEWS.make(views, channels, image_size, mean, std)
     if isinstance(built, nn.Module) and device is not None:
         built.to(device)
     return built

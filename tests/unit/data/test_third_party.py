@@ -120,7 +120,7 @@ def test_somebodys_files_that_have_changed_are_noticed(mylab, tmp_path):
         ({"name": "digits", "path": "x"}, "data.source.path is given, but digits has no options"),
         (
             {"name": "mylab.sources:Closed", "path": "x"},
-            "constructing it fails: RuntimeError: the database is locked",
+            "building it fails: RuntimeError: the database is locked",
         ),
     ],
 )
@@ -136,7 +136,10 @@ def test_a_source_that_is_none_is_refused_in_one_sentence(mylab, source, words):
     [
         ("mylab.views:Noisy", "mylab.views has no 'Noisy'; did you mean 'Noise'?"),
         ("mylab.views:NoPixels", "it is no recipe of views: it has no to_pixels()"),
-        ("mylab.views:TooFew", "cannot be called with (channels, image_size, mean, std): too many"),
+        (
+            "mylab.views:TooFew",
+            "TooFew(channels, image_size, mean, std) cannot be called",
+        ),
         (
             {**NOISE, "strength": "much"},
             "data.views.strength is 'much', but must be a valid number",
