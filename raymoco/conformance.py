@@ -1,11 +1,15 @@
-"""Check by its signatures whether third-party code keeps a Protocol, and say what is missing."""
+"""Check third-party code: its signatures against a Protocol, its options by its own model."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from raymoco.errors import ConfigError
+from raymoco.yamlfile import nearest
 
 OPTIONS = "options"  # the argument that receives the options
 
@@ -96,3 +100,33 @@ def _does_not_take(function: Any, wanted: Any, *, bound: bool, more: tuple[str, 
         name = function.__name__ if inspect.isclass(function) else wanted.__name__
         return f"{name}({listed}) cannot be called: {error}"
     return ""
+
+
+def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:
+    """Build somebody's options model.
+
+    Raises:
+        ConfigError: names key, value and what it must be; for an unknown one the nearest.
+    """
+    unknown = [option for option in given if option not in model.model_fields]
+    if unknown:
+        known = ", ".join(model.model_fields) or "none"
+        raise ConfigError(
+            f"{key}.{unknown[0]}: {name} has no such option"
+            f"{nearest(unknown[0], model.model_fields)} Its options are: {known}.",
+            (*key.split("."), unknown[0]),
+        )
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join([*key.split("."), *map(str, problem["loc"])]).removeprefix(".")
+        reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        about = tuple(where.split("."))
+        if problem["type"] == "missing":
+            raise ConfigError(f"{where} is missing: {name} needs it.", about) from None
+        if problem["type"] == "value_error":
+            raise ConfigError(f"{where}: {reason}.", about) from None
+        raise ConfigError(
+            f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}.", about
+        ) from None
