@@ -5,7 +5,7 @@ import sys
 
 from raymoco.study.journal.ledger import load_ledger
 from tests.extending_page import write_page
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
 
 SWEEP = """\
 kind: ablation
@@ -26,12 +26,12 @@ def test_a_loss_a_term_and_a_backbone_of_somebody_elses_run_in_a_sweep(head, tmp
     lab = tmp_path / "lab"
     write_page(lab)
     spread = {"use": "mylab.terms:Spread", "weight": 0}
-    file = write_sweep(
+    file = small_sweep(
         tmp_path / "theirs.yaml",
         SWEEP,
         epochs=2,
-        model={"backbone": {"name": "mylab.nets:tiny_vit", "depth": 1}},
-        method={"terms": {"spread": {**spread, "margin": 0.3}}},
+        model__backbone={"name": "mylab.nets:tiny_vit", "depth": 1},
+        method__terms={"spread": {**spread, "margin": 0.3}},
     )
     done = subprocess.run(
         [sys.executable, "-m", "raymoco", "sweep", str(file)],
