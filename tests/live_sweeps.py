@@ -24,8 +24,9 @@ def end(process: subprocess.Popen[str]) -> None:
     """Kill a driver, and close what was read from it."""
     process.kill()
     process.wait(10)
-    process.stdout.close()
-    process.stderr.close()
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
 
 
 def wait_until(condition: Any, seconds: float = 300, process: Any = None) -> None:
