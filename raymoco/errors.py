@@ -1,14 +1,14 @@
 """Every error that raymoco raises on purpose.
 
     RaymocoError                 exit 1
-    ├── InputError               exit 2: the user can mend it by changing what was typed or stored
+    ├── InputError               exit 2: the user can fix it by changing a command, file or setting
     │   ├── ConfigError          a value, a key or a combination of them
     │   └── DataError            a folder, an image, a shard or its manifest
-    └── TrainingError            exit 1: a run that started and could not end
+    └── TrainingError            exit 1: a run that started and could not finish
         ├── NotFiniteError       a loss or a gradient became NaN or infinite
         └── GangError            a gang of workers was lost, or could not start
 
-A message is one sentence or two: what is wrong, where, and what to do about it.
+A message has one or two sentences: what is wrong, where, and what to do about it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from contextlib import contextmanager
 
 
 class RaymocoError(Exception):
-    """What every error raised on purpose derives from; `exit_code` is the process's status."""
+    """The base class of raymoco's own errors; `exit_code` is the status of the process."""
 
     exit_code = 1
 
 
 class InputError(RaymocoError):
-    """The user can mend it: wrong usage, a wrong file, a wrong value."""
+    """An error that the user can fix: wrong usage, a wrong file, a wrong value."""
 
     exit_code = 2
 
@@ -34,9 +34,9 @@ class ConfigError(InputError):
 
     Args:
         text: the message.
-        key: the key that it is about, as a path in its file: `("search", "optim.lr", "when")`.
-            Whoever has the file puts file and line before the message: `Document.locating`. None
-            where that has been done, or where no key is to blame.
+        key: the key that the message is about, as a path: `("search", "optim.lr", "when")`.
+            `Document.locating` uses it to prepend file and line. None if the message has them
+            already, or if it is about no key.
     """
 
     def __init__(self, text: str, key: tuple[str, ...] | None = None) -> None:
@@ -45,11 +45,11 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """Images, shards or manifests that are missing, broken or not what they claim to be."""
+    """Images, shards or manifests that are missing, damaged or inconsistent."""
 
 
 class TrainingError(RaymocoError):
-    """A run started and could not come to its end."""
+    """A run started and could not finish."""
 
 
 class NotFiniteError(TrainingError):
@@ -57,12 +57,12 @@ class NotFiniteError(TrainingError):
 
 
 class GangError(TrainingError):
-    """A gang of workers was lost, or never came up."""
+    """A gang of workers was lost, or could not start."""
 
 
 @contextmanager
 def concerning(*key: str) -> Iterator[None]:
-    """Say which key a ConfigError from inside is about, unless it says so itself."""
+    """Set the key of a ConfigError from inside the block, unless it has one."""
     try:
         yield
     except ConfigError as error:

@@ -1,7 +1,7 @@
-"""The journal: an append-only file with one JSON object a line for each thing that happened.
+"""The journal: an append-only file with one event per line, as a JSON object.
 
-Resume, status, reports and MLflow all read from it. Here are the file, and the events that a sweep
-and a single run share; study/journal/events.py has a sweep's own, engine/run_events.py a run's.
+Resume, status, reports and MLflow all read it. This module has the file and the events that sweeps
+and single runs share; study/journal/events.py has a sweep's events, engine/run_events.py a run's.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that happened, and when.
+    """An event and its time.
 
-    `kind` is its name in the file, where the fields stand under their own names, in this order.
+    `kind` is its name in the file; the fields are written under their own names, in this order.
     """
 
     kind: ClassVar[str]
-    delivered: ClassVar[bool] = True  # whether a tracker is told
+    delivered: ClassVar[bool] = True  # whether it is delivered to a tracker
 
     time: float = field(default_factory=time.time)  # when it happened, not when it was written
 
     @property
     def points(self) -> int:
-        """How many values of metrics it brings."""
+        """The number of metric values in it."""
         return 0
 
     @classmethod
@@ -59,7 +59,7 @@ class Event:
         """Add the fields that an older version did not write."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The event as the file has it."""
+        """The event as it is written to the file."""
         names = [one.name for one in fields(self) if one.name != "time"]
         values = {name: getattr(self, name) for name in names}
         return {"time": self.time, "event": self.kind, **values}
@@ -67,10 +67,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun(Event):
-    """The first event of every process that writes a journal: whose journal, and which process.
+    """The first event of every process that writes a journal: its owner, and the process.
 
-    `id` is the sweep's or the run's, made by the first process and kept by all later ones; `tags`
-    say what a result came from: data, code, versions, device.
+    The first process creates `id`, the identity of the sweep or the run, and later ones keep it;
+    `tags` are the provenance of the results: data, code, versions, device.
     """
 
     kind: ClassVar[str] = "begun"
@@ -100,13 +100,13 @@ class Unknown(Event):
     line: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """The event as the file has it."""
+        """The event as it is written to the file."""
         return self.line
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the file has of an event: names of fields, those that must be there, and its states."""
+    """The layout of an event in the file: its fields, the required ones, and its states."""
 
     cls: type[Event]
     names: tuple[str, ...]
@@ -120,7 +120,7 @@ def _layout(cls: type[Event]) -> _Layout:
     return _Layout(
         cls,
         tuple(one.name for one in found),
-        # a time has a default only for events that happen now
+        # the default of `time` is for new events only
         tuple(
             one.name
             for one in found
@@ -138,7 +138,7 @@ E = TypeVar("E", bound=Event)
 
 
 class EventKinds(Generic[E]):
-    """The events of one sort of journal, by their names in the file.
+    """The events of one kind of journal, by their names in the file.
 
     Args:
         classes: of all its events; E has `Unknown` too, for those of newer versions.
@@ -149,7 +149,7 @@ class EventKinds(Generic[E]):
         self._layouts = {kind: _layout(cls) for kind, cls in self.classes.items()}
 
     def load(self, line: Any) -> E:
-        """The event in a line of a journal; fields of a newer version are skipped.
+        """Parse a line of a journal; fields of a newer version are skipped.
 
         Raises:
             DataError: it is no event, or lacks a field.
@@ -193,7 +193,7 @@ class Journal:
         self._stream = path.open("a", encoding="utf-8")
 
     def append(self, event: Event) -> None:
-        """Write one event; it is on the disk when this returns."""
+        """Write one event and sync it to the disk."""
         with self._lock:
             self._stream.write(json.dumps(event.to_dict()) + "\n")
             self._stream.flush()
@@ -205,7 +205,7 @@ class Journal:
 
 
 def read_journal(path: Path, kinds: EventKinds[E]) -> list[E]:
-    """All events of a journal. An incomplete last line (killed while writing) is skipped.
+    """Read all events of a journal. An incomplete last line (killed while writing) is skipped.
 
     Raises:
         DataError: a line before the last is not an event.
@@ -215,23 +215,23 @@ def read_journal(path: Path, kinds: EventKinds[E]) -> list[E]:
     lines = path.read_text(encoding="utf-8").split("\n")
     return [
         _read_line(line, kinds, f"{path}:", number)
-        for number, line in enumerate(lines[:-1], start=1)  # behind the last newline: incomplete
+        for number, line in enumerate(lines[:-1], start=1)  # after the last newline: incomplete
     ]
 
 
 def read_on(
     path: Path, kinds: EventKinds[E], offset: int, lines: int, until: int | None = None
 ) -> tuple[list[E], int]:
-    """The next whole events of a journal that may still grow.
+    """Read the next complete events of a journal that may still grow.
 
     Args:
         offset: where an earlier call ended, in bytes; 0 for the beginning.
-        lines: at most so many.
-        until: end here at the latest, in bytes.
+        lines: the largest number of events to read.
+        until: stop at this offset, in bytes.
     Returns:
-        The events, and the offset behind the last of them.
+        The events, and the offset after the last of them.
     Raises:
-        DataError: a whole line is not an event.
+        DataError: a complete line is not an event.
     """
     events: list[E] = []
     if not path.exists():
@@ -257,9 +257,9 @@ def _read_line(line: str | bytes, kinds: EventKinds[E], where: str, place: int) 
 
 
 def cut_incomplete_line(path: Path) -> None:
-    """Cut off the start of a line that a kill or a full disk left at a file's end.
+    """Remove an incomplete last line, left by a kill or a full disk.
 
-    Otherwise the next line would be written behind it.
+    Otherwise the next event would be appended to it.
     """
     if not path.exists():
         return
@@ -271,25 +271,25 @@ def cut_incomplete_line(path: Path) -> None:
 
 
 def count_points(row: Mapping[str, float | int]) -> int:
-    """How many values of metrics a row has: what has a slash in its name."""
+    """The number of metric values in a row: the columns with a slash in their name."""
     return sum("/" in name for name in row)
 
 
 def begun(identity: str, tags: dict[str, str]) -> Begun:
-    """The event with which this process begins to write a journal."""
+    """The event with which this process starts a journal."""
     pid = os.getpid()
     return Begun(id=identity, tags=tags, host=socket.gethostname(), pid=pid, started=_start_of(pid))
 
 
 def is_alive(event: Begun) -> bool | None:
-    """Whether the process that began still runs; None if it ran on another machine: unknown."""
+    """Whether the process of a `begun` event still runs; None if it ran on another machine."""
     if event.host != socket.gethostname():
         return None
     return _start_of(event.pid) == event.started
 
 
 def _start_of(pid: int) -> str:
-    """When the kernel started a process, '' if there is none: pids are used again."""
+    """The start time of a process, '' if there is none: it tells reused pids apart."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,8 +1,9 @@
-"""Files that several processes share: written whole, held by one of them, and found from anywhere.
+"""Files that several processes share: atomic writes, locks, and absolute paths.
 
-A process may lose its working directory: of a Ray job it is a temporary copy, which the agent of
-another node on the same host unpacks anew. From then on `getcwd` fails, and libraries call it late.
-So a driver leaves it for a directory that stays, and `absolute` remembers where it was.
+A process can lose its working directory: that of a Ray job is a temporary copy, which the agent of
+another node on the same host unpacks again. From then on `getcwd` fails, and libraries call it
+late. So a driver changes to a permanent directory, and `absolute` remembers where the command was
+typed.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from filelock import BaseFileLock, FileLock, Timeout
 from raymoco.errors import ConfigError, InputError
 
 LEASE = ".lease"
-_left: Path | None = None  # the working directory in which this process was started, once left
+_left: Path | None = None  # the original working directory, after `standing_in` has left it
 
 
 def working_directory() -> Path:
-    """Where relative paths begin: where the command was typed.
+    """The directory in which the command was typed, where relative paths begin.
 
     Raises:
-        InputError: somebody has deleted it.
+        InputError: it was deleted.
     """
     try:
         return _left or Path.cwd()
@@ -37,7 +38,7 @@ def working_directory() -> Path:
 
 
 def absolute(path: str | Path) -> Path:
-    """An absolute path: `~` is a home, and what is relative begins where the command was typed.
+    """Return an absolute path: expand `~`, and start relative paths where the command was typed.
 
     Raises:
         InputError: it is relative, and the working directory was deleted.
@@ -48,17 +49,17 @@ def absolute(path: str | Path) -> Path:
 
 @contextmanager
 def standing_in(folder: Path, before: Path) -> Iterator[None]:
-    """Leave the working directory for a folder, made if it is not there, and come back at the end.
+    """Change to a folder, created if it is missing, and return at the end.
 
     Args:
-        before: `working_directory()`, asked for while it was there.
+        before: `working_directory()`, read while it existed.
     """
     global _left
     outer = _left
     # '' is the working directory, in a notebook and under `python -c`
     here = str(before) if "" in sys.path else None
     folder.mkdir(parents=True, exist_ok=True)
-    place = os.open(".", os.O_PATH)  # a deleted directory too can be opened, and come back to
+    place = os.open(".", os.O_PATH)  # even a deleted directory can be opened and returned to
     try:
         os.chdir(folder)
         _left = before
@@ -74,7 +75,7 @@ def standing_in(folder: Path, before: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a kill, sees the old one or the new one and no third."""
+    """Write a file so that a reader, or a kill, sees either the old or the new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -90,11 +91,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def hold(path: Path) -> BaseFileLock | None:
-    """Hold a lock file until its `release()`, or None while another process holds it.
+    """Lock a file until its `release()`; return None while another process holds it.
 
-    The end of the process, a kill too, lets it go.
+    The lock is released when the process ends, also by a kill.
     """
-    # thread_local: a thread may let go of what another one has taken
+    # not thread_local: one thread may release the lock that another one took
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(blocking=False)
@@ -105,11 +106,11 @@ def hold(path: Path) -> BaseFileLock | None:
 
 @contextmanager
 def lease(folder: Path, kind: str) -> Iterator[None]:
-    """One process per sweep or run.
+    """Allow only one process per sweep or run.
 
     Args:
-        folder: made if it is not there.
-        kind: what lies in it, for the message: "sweep" or "run".
+        folder: created if it is missing.
+        kind: "sweep" or "run", for the message.
     Raises:
         ConfigError: another process holds the lease.
     """
@@ -124,5 +125,5 @@ def lease(folder: Path, kind: str) -> Iterator[None]:
 
 
 def is_used(folder: Path) -> bool:
-    """Whether something lies in a folder, but for the lease of somebody who left nothing else."""
+    """Whether a folder contains anything besides an abandoned lease."""
     return folder.exists() and any(entry.name != LEASE for entry in folder.iterdir())

@@ -1,7 +1,7 @@
-"""How a name in a config becomes code: ours by a short name, anybody's by `package.module:Name`.
+"""Registries: from a name in a config, one of raymoco's or `package.module:Name`, to its code.
 
-A registry knows paths and imports nothing until somebody asks for the code, so that reading a
-config costs no torch. What raymoco ships stands in raymoco/choices.py.
+A registry stores import paths and imports nothing until the code is needed, so that reading a
+config does not import torch. raymoco/choices.py lists what raymoco ships.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from raymoco.errors import ConfigError, RaymocoError
 from raymoco.yamlfile import nearest
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-NAME = "name"  # in `{name: mylab.losses:Triplet, margin: 0.2}`: what the options belong to
+NAME = "name"  # the key in `{name: mylab.losses:Triplet, margin: 0.2}`
 Named = str | dict[str, Any]  # a name, or a mapping with the options beside it
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing that raymoco ships, and the facts about it that a config needs without its code.
+    """An entry that raymoco ships, with the facts that a config needs before importing its code.
 
-    A subclass adds the facts of its kind; their defaults are what is assumed of somebody else's
-    code. Those in `attributes` can also be class attributes of that code.
+    A subclass adds the facts of its kind; their defaults are assumed for third-party code. The
+    facts in `attributes` can also be class attributes of that code.
 
     Attributes:
         path: where its code is, `package.module:Name`.
-        summary: one line for people who look for it.
-        keys: keys beside the name, in the same section of the config, that are its options.
+        summary: one line for users.
+        keys: keys of the same section of the config that are its options.
     """
 
     path: str
@@ -47,11 +47,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rule:
-    """Names that are right although no list has them, such as those of torchvision's classifiers.
+    """A function that accepts names that no list has, such as those of torchvision's classifiers.
 
     Attributes:
-        path: a function from the name to the code; raises ConfigError for a wrong name.
-        summary: one line for people.
+        path: of a function from the name to the code; it raises ConfigError for a wrong name.
+        summary: one line for users.
     """
 
     path: str
@@ -67,12 +67,12 @@ class Registry(Generic[C]):
     Args:
         key: the key, dotted: `method.loss`.
         noun: what it names, for messages: `loss`.
-        protocol: the path of the Protocol that the code must keep.
-        choices: what raymoco ships, by name.
-        others: names that are no choice of ours and still right, such as `auto`.
-        kind: the class of the entries: whose defaults hold for somebody else's code.
-        rule: how names that are neither are understood; None: they are refused.
-        factory: the protocol's call is a class's constructor, where a class is named.
+        protocol: the import path of the Protocol that the code must keep.
+        choices: raymoco's own entries, by name.
+        others: valid names without an entry, such as `auto`.
+        kind: the class of the entries; its defaults are assumed for third-party code.
+        rule: accepts further names; None: they are refused.
+        factory: a named class keeps the Protocol's `__call__` by its constructor.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Registry(Generic[C]):
         self.rule, self.factory = rule, factory
 
     def at(self, key: str) -> Self:
-        """The same choices under another key, for messages."""
+        """Return the same registry with another key in its messages."""
         other = copy.copy(self)
         other.key = key
         return other
@@ -104,14 +104,14 @@ class Registry(Generic[C]):
         return (*self.others, *self.choices)
 
     def find(self, value: str | Mapping[str, Any]) -> C | None:
-        """What raymoco ships under this value; None for somebody else's."""
+        """The entry of a value; None for third-party code."""
         return self.choices.get(name_of(value))
 
     def facts(self, value: str | Mapping[str, Any], *, look: bool = False) -> C:
-        """What is known of a value: of ours its entry, of anything else what is safe to assume.
+        """The facts about a value: raymoco's entry, or safe assumptions about third-party code.
 
         Args:
-            look: import somebody else's code and take what its class attributes say.
+            look: import third-party code and use its class attributes.
         """
         choice = self.find(value)
         if choice is not None:
@@ -124,11 +124,11 @@ class Registry(Generic[C]):
         return self.kind(path, "", **{name: getattr(found, name) for name in said})
 
     def load(self, value: str | Mapping[str, Any]) -> Any:
-        """The code that a value names, imported; it keeps the protocol.
+        """Import the code that a value names, and check that it keeps the Protocol.
 
         Raises:
-            ConfigError: the module or the name in it is not there, importing it fails, or what is
-                there does not keep the protocol; says what is missing.
+            ConfigError: the module or the name in it does not exist, importing it fails, or the
+                code does not keep the Protocol; says what is missing.
         """
         name = name_of(value)
         choice = self.choices.get(name)
@@ -151,12 +151,13 @@ class Registry(Generic[C]):
         found: Any,
         beside: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The options beside a name, checked by the code's own pydantic model, `Options`.
+        """Check the options beside a name by the code's own pydantic model, `Options`.
 
         Args:
             value: a name, or a mapping with the options beside it.
-            found: what `load` returned for it.
-            beside: the section that the key stands in: where options of ours with `keys` are.
+            found: the code that `load` returned for it.
+            beside: the section of the config that contains the key; the options of an entry with
+                `keys` are there.
         Returns:
             An instance of `found.Options`; None where the code has none.
         Raises:
@@ -173,7 +174,7 @@ class Registry(Generic[C]):
                         f"{self.key}.{key} is given, but its place is {section}.{key}."
                     )
             given |= {key: beside[key] for key in choice.keys if beside and key in beside}
-            if not given.keys() - choice.keys:  # all of them stand in the section
+            if not given.keys() - choice.keys:  # all of them are in the section
                 return check_options(model, given, section, name_of(value)) if model else None
         if model is None:
             if given:
@@ -195,7 +196,7 @@ class Registry(Generic[C]):
         Args:
             beside: as for `options`.
         Raises:
-            ConfigError: as `load` and `options`; or somebody else's code raises an error.
+            ConfigError: as `load` and `options`; or third-party code raises an error.
         """
         found = self.load(value)
         options = self.options(value, found, beside)
@@ -206,14 +207,14 @@ class Registry(Generic[C]):
         except Exception as error:
             if isinstance(error, RaymocoError) or ":" not in name_of(value):
                 raise
-            # somebody else's code: whatever it raises is their message
+            # third-party code may raise anything: show its message
             raise ConfigError(
                 f"{self.key} is '{name_of(value)}', but building it fails: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
     def spelled(self, value: str | Mapping[str, Any]) -> str | dict[str, Any]:
-        """The value with every option of somebody else's code written out, its defaults too."""
+        """The value with every option of third-party code written out, also the defaults."""
         if ":" not in name_of(value):
             return value if isinstance(value, str) else dict(value)
         options = self.options(value, self.load(value))
@@ -221,10 +222,10 @@ class Registry(Generic[C]):
         return {NAME: name_of(value), **written} if written else name_of(value)
 
     def validate(self, value: Any) -> Any:
-        """A value as a config holds it: `{name: x}` alone becomes `x`; for pydantic.
+        """Check a value for pydantic and normalize it: `{name: x}` alone becomes `x`.
 
         Raises:
-            ValueError: no such name; somebody else's path is looked at when a run is resolved.
+            ValueError: no such name; import paths are imported only when a run is resolved.
         """
         if isinstance(value, Mapping):
             if not isinstance(value.get(NAME), str):
@@ -234,7 +235,7 @@ class Registry(Generic[C]):
         elif not isinstance(value, str):
             raise ValueError(f"{self.key} is {value!r}, but must be a name or a mapping with one")
         name = name_of(value)
-        # a rule's names are looked at when a run is resolved: it has to import something
+        # names for a rule are checked when a run is resolved, because the rule imports code
         ruled = self.rule is not None and name != "" and ":" not in name
         if not (name in self.names or ruled or IMPORT_PATH.fullmatch(name)):
             close = nearest(name, self.names).removesuffix(".")
@@ -261,7 +262,7 @@ class Registry(Generic[C]):
 
     @property
     def annotation(self) -> Any:
-        """The type of the key in a pydantic model, where no type checker looks."""
+        """The type of the key in a pydantic model, for models that no type checker reads."""
         return Annotated[Named, self]
 
     def __get_pydantic_core_schema__(
@@ -295,7 +296,7 @@ def _import(path: str, what: str) -> Any:
             "working directory of the command."
         ) from None
     except Exception as error:
-        # somebody else's code, run for the first time: whatever it raises is their message
+        # importing third-party code may raise anything: show its message
         raise ConfigError(
             f"{what}, but importing {module_name} fails: {type(error).__name__}: {error}"
         ) from error

@@ -1,7 +1,7 @@
-"""Which split an image belongs to, and in which order it lies: functions of its id alone.
+"""The split and the order of an image, as functions of its id alone.
 
-A hash instead of a random generator, so that adding an image moves no other one, and so that every
-machine and every later version agrees.
+They use a hash instead of a random generator, so that adding an image moves no other one, and so
+that every machine and every later version agrees.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def unit_hash(text: str) -> float:
 
 
 def order_key(image_id: str) -> float:
-    """Where an image lies among the others: an order that knows nothing of classes and folders."""
+    """The sort key of an image: an order independent of classes and folders."""
     return unit_hash(f"order:{image_id}")
 
 
 def in_eval_split(image_id: str) -> bool:
-    """Whether a labeled training image is one of the 10 % that only judge, never train."""
+    """Whether a labeled training image is among the 10 % that are used for evaluation only."""
     return unit_hash(f"eval:{image_id}") < EVAL_SHARE
 
 

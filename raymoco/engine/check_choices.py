@@ -1,4 +1,4 @@
-"""Look at all code that a config names, before anything starts: it is imported, and no more."""
+"""Import and check all code that a config names, before anything starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raymoco.ssl.build import check_method
 
 
 def check_choices(config: RunConfig) -> None:
-    """Refuse a config that names code which is not there or is not what it must be.
+    """Refuse a config that names code which is missing or does not keep its Protocol.
 
     Raises:
         ConfigError: a wrong path, a class that does not keep its protocol, wrong options; names the

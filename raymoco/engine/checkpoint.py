@@ -1,6 +1,6 @@
-"""Everything a run needs to go on as if nothing had happened, in one file.
+"""Checkpoints: one file with everything that a run needs to continue identically.
 
-The random numbers are not in it: every epoch seeds its generators from (seed, epoch, rank), so the
+It contains no state of random generators: every epoch seeds them from (seed, epoch, rank), so the
 epoch number is their state. See `loop.seed_epoch`.
 """
 
@@ -20,7 +20,7 @@ from raymoco.yamlfile import Document, validate
 
 FORMAT = 1
 PATTERN = "epoch-*.pt"
-SPARE = 2  # kept while a run is not over: should the last be damaged, there is one before it
+SPARE = 2  # kept while a run continues: if the last one is damaged, there is one before it
 
 
 @dataclass
@@ -40,10 +40,10 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write `folder/epoch-00007.pt` so that a kill leaves it whole or absent; drop older ones.
+    """Write `folder/epoch-00007.pt` atomically and delete older checkpoints.
 
     Returns:
-        The path written. The newest `keep` files stay.
+        The path written. The newest `keep` files are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / checkpoint_name(checkpoint.epoch)
@@ -59,7 +59,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def checkpoint_name(epoch: int) -> str:
-    """What the checkpoint after so many epochs is called."""
+    """The file name of the checkpoint after so many epochs."""
     return f"epoch-{epoch:05d}.pt"
 
 
@@ -69,19 +69,19 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read one checkpoint; tensors land on `device`.
+    """Read one checkpoint; put its tensors on `device`.
 
     Raises:
         DataError: no such file, not a checkpoint, damaged, or of another format.
-        MemoryError, torch.OutOfMemoryError: there is no room for it.
+        MemoryError, torch.OutOfMemoryError: it does not fit into memory.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such checkpoint.")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (MemoryError, torch.OutOfMemoryError):
-        raise  # the file is sound: to pass it over would train again what it holds
-    except Exception as error:  # noqa: BLE001 - damaged bytes raise whatever they decode to
+        raise  # the file is intact: skipping it would repeat epochs that it contains
+    except Exception as error:  # noqa: BLE001 - damaged bytes can raise any error
         raise DataError(
             f"{path}: cannot be read as a checkpoint, it may be damaged: {error}"
         ) from None
@@ -94,12 +94,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
 def load_newest(
     path: Path, device: torch.device | str, say: Callable[[str], None]
 ) -> Checkpoint | None:
-    """Read a checkpoint, or if it is damaged the newest whole one before it.
+    """Read a checkpoint, or if it is damaged the newest intact one before it.
 
     Args:
-        say: told of each that is damaged.
+        say: called with a message about each damaged one.
     Returns:
-        None if none can be read: the run begins anew.
+        None if none can be read: the run starts from the beginning.
     """
     for one in reversed([p for p in list_checkpoints(path.parent) if p.name <= path.name]):
         try:
@@ -110,7 +110,7 @@ def load_newest(
 
 
 def find_checkpoint(place: Path) -> Path:
-    """The checkpoint meant by a path: a file, a run's folder, or its checkpoints/ folder.
+    """Find the checkpoint at a path: a file, a run's folder, or its checkpoints/ folder.
 
     Raises:
         DataError: there is none.

@@ -1,4 +1,4 @@
-"""The Ray cluster under a command: joined if there is one, else started here and ended with it."""
+"""The Ray cluster of a command: join an existing one, or start a local one and end it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from raymoco.engine.tokens import bring_token
 from raymoco.errors import ConfigError, InputError
 from raymoco.files import standing_in, working_directory
 
-# what every process of ours on the cluster is started with
+# the environment of every process that raymoco starts on the cluster
 WORKER_ENV = {
-    # the supervisor looks for reports this often; its default of 2 s would be the shortest epoch
+    # how often Ray Train polls for reports; with its default of 2 s no epoch could be shorter
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
@@ -30,9 +30,9 @@ WORKER_ENV = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Tune's older output is the one that verbose=0 silences
+    # verbose=0 silences only Tune's older output
     "RAY_AIR_NEW_OUTPUT": "0",
-    # a gang is half a dozen processes; Ray warns on the terminal of more than four for each CPU
+    # a gang is half a dozen processes; Ray warns on the terminal about more than four per CPU
     "RAY_worker_maximum_startup_concurrency": "8",
     "PYTHONWARNINGS": "ignore",
 }
@@ -44,11 +44,11 @@ def cores() -> int:
 
 
 def threads_per_worker(scale: ScaleConfig, declared: float | None = None) -> int:
-    """Torch threads of one worker: what it was given, and less where cores were given twice.
+    """The number of torch threads of one worker: its CPUs, or fewer if cores are oversubscribed.
 
     Args:
-        declared: the CPUs that the node says it has, one of them for Ray Data; None: its cores.
-            Where these are more than its cores, all workers take less, but each one thread.
+        declared: the CPUs that the node declares, one of them for Ray Data; None: its cores. Where
+            it declares more than its cores, all workers get fewer threads, but at least one.
     """
     given = scale.cpus_per_worker
     if declared is not None:
@@ -57,29 +57,29 @@ def threads_per_worker(scale: ScaleConfig, declared: float | None = None) -> int
 
 
 def declared_cpus() -> float:
-    """The CPUs that this worker's node says it has."""
+    """The CPUs that this worker's node declares."""
     here = ray.get_runtime_context().get_node_id()
     return float(next(n["Resources"].get("CPU", 0.0) for n in _nodes() if n["NodeID"] == here))
 
 
 @contextmanager
 def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]:
-    """Join the cluster of RAY_ADDRESS or of the job, or start a local one; leave it at the end.
+    """Join the cluster at RAY_ADDRESS or of the job, or start a local one; leave it at the end.
 
     Args:
-        scale: what one group of workers holds.
-        output: the absolute output folder, this process's working directory meanwhile: the one in
-            which it was started may be deleted.
-        groups: how many groups will stand at once.
+        scale: the resources of one group of workers.
+        output: the absolute output folder. It is this process's working directory meanwhile,
+            because the directory in which the process was started may be deleted.
+        groups: how many groups will run at once.
     Raises:
-        ConfigError: the cluster is too small, or nothing would be left for Ray Data; with numbers.
-        InputError: no cluster answers at RAY_ADDRESS, or it asks for a token that is not here.
+        ConfigError: the cluster is too small, or no CPU would be left for Ray Data; with numbers.
+        InputError: no cluster answers at RAY_ADDRESS, or it requires a token that is not here.
     """
     held = groups * scale.workers * scale.cpus_per_worker
     _silence()
-    # asked for now: as soon as a job's driver has joined, other nodes unpack its directory
+    # read now: once a job's driver has joined, other nodes unpack its directory again
     before = working_directory()
-    if ray.is_initialized():  # a test's or a notebook's cluster: used, not ended
+    if ray.is_initialized():  # the cluster of a test or a notebook: use it, and do not end it
         check_layout(scale, groups)
         with standing_in(output, before):
             yield
@@ -91,7 +91,7 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
     with ExitStack() as left:
         try:
             if joined:
-                # from where the command was typed: Ray has its workers import from there too
+                # where the command was typed: Ray lets its workers import from there too
                 ray.init(
                     address or "auto",
                     log_to_driver=False,
@@ -99,7 +99,7 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
                     runtime_env={"env_vars": WORKER_ENV},
                 )
             else:
-                # its processes keep the working directory that this one has when they start
+                # its processes inherit the working directory that this process has now
                 left.enter_context(standing_in(output, before))
                 ray.init(
                     "local",
@@ -119,7 +119,7 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
                 f"no Ray cluster answers at {address or 'this machine'} (RAY_ADDRESS is the head's "
                 f"HOST:PORT, not the dashboard's address): {reason}"
             ) from None
-        except BaseException:  # a Ctrl-C: what had been started by then must end with it
+        except BaseException:  # a Ctrl-C too: everything that has been started must end
             ray.shutdown()
             raise
         try:
@@ -134,7 +134,7 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
 def check_layout(scale: ScaleConfig, groups: int) -> None:
     """Refuse a layout that the cluster cannot hold, or that leaves Ray Data no CPU.
 
-    Ray would wait for ever, and say nothing.
+    Ray would wait forever, silently.
     """
     total = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
@@ -185,14 +185,14 @@ def _python_path(before: Path) -> dict[str, str]:
 
 
 def _object_store_bytes() -> int:
-    # a quarter of what is free, and a shared-memory file system may be smaller than that
+    # a quarter of the free memory, unless the shared-memory file system is smaller
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     shm = os.statvfs("/dev/shm")
     return max(100 * 2**20, min(free // 4, int(shm.f_bavail * shm.f_frsize * 0.8), 8 * 2**30))
 
 
 def _silence() -> None:
-    """Ray's, Tune's and Ray Data's chatter goes to their log files, ours to the terminal."""
+    """Keep the messages of Ray, Tune and Ray Data off the terminal; their log files have them."""
     os.environ.update({key: os.environ.get(key, value) for key, value in WORKER_ENV.items()})
     os.environ.pop("PYTHONWARNINGS", None)
     for name in ("ray", "ray.data", "ray.tune", "ray.train", "ray.serve"):

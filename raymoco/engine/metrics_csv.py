@@ -1,4 +1,4 @@
-"""metrics.csv: a row per epoch, whole at any moment."""
+"""metrics.csv: a row per epoch, replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raymoco.metrics import Row
 
 
 class MetricsFile:
-    """The rows of one run by epoch; a row that comes again takes the place of the old one."""
+    """The rows of one run by epoch; a row for a known epoch replaces the old one."""
 
     def __init__(self, path: Path, up_to_epoch: int | None = None) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """The rows of a metrics.csv; a metric that an epoch did not measure is absent from its row."""
+    """Read a metrics.csv; a metric that an epoch did not measure is absent from its row."""
     with path.open(encoding="utf-8", newline="") as stream:
         return [
             {

@@ -1,4 +1,4 @@
-"""A run's journal in MLflow's terms: one MLflow run for ever, resumed or not."""
+"""Translate a run's journal for MLflow: one MLflow run for each run, resumed or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raymoco.event_log import Begun, Closed, EventKinds, Unknown
 from raymoco.tracking import PARENT, RUNNING, Change, points_of
 from raymoco.yamlfile import flatten
 
-# what a person would compare between runs that were started one by one
+# the settings that a user compares between runs that were started one by one
 COMPARED: dict[str, Any] = {
     "data": {"source", "labelled_fraction", "mix"},
     "model": True,
@@ -24,10 +24,10 @@ COMPARED: dict[str, Any] = {
 
 
 class RunStory:
-    """Reads the journal of `raymoco train` and says what each event means for MLflow.
+    """Reads the journal of `raymoco train` and translates each event for MLflow.
 
     Args:
-        folder: the run's; its files become artifacts.
+        folder: the run's folder; its files become artifacts.
         config: resolved.
     """
 

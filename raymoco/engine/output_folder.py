@@ -1,4 +1,4 @@
-"""Where results go."""
+"""The output folder and the files in a run's folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from raymoco.files import absolute
 
 RAY_FOLDER = ".ray"
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-RESERVED = ("shards", "mlartifacts", "mlflow.db")  # what else lies in an output folder
-# what a folder of each kind has from its beginning on, and one of the other never
+RESERVED = ("shards", "mlartifacts", "mlflow.db")  # other names in an output folder
+# the file that a folder of each kind has from the start, and the other kind never has
 MARKS = {"sweep": "sweep.yaml", "run": "config.yaml"}
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What lies where in a run's folder."""
+    """The paths of the files in a run's folder."""
 
     path: Path
 
@@ -30,7 +30,7 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """What happened."""
+        """All events."""
         return self.path / JOURNAL
 
     @property
@@ -40,7 +40,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What the run said."""
+        """The run's log."""
         return self.path / "log.txt"
 
     @property
@@ -62,8 +62,8 @@ def inside_job() -> bool:
 def resolve_output(output: str) -> Path:
     """The absolute output folder.
 
-    Inside a Ray job a relative one lies under `$RAYMOCO_HOME` (default `~/raymoco`): the job's
-    working directory is a temporary copy and would vanish with the results.
+    Inside a Ray job a relative folder is below `$RAYMOCO_HOME` (default `~/raymoco`): the job's
+    working directory is a temporary copy that is deleted with everything in it.
     """
     path = Path(output).expanduser()
     if path.is_absolute():
@@ -74,10 +74,10 @@ def resolve_output(output: str) -> Path:
 
 
 def refuse_foreign(folder: Path, kind: str) -> None:
-    """Refuse a folder in which something else lies than what is to be written: "sweep" or "run".
+    """Refuse a folder that contains the other kind of result, a "sweep" or a "run".
 
     Raises:
-        ConfigError: its name is taken in an output folder, or it is of the other kind.
+        ConfigError: its name is reserved in an output folder, or it is of the other kind.
     """
     if folder.name in RESERVED:
         raise ConfigError(f"name is '{folder.name}', which is taken in an output folder.")

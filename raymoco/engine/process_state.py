@@ -1,9 +1,9 @@
-"""What a run may leave behind in its process, undone before the next one.
+"""Restore process-wide state that a run has changed, before the next run starts.
 
-A warm gang runs other people's code too: backbones, images, callbacks. What torch and Python hold
-for the whole process is put back to what it was before the first trial. Threads cannot be ended
-from outside: they are said, not undone. Environment variables and warning filters change whenever
-something is imported for the first time, and are left alone.
+A warm gang runs third-party code too: backbones, sources, callbacks. The process-wide state of
+torch and Python is restored to what it was before the first trial. Threads cannot be ended from
+outside: they are reported. Environment variables and warning filters change whenever a module is
+imported for the first time, and are not restored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn.modules import module as modules
 
-# torch holds the hooks that are called for every module in these
+# torch keeps the hooks that are called for every module in these
 _HOOKS = (
     "_global_forward_pre_hooks",
     "_global_forward_hooks",
@@ -45,7 +45,7 @@ def _set_cudnn(was: tuple[bool, ...]) -> None:
         setattr(torch.backends.cudnn, name, value)
 
 
-# what is read, and what puts it back
+# a name, a function that reads the state, and one that restores it
 _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
     ("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
     ("the default device", torch.get_default_device, torch.set_default_device),
@@ -80,7 +80,7 @@ _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 
 class ProcessState:
-    """The state of this process when it is made; `restore` brings it back."""
+    """Saves the state of this process; `restore` brings it back."""
 
     def __init__(self) -> None:
         self._settings = [read() for _, read, _ in _SETTINGS]
@@ -88,7 +88,7 @@ class ProcessState:
         self._threads = {thread.ident for thread in threading.enumerate()}
 
     def restore(self) -> list[str]:
-        """Put everything back, and say what had been changed, a line each."""
+        """Restore everything, and return a line for each thing that had been changed."""
         said = []
         for (what, read, write), was in zip(_SETTINGS, self._settings, strict=True):
             if read() != was:
@@ -100,7 +100,7 @@ class ProcessState:
                 hooks.clear()
                 hooks.update(was)
                 said.append(f"the trial left a hook on every module ({name}): removed")
-        # runs seed torch for every epoch; Python's and NumPy's numbers are nobody's here
+        # runs seed torch in every epoch; raymoco does not use Python's and NumPy's generators here
         random.seed(0)
         np.random.seed(0)
         torch.manual_seed(0)

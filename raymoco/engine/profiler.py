@@ -1,4 +1,4 @@
-"""Where the time of a step goes: a table for people and a trace for a trace viewer."""
+"""Profile the time of a step: a table to read and a trace for a trace viewer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-WARM_UP, MOST = 2, 20  # steps that are left out, and that are recorded
+WARM_UP, MOST = 2, 20  # how many steps are skipped, and how many at most are recorded
 OPERATORS = 12
-# every region that the loop and the method name, in the order of a step; "whole" holds them all
+# every region that the loop and the method name, in the order of a step; "whole" contains them all
 REGIONS = (
     "data",
     "views",
@@ -65,7 +65,7 @@ class StepProfiler:
             self._profile.__exit__(kind, error, trace)
 
     def step(self) -> None:
-        """A step is over."""
+        """Mark the end of a step."""
         if self._profile is not None:
             self._profile.step()
 
@@ -78,17 +78,17 @@ class StepProfiler:
 
 
 def table(averages: Any, steps: int, device: torch.device) -> str:
-    """Milliseconds a step and shares: regions of a step, then the operators that cost most.
+    """Format milliseconds per step and shares: regions, then the most expensive operators.
 
     Args:
-        averages: what `torch.profiler.profile.key_averages()` returns.
+        averages: from `torch.profiler.profile.key_averages()`.
         steps: how many were recorded.
     """
     own = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    # a GPU's trace has every region twice: as the host ran it, and as the device did
+    # a GPU's trace has every region twice: on the host and on the device
     on_host = [row for row in averages if row.device_type.name == "CPU"]
     by_name = {row.key: row for row in on_host}
-    # the host's time, on a GPU too: it is what the loop takes
+    # use the host's time on a GPU too: it is the time that the loop takes
     whole = by_name[WHOLE].cpu_time_total / steps / 1000
     lines = [f"{steps} steps on {device.type}, {whole:.2f} ms each", ""]
     if device.type == "cuda":

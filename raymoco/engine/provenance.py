@@ -1,4 +1,4 @@
-"""What a result came from, as tags: data, code, versions, device."""
+"""The provenance of a result as tags: data, code, versions, device."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 
 
 def provenance(handle: PreparedImages, scale: ScaleConfig) -> dict[str, str]:
-    """Tags for an MLflow run; the commit is left out where there is none to be known.
+    """Return tags for an MLflow run; the commit is left out where it is unknown.
 
-    The images of `eval` and `test` are those that have a label: what an accuracy is a share of.
+    The counts of `eval` and `test` are of labeled images, the denominators of an accuracy.
     """
     labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
     tags = {
@@ -45,7 +45,7 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of the code that runs, if it lies in a git checkout."""
+    """The commit of the running code, if it is in a git checkout."""
     here = Path(__file__).parent
     try:
         found = subprocess.run(

@@ -1,4 +1,4 @@
-"""A TorchTrainer as raymoco starts it: quiet, without datasets, watched from a thread."""
+"""Build a TorchTrainer without datasets, and run it in a thread."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from raymoco.config import ScaleConfig
 from raymoco.engine.output_folder import RAY_FOLDER
 from raymoco.engine.session import Session
 
-# the other workers wait while the first one evaluates: of ImageNet that is longer than half an hour
+# the other workers wait while rank 0 evaluates, which takes more than half an hour on ImageNet
 COLLECTIVE_TIMEOUT_S = 4 * 3600
 
-# each starts an actor for every trainer, which takes seconds of a core and 200 MB: one hands out
-# `datasets=`, which raymoco does not use; the other is detached, and outlives a killed driver
+# each of these callbacks starts an actor per trainer, which takes seconds of a core and 200 MB: one
+# serves `datasets=`, which raymoco does not use; the other is detached and outlives a killed driver
 SPARED = ("DatasetsCallback", "PlacementGroupCleanerCallback")
 
 
 class LeanTrainer(TorchTrainer):
-    """A TorchTrainer without the helper actors that raymoco has no use for."""
+    """A TorchTrainer without the helper actors that raymoco does not need."""
 
     def _create_default_callbacks(self) -> list[Any]:
         found = super()._create_default_callbacks()  # type: ignore[misc]  # of Train V2
@@ -40,10 +40,10 @@ def build_trainer(
     folder: Path,
     max_failures: int = 0,
 ) -> TorchTrainer:
-    """A TorchTrainer whose workers run `loop(loop_config)`; Ray's own files go to folder/.ray.
+    """Build a TorchTrainer whose workers run `loop(loop_config)`; Ray's files go to folder/.ray.
 
-    No `datasets=`: they would fix the data for the trainer's life. Workers build their own streams.
-    `max_failures` is how often Ray Train starts the group again after an error; -1: always.
+    It has no `datasets=`, which would fix the data for the trainer's life: workers build their own
+    streams. `max_failures` is how often Ray Train restarts the group after an error; -1: always.
     """
     resources: dict[str, float] = {"CPU": scale.cpus_per_worker}
     if scale.gpus_per_worker:
@@ -67,9 +67,9 @@ def build_trainer(
 
 
 class FitThread(threading.Thread):
-    """`fit()` of a trainer or a tuner in a thread: Ctrl-C and the clock stay the driver's.
+    """Runs `fit()` of a trainer or a tuner, so that the driver's main thread can handle Ctrl-C.
 
-    `error` is what fit() raised, once the thread has ended.
+    `error` is the exception that fit() raised, once the thread has ended.
     """
 
     def __init__(self, fit: Callable[[], object], name: str) -> None:
@@ -80,17 +80,17 @@ class FitThread(threading.Thread):
     def run(self) -> None:
         try:
             self._fit()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever joins the thread
+        except BaseException as error:  # noqa: BLE001 - the thread that joins this one reads it
             self.error = error
 
 
 def worker_session(folder: Path, threads: int) -> Session:
-    """The session of this process as Ray Train placed it."""
+    """The session of this worker process of Ray Train."""
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
     assert isinstance(device, torch.device)
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # where NCCL and torch.distributed's object broadcasts work
+        torch.cuda.set_device(device)  # NCCL and torch.distributed's object broadcasts use it
     return Session(
         folder=folder,
         rank=context.get_world_rank(),
@@ -101,7 +101,7 @@ def worker_session(folder: Path, threads: int) -> Session:
 
 
 def root_cause(error: BaseException) -> str:
-    """What happened, in a line, out of Ray Train's nested messages."""
+    """Extract one line with the cause from Ray Train's nested messages."""
     text = str(error)
     for death in ("Worker exit detail: ", "The actor is dead because "):
         if death in text:

@@ -1,4 +1,4 @@
-"""What only the images can tell: `auto` values, and whether the queue fits the data."""
+"""Resolve `auto` values from the images, and check that the queue fits them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raymoco.ssl.query_gradient import bf16_is_fast
 
 
 def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig:
-    """The config with every `auto` and every defaulted value written out.
+    """Return the config with every `auto` and every default written out.
 
     Args:
         config: as the user gave it.
@@ -26,7 +26,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
         train_images: N, the images that training draws from.
     Raises:
         ConfigError: the batch or the queue is too large for N images, the views do not suit them,
-            or something that the config names is no code that it could use.
+            or the config names code that is missing or does not keep its Protocol.
     """
     check_choices(config)
     batch = config.optim.batch_size
@@ -37,8 +37,8 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
     _check_queue(config, train_images)
     precision, listed = config.precision, config.data.labelled_list
     if precision == "auto":
-        # the workers' GPUs are not at hand here: Ampere (2020) and later multiply bf16 fast; for an
-        # older one say fp32
+        # the workers' GPUs are not visible here: Ampere (2020) and later compute bf16 fast; the
+        # user sets fp32 for an older one
         fast = config.scale.gpus_per_worker > 0 or bf16_is_fast(torch.device("cpu"))
         precision = "bf16" if fast else "fp32"
     return config.with_values(
@@ -58,7 +58,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
 
 
 def queue_warning(config: RunConfig, train_images: int) -> str | None:
-    """A sentence if many queries will meet an older key of their own image as a negative."""
+    """Return a warning if many queries will meet an older key of their own image as a negative."""
     reach = _queue_reach(config)
     spare = train_images - config.optim.batch_size
     if not _uses_queue(config) or reach <= spare / 4:
@@ -71,7 +71,7 @@ def queue_warning(config: RunConfig, train_images: int) -> str | None:
 
 
 def _spelled(config: RunConfig) -> dict[str, Any]:
-    """What is named by import path, with the options that its code has by default."""
+    """The values that are named by import path, with their default options written out."""
     terms = {}
     for name, term in config.method.terms.items():
         options = options_of(TERMS.spelled(term.named(name)))
@@ -88,7 +88,7 @@ def _uses_queue(config: RunConfig) -> bool:
 
 
 def _queue_reach(config: RunConfig) -> float:
-    """How many images ago the oldest key in the queue was made."""
+    """How many images ago the oldest key in the queue was computed."""
     keys_per_image = 2 if config.method.symmetric else 1
     return config.method.queue_size / keys_per_image
 

@@ -19,7 +19,7 @@ class EpochDone(Event):
 
     @property
     def points(self) -> int:
-        """How many values of metrics it brings."""
+        """The number of metric values in it."""
         return count_points(self.row)
 
 

@@ -1,8 +1,8 @@
-"""What the training loop needs from its surroundings, and nothing else.
+"""The interface between the training loop and its surroundings.
 
-The loop does not know whether it runs in a test, under one TorchTrainer or on a warm gang: it asks
-its session for rank, device and messages. A session is silent off rank 0, so the loop has no
-`if rank == 0`.
+The loop does not know whether it runs in a test, in a TorchTrainer or on a warm gang: its session
+has the rank, the device and the callbacks for reports. On other ranks than 0 a session reports
+nothing, so the loop has no `if rank == 0`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import distributed
 from raymoco.errors import ConfigError, NotFiniteError, RaymocoError
 from raymoco.metrics import Row
 
-# raised by all workers of a run at the same place, so they are still in step afterwards
+# all workers of a run raise these at the same place, so they are still synchronized afterwards
 ON_EVERY_RANK = (NotFiniteError, ConfigError)
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked the run to end early
+class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to end early
     """Raised in the loop, on all ranks alike, when the session wants the run to end."""
 
 
@@ -30,10 +30,10 @@ class Stopped(Exception):  # noqa: N818 - not an error: somebody asked the run t
 class Session:
     """One worker's place in a run.
 
-    `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and answers whether
-    the run shall stop there; `on_check()` answers the same between reports, each `check_every`
-    steps (0: never); `on_text(line)` receives what belongs in the run's log; `profile` is where a
-    profile of some steps goes, None for none.
+    `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and returns whether
+    the run must stop there; `on_check()` returns the same between reports, every `check_every`
+    steps (0: never); `on_text(line)` receives lines for the run's log; `profile` is the folder for
+    a profile of some steps, None for no profile.
     """
 
     folder: Path
@@ -50,16 +50,16 @@ class Session:
     _steps: int = 0
 
     def step(self) -> None:
-        """A step begins; raises `Stopped` on every rank if the outside wants no more of them."""
+        """Begin a step; raise `Stopped` on every rank if the run must end."""
         self._steps += 1
         if self.check_every and self._steps % self.check_every == 0:
-            # every rank counts alike, so all meet in the broadcast
+            # every rank counts the same steps, so all reach the broadcast
             stop = self.rank == 0 and self.on_check()
             if self.broadcast(stop):
                 raise Stopped
 
     def report(self, row: Row, checkpoint: Path | None) -> None:
-        """Tell the outside about an epoch; raises `Stopped` on every rank if it wants no more."""
+        """Report an epoch; raise `Stopped` on every rank if the run must end."""
         stop = False
         if self.rank == 0:
             stop = self.on_report(row, str(checkpoint) if checkpoint else None)
@@ -68,12 +68,12 @@ class Session:
             raise Stopped
 
     def text(self, line: str) -> None:
-        """A line for the run's log."""
+        """Write a line to the run's log."""
         if self.rank == 0:
             self.on_text(line)
 
     def broadcast(self, value: Any) -> Any:
-        """Rank 0's value, on every rank; small picklable things only."""
+        """Return rank 0's value on every rank; only for small picklable values."""
         if self.workers == 1:
             return value
         box = [value]
@@ -81,7 +81,7 @@ class Session:
         return box[0]
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean over workers, in place."""
+        """Average over the workers, in place."""
         if self.workers > 1:
             distributed.all_reduce(values)
             values /= self.workers
@@ -89,7 +89,7 @@ class Session:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a run failed, in one line for people."""
+    """Describe in one line why a run failed."""
     if isinstance(error, RaymocoError):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):

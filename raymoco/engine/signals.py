@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: where they interrupt at once, and where what is being written comes first."""
+"""Ctrl-C and SIGTERM: interrupt at once, or after a file has been written completely."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Interrupts:
-    """What Ctrl-C and SIGTERM do: the first one interrupts, the second ends the process at once.
+    """Handles Ctrl-C and SIGTERM: the first interrupts, the second ends the process at once.
 
     Attributes:
-        heard: whether one has come.
+        heard: whether a signal has arrived.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Interrupts:
         self._held = False
 
     def hear(self, number: int, frame: Any) -> None:
-        """The handler of the signals."""
+        """Handle a signal."""
         if self.heard:
             os._exit(130)
         self.heard = True
@@ -30,17 +30,17 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal has come.
+        """Raise KeyboardInterrupt if a signal has arrived.
 
-        For loops, and between steps: what a handler raises can be lost, where Python calls it
-        inside of something that must not fail, such as a hook of fork().
+        Call it in loops and between steps: the exception of a handler can be lost where Python
+        calls the handler inside of code that must not fail, such as a hook of fork().
         """
         if self.heard:
             raise KeyboardInterrupt
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Only remember a signal while something is written that must be whole."""
+        """Only remember a signal while a file is written that must be complete."""
         before, self._held = self._held, True
         try:
             yield
@@ -49,10 +49,10 @@ class Interrupts:
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
-        """Inside `held`: here a signal interrupts after all, also one that has come already.
+        """Inside `held`: let a signal interrupt here, also one that has arrived already.
 
         Raises:
-            KeyboardInterrupt: at once, or when one comes.
+            KeyboardInterrupt: at once, or when a signal arrives.
         """
         before, self._held = self._held, False
         try:
@@ -63,9 +63,9 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[Interrupts]:
-        """Handle both signals here; once more inside `connect`, where Ray sets handlers of its own.
+        """Handle both signals here; repeat it inside `connect`, where Ray sets its own handlers.
 
-        Elsewhere than in the main thread nothing changes: Python has no signals there.
+        Outside of the main thread it does nothing: Python handles no signals there.
         """
         if threading.current_thread() is not threading.main_thread():
             yield self

@@ -1,4 +1,4 @@
-"""One optimizer step, and the optimizer it needs."""
+"""One optimizer step, and its optimizer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from raymoco.config import OptimConfig
 def build_optimizer(
     optim: OptimConfig, parameters: Iterable[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """The optimizer over the parameters that learn; one kernel for all of them where torch can."""
+    """Build the optimizer of the trainable parameters; with one kernel for all where torch can."""
     learning = [parameter for parameter in parameters if parameter.requires_grad]
-    # fused on CUDA, foreach elsewhere: the same sums, fewer launches
+    # fused on CUDA, foreach elsewhere: the same results with fewer kernel launches
     fast: dict[str, Any] = {"fused": True} if learning[0].is_cuda else {"foreach": True}
     if optim.name == "adamw":
         return torch.optim.AdamW(learning, optim.lr, weight_decay=optim.weight_decay, **fast)
@@ -29,9 +29,9 @@ def build_optimizer(
 
 
 def to_device(rows: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; a copy to a GPU neither waits nor is waited for."""
+    """Move a tensor to the device; a copy to a GPU is asynchronous."""
     if device.type == "cuda":
-        # only from pinned memory does a copy run beside the step before it
+        # only a copy from pinned memory overlaps with the previous step
         rows = rows.pin_memory()
     return rows.to(device, non_blocking=True)
 
@@ -40,8 +40,8 @@ class Step:
     """Forward, backward and update of one batch.
 
     Args:
-        module: what `build_method` made; wrapped in DistributedDataParallel when workers > 1.
-        optimizer: over the module's learning parameters.
+        module: from `build_method`; wrapped in DistributedDataParallel when workers > 1.
+        optimizer: of the module's trainable parameters.
         bf16: run the forward pass under bf16 autocast.
     """
 
@@ -60,7 +60,7 @@ class Step:
         self._bf16 = bf16
         self._forward: nn.Module = module
         if workers > 1:
-            # the module sees to its own buffers: queues are equal by construction, batch-norm
+            # buffers are not broadcast: queues are equal by construction, and batch-norm
             # statistics are meant to differ
             self._forward = DistributedDataParallel(
                 module,
@@ -72,7 +72,7 @@ class Step:
     def __call__(
         self, view_a: Tensor, view_b: Tensor, labels: Tensor, lr: float
     ) -> dict[str, Tensor]:
-        """One step on (b, C, H, W) views and (b,) labels; the losses, detached, on the device."""
+        """Step on (b, C, H, W) views and (b,) labels; return the detached losses, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with self._autocast():

@@ -1,4 +1,4 @@
-"""Where a step's time goes, without a host synchronization inside the step."""
+"""Measure the parts of a step without synchronizing the host inside the step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 class Stopwatch:
-    """Adds up seconds by name: wall time on a CPU, CUDA events on a GPU (read once, at the end)."""
+    """Adds up seconds by name: wall time on a CPU, CUDA events on a GPU, read once at the end."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -20,7 +20,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Time of the block, on the device where the block's work happens."""
+        """Add the time of the block, on the device that does its work."""
         if self._cuda:
             begin, end = (
                 torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -37,13 +37,13 @@ class Stopwatch:
 
     @contextmanager
     def wait(self, name: str) -> Iterator[None]:
-        """Time that the host spends in the block, whatever the device does meanwhile."""
+        """Add the time that the host spends in the block."""
         started = time.perf_counter()
         yield
         self._seconds[name] += time.perf_counter() - started
 
     def totals(self) -> dict[str, float]:
-        """Seconds by name; synchronizes a GPU once."""
+        """Return seconds by name; synchronizes a GPU once."""
         if self._events:
             self._events[-1][2].synchronize()
             for name, begin, end in self._events:

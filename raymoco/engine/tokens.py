@@ -1,8 +1,8 @@
-"""Whether a cluster asks for a token, and whether the one at hand is the cluster's.
+"""Find out whether a cluster requires a token, and whether the local token is the right one.
 
-A Ray driver is told by RAY_AUTH_MODE alone. Without it, it knocks for twenty seconds at a cluster
-that asks for a token and says that nobody is there. With it, it waits ten for one that asks for
-none.
+A Ray driver sends a token only if RAY_AUTH_MODE says so. Without that setting it tries for twenty
+seconds to reach a cluster that requires a token, and then reports that there is none. With it, it
+waits ten seconds at a cluster that requires no token.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import os
 from raymoco.errors import InputError
 
 MODE = "RAY_AUTH_MODE"
-# it reads nothing and changes nothing, and is authenticated like any other
+# this call reads and changes nothing, and is authenticated like any other
 QUESTION = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 ANSWER_S = 5.0
 
 
 def bring_token(address: str) -> None:
-    """Turn Ray's token mode on in this process if the cluster at HOST:PORT asks for a token.
+    """Turn on Ray's token mode in this process if the cluster at HOST:PORT requires a token.
 
-    Does nothing where nobody answers, or something that is not understood: Ray says why.
+    It does nothing if there is no answer, or one that it does not understand: Ray reports why.
 
     Raises:
-        InputError: it asks for a token, and there is none here or another one.
+        InputError: the cluster requires a token, and the local one is missing or differs.
     """
     if "://" in address or ":" not in address or not _refuses(address, None):
         return
-    # Ray's own: what `ray start` and a local `ray.init` turn the mode on with
+    # the class by which `ray start` and a local `ray.init` turn on the mode
     from ray._private.authentication.authentication_token_setup import (
         maybe_enable_token_auth_if_token_available,
     )
@@ -46,11 +46,11 @@ def bring_token(address: str) -> None:
 
 
 def _refuses(address: str, token: str | None) -> bool:
-    """Whether the cluster does not let in who brings this token."""
+    """Whether the cluster rejects this token."""
     import grpc
 
     says = [("authorization", f"Bearer {token}")] if token else []
-    # as Ray connects: no proxy stands between the nodes of a cluster
+    # as Ray connects: without a proxy between the nodes of a cluster
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             channel.unary_unary(QUESTION)(b"", timeout=ANSWER_S, metadata=says)

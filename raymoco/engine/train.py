@@ -40,7 +40,7 @@ Print = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left behind: its folder, its rows by epoch, and the last of them."""
+    """The result of a run: its folder, its rows by epoch, and the last row."""
 
     folder: Path
     config: RunConfig
@@ -53,7 +53,7 @@ class RunResult:
 
 
 def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig, PreparedImages]:
-    """Shards built, images decoded, config resolved: what a driver does once before any trial."""
+    """Build shards, decode images and resolve the config, once, before any trial."""
     shards = ensure_shards(config.data, output, say)
     handle = prepare_images(config.data, shards)
     train_images = handle.rows("train")
@@ -76,28 +76,29 @@ def train(
 
     Args:
         config: what to train; `auto` values are resolved here.
-        resume: go on from the last checkpoint in the run's folder, or start if there is none.
-        profile: record some steps of the first epoch: profile/table.txt and profile/trace.json.
-        say: receives each line for the terminal.
-        progress: receives a line per epoch; default `say`.
+        resume: continue from the last checkpoint in the run's folder, or start if there is none.
+        profile: profile some steps of the first epoch: profile/table.txt and profile/trace.json.
+        say: called with each line for the terminal.
+        progress: called with a line per epoch; default `say`.
     Returns:
         The run's folder, resolved config and rows.
     Raises:
-        InputError: something in the config, the data or the folder is wrong; nothing is lost.
-        TrainingError: the run failed; its checkpoints stay.
+        InputError: the config, the data or the folder is wrong; nothing is lost.
+        TrainingError: the run failed; its checkpoints are kept.
     """
     output = resolve_output(config.output)
-    config = config.with_values({"output": str(output)})  # whoever reads it stands somewhere else
+    # absolute, because workers have another working directory
+    config = config.with_values({"output": str(output)})
     folder = output / config.run_name
     refuse_foreign(folder, "run")
-    if is_used(folder):  # refused now rather than once Ray has started
+    if is_used(folder):  # refuse before Ray starts
         with lease(folder, "run"):
             _refuse_used(folder, resume)
     tracking.check_tracking(config.tracking.uri, output)  # refused before anything is written
     check_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
-        # nothing has been written so far, and another process may have been here meanwhile
+        # nothing has been written yet, and another process may have used the folder meanwhile
         with lease(folder, "run"):
             _refuse_used(folder, resume)
             start = _resume_point(folder, resolved, say) if resume else None
@@ -120,7 +121,7 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     newest = load_newest(found[-1], "cpu", say) if found else None
     if newest is None:
         return None
-    # on as many workers as now: with one, batch norms coincide that with two do not
+    # compare with the present number of workers: with one worker, several batch norms coincide
     before = newest.run_config.model_copy(update={"scale": config.scale})
     then, now = before.effective(), config.effective()
     changed = [
@@ -137,7 +138,7 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
 
 
 class _Receiver:
-    """Starts the trainer and writes down what its rank 0 says."""
+    """Starts the trainer and records the reports of its rank 0."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class _Receiver:
         epoch = int(start.stem.split("-")[1]) if start else 0
         self.file = MetricsFile(self._place.metrics, epoch)
         self._said = set(self.file.rows)
-        # what earlier processes wrote down: epochs behind the last checkpoint are trained again
+        # rows of earlier processes: epochs after the last checkpoint are trained again
         before = read_journal(self._place.journal, RUN_EVENTS)
         self._written = {int(e.row["epoch"]) for e in before if isinstance(e, EpochDone)}
         self._identity = next((e.id for e in before if isinstance(e, Begun)), uuid4().hex)
@@ -168,7 +169,7 @@ class _Receiver:
         tags = provenance(handle, self.config.scale)
         self._journal.append(begun(self._identity, tags))
         self._mirror.start()
-        # max_concurrency: the driver waits in get() while the worker puts
+        # max_concurrency 2: the driver waits in get() while a worker calls put()
         mailbox = Queue(actor_options={"num_cpus": 0})
         loop_config = {
             "config": self.config.model_dump(),
@@ -237,11 +238,11 @@ class _Receiver:
 
 
 def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
-    """What each worker of `raymoco train` runs."""
+    """The training function of each worker of `raymoco train`."""
     config = RunConfig.model_validate(loop_config["config"])
     mailbox: Queue = loop_config["mailbox"]
     folder = Path(loop_config["folder"])
-    os.chdir(folder)  # this process may have been started in a job's copy, which goes
+    os.chdir(folder)  # the process may have started in a job's temporary copy, which can be deleted
     session = worker_session(
         RunFolder(folder).checkpoints, threads_per_worker(config.scale, declared_cpus())
     )
@@ -261,4 +262,4 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
         if session.rank == 0 or not alike:
             mailbox.put({"reason": reason_of(error), "text": traceback.format_exc()})
         if not (alike and isinstance(error, RaymocoError)):
-            raise  # the other ranks are somewhere else in the loop, and must not wait for this one
+            raise  # the other ranks are elsewhere in the loop and must not wait for this one

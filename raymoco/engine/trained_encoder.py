@@ -1,4 +1,4 @@
-"""What a run is for: its encoder, to use elsewhere or to judge again."""
+"""Load, evaluate and export the encoder that a run has trained."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXPORT_FORMAT = 1
 
 
 def load_encoder(place: str | Path) -> nn.Module:
-    """The trained query encoder of a run, in eval mode, on the CPU.
+    """Load the trained query encoder of a run, in eval mode, on the CPU.
 
     Args:
         place: a run's folder, its checkpoints/ folder, or one checkpoint.
@@ -54,7 +54,7 @@ def evaluate(place: str | Path) -> Row:
         protocols in `eval.protocols` report on test.
     Raises:
         ConfigError: the code of a protocol is not there.
-        DataError: no checkpoint, its images are gone, or they have no labels.
+        DataError: no checkpoint, its images are missing, or they have no labels.
     """
     checkpoint = load_checkpoint(find_checkpoint(Path(place)))
     config = checkpoint.run_config
@@ -62,7 +62,7 @@ def evaluate(place: str | Path) -> Row:
     handle = load_images(config.data, ensure_shards(config.data, resolve_output(config.output)))
     if not handle.classes or not handle.rows("test"):
         raise DataError(f"{place}: its images have no labels to judge by, or no test split.")
-    # how a batch mixes labeled and unlabeled images is of no matter here
+    # how a batch mixes labeled and unlabeled images does not matter here
     data = config.data.model_copy(update={"mix": "natural"})
     images = open_images(
         handle, data, Reader(seed=config.seed, batch_size=min(2, handle.rows("train")))
@@ -83,14 +83,14 @@ def evaluate(place: str | Path) -> Row:
 
 
 def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
-    """Write the backbone's weights for somebody else's code: no raymoco needed to read them.
+    """Write the backbone's weights to a file that can be read without raymoco.
 
-    The file holds a dict: `state_dict` (torchvision's names for torchvision's backbones, the
-    classifier head left out), `backbone`, `width`, `channels`, `image_size`, `mean`, `std`,
-    `classes`; `torch.load(target, weights_only=True)` reads it.
+    The file contains a dict: `state_dict` (torchvision's names for torchvision's backbones, without
+    the classifier head), `backbone`, `width`, `channels`, `image_size`, `mean`, `std`, `classes`;
+    `torch.load(target, weights_only=True)` reads it.
 
     Returns:
-        What was written, without the weights.
+        The dict without the weights.
     """
     checkpoint = load_checkpoint(find_checkpoint(Path(place)))
     encoder = load_encoder(place)

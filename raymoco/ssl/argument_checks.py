@@ -1,4 +1,4 @@
-"""What the losses and regularizers refuse: wrong values and shapes that do not fit together."""
+"""Checks of the losses' and regularizers' arguments: values, and shapes that fit together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def require_temperature(temperature: float, field: str = "temperature") -> None:
 
 
 def require_choice(field: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a value that is none of the choices."""
+    """Refuse a value that is not among the choices."""
     if value not in choices:
         raise ConfigError(f"{field} is '{value}', but must be one of: {', '.join(choices)}.")
 
@@ -41,7 +41,7 @@ def require_queue(query: Tensor, queue: Tensor) -> None:
 
 
 def require_labels(field: str, labels: Tensor, of: str, rows: Tensor) -> None:
-    """Refuse labels that are not one for each row."""
+    """Refuse labels unless there is one for each row."""
     if labels.shape != rows.shape[:1]:
         raise ConfigError(
             f"{field} has shape {tuple(labels.shape)}, but must have one label for each row of "

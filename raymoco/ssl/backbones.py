@@ -1,4 +1,4 @@
-"""Backbones from torchvision: any classifier, its head taken off, its stem fitted to the images."""
+"""Backbones from torchvision: any classifier without its head, its stem fitted to the images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torchvision import models
 from raymoco.choices import BACKBONES
 from raymoco.errors import ConfigError
 
-SMALL_IMAGE = 64  # px: up to here a ResNet's 7x7 stride-2 stem and its pooling would lose too much
-_CLASSES = 1009  # no layer but the classifier has this many outputs: that is how it is found
+SMALL_IMAGE = 64  # px: up to here a ResNet's 7x7 stride-2 stem and its pooling lose too much
+_CLASSES = 1009  # the classifier layer is found by this number of outputs, which no other layer has
 
 
 def backbone_names() -> list[str]:
@@ -22,10 +22,10 @@ def backbone_names() -> list[str]:
 
 
 def torchvision_classifier(name: str) -> TorchvisionBackbone:
-    """The backbone of that name.
+    """Return the backbone of that name.
 
     Raises:
-        ConfigError: torchvision has none; names the nearest.
+        ConfigError: torchvision has no such classifier; names the nearest.
     """
     if name not in models.list_models(module=models):
         (near,) = difflib.get_close_matches(name, backbone_names(), n=1, cutoff=0.0)
@@ -38,7 +38,7 @@ def torchvision_classifier(name: str) -> TorchvisionBackbone:
 
 @dataclass(frozen=True)
 class TorchvisionBackbone:
-    """A classifier of torchvision without its last layer, fitted to the images it is called for."""
+    """Builds a torchvision classifier without its last layer, fitted to the size of the images."""
 
     name: str
 
@@ -57,7 +57,7 @@ class TorchvisionBackbone:
 
 
 def _drop_classifier(backbone: nn.Module) -> None:
-    """Put the identity where the classifier's last layer and its dropout were."""
+    """Replace the classifier's last layer and its dropout by the identity."""
     path = next(
         path
         for path, module in reversed(list(backbone.named_modules()))
@@ -66,13 +66,13 @@ def _drop_classifier(backbone: nn.Module) -> None:
     _replace(backbone, path, nn.Identity())
     top = path.split(".")[0]
     for name, module in list(backbone.named_modules()):
-        # that dropout regularized the classifier; here it would only part the query from its key
+        # the dropout regularized the classifier; here it would only make query and key differ
         if isinstance(module, nn.Dropout) and (name == "dropout" or name.split(".")[0] == top):
             _replace(backbone, name, nn.Identity())
 
 
 def _fit_stem(backbone: nn.Module, channels: int, image_size: int) -> None:
-    """Fit the first convolution to the images, and that of a ResNet to small ones."""
+    """Fit the first convolution to the channels, and a ResNet's to small images."""
     path, stem = next(
         (path, module) for path, module in backbone.named_modules() if isinstance(module, nn.Conv2d)
     )

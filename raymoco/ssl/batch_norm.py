@@ -1,4 +1,4 @@
-"""Batch norm over other sets of images than a worker's batch: groups of it, or all workers."""
+"""Batch norm over groups of a worker's batch, or over the batches of all workers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BATCH_NORMS = ("plain", "shuffle", "split", "sync")
 
 
 class SplitBatchNorm(_BatchNorm):
-    """Batch norm that normalizes consecutive groups of a batch apart, as if on several devices.
+    """Batch norm that normalizes consecutive groups of a batch separately, as several devices do.
 
-    The running statistics move by the mean over the groups. A batch of fewer than 2 images a group,
-    such as the last short one of an epoch, has fewer groups.
+    The mean over the groups updates the running statistics. A batch with fewer than 2 images per
+    group, such as the last, incomplete one of an epoch, has fewer groups.
 
     Source: the CIFAR-10 notebook of He et al. 2020, arXiv:1911.05722. Deviation: groups are
         consecutive, not interleaved, and need not divide the batch.
@@ -66,8 +66,8 @@ class SplitBatchNorm(_BatchNorm):
 class SyncBatchNorm(_BatchNorm):
     """Batch norm with the statistics of all workers' images, on any device.
 
-    torch's own works on GPUs only, and in every layer waits there for the device to find empty
-    batches, which there are none of here. With one worker it is plain batch norm.
+    torch's own works only on GPUs, and waits for the device in every layer to look for empty
+    batches, which do not occur here. With one worker this is plain batch norm.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class SyncBatchNorm(_BatchNorm):
         dims = [0, *range(2, input.dim())]
         var_C, mean_C = torch.var_mean(input, dim=dims, correction=0)
         count = torch.full_like(mean_C[:1], input.numel() // input.shape[1])
-        # one exchange; spread within and between the workers, not E[x^2] - E[x]^2, which cancels
+        # one exchange; variance within and between workers, not E[x^2] - E[x]^2, which cancels
         all_WS = all_gather_with_grad(torch.cat([mean_C, var_C, count])[None])
         mean_WC, var_WC, count_W1 = torch.split(all_WS, [len(mean_C), len(mean_C), 1], dim=1)
         total = count_W1.sum().detach()
@@ -106,11 +106,11 @@ class SyncBatchNorm(_BatchNorm):
 def convert_batch_norm(
     module: nn.Module, name: Literal["plain", "shuffle", "split", "sync"], groups: int = 8
 ) -> nn.Module:
-    """The module with every batch norm replaced in place; parameters and buffers stay.
+    """Replace every batch norm of a module in place; parameters and buffers are kept.
 
     Args:
         module: any module.
-        name: "split" or "sync" replace; "plain" and "shuffle" leave the module as it is.
+        name: "split" or "sync"; "plain" and "shuffle" do not change the module.
         groups: groups of a worker's batch for "split", at least 1.
     Raises:
         ConfigError: an unknown name, or groups below 1.
@@ -151,7 +151,7 @@ def _normalize(input: Tensor, mean_C: Tensor, var_C: Tensor, norm: _BatchNorm) -
 
 
 def _count_batch(norm: _BatchNorm) -> float:
-    """Count one more training batch; the momentum of the running statistics for it."""
+    """Count one more training batch; return its momentum for the running statistics."""
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     if norm.momentum is not None:

@@ -1,8 +1,8 @@
-"""The losses over the queue in blocks, each with its own gradient: nothing of (B, K) is ever held.
+"""The losses over the queue in blocks, with their gradients, without storing a (B, K) tensor.
 
-Of each query a loss needs the logsumexp of its logits and the mean of the keys under their softmax.
-`OnlineSoftmax` keeps both while the queue passes by. Where few of a block's keys are positives they
-are picked out one by one; where many are, they get a matrix product of their own.
+For each query a loss needs the logsumexp of its logits and the mean of the keys under their
+softmax. `OnlineSoftmax` updates both block by block. Where few of a block's keys are positives,
+they are picked out one by one; where many are, they get a matrix product of their own.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Kind = Literal["info_nce", "unicon_sum", "unicon_mean", "sup_con_in", "sup_con_o
 LossAndGradient = tuple[Tensor, Tensor]  # a mean loss and its gradient to the queries
 
 BLOCK = 1024  # keys: the logits of a usual batch and block stay in a core's cache
-BLOCK_CUDA = 16384  # a GPU has the room, and each block costs it launches
+BLOCK_CUDA = 16384  # a GPU has enough memory, and each block costs kernel launches
 PAYS_FROM = 2**18  # B x K; below, the readable formula is nearly as fast
-PICKED_SHARE = 0.1  # of a block's pairs: with more positives a product is faster than picking them
+PICKED_SHARE = 0.1  # of a block's pairs: with more positives a matrix product is faster
 
 
 def pays(query: Tensor, queue: Tensor) -> bool:
-    """Whether streaming is faster than the readable formula."""
-    # a FakeTensor has no values to find the positives by
+    """Whether working in blocks is faster than the readable formula."""
+    # a FakeTensor has no values, so its positives cannot be found
     return len(query) * len(queue) >= PAYS_FROM and not isinstance(query, FakeTensor)
 
 
 class _Positives:
-    """What the positives of each query add up to: the own key, and the queue keys of its label."""
+    """Sums over the positives of each query: its own key, and the queue keys with its label."""
 
     def __init__(self, kind: Kind, own_B: Tensor, key_BD: Tensor, labels: Tensor) -> None:
         self._kind = kind
@@ -41,13 +41,13 @@ class _Positives:
         self._labels_B1 = labels[:, None]
         self._visible_B1 = self._labels_B1 >= 0
         self.count_B = torch.ones_like(own_B)
-        self.sum_BD = key_BD.clone()  # of sup_con_out, where each key weighs the same
+        self.sum_BD = key_BD.clone()  # for sup_con_out, where all keys have the same weight
         self.softmax = OnlineSoftmax(key_BD)
         self.softmax.add_own(self._sign * own_B, key_BD)
         self._sorted = None if _must_not_ask(labels) else torch.unique(labels[labels >= 0])
 
     def take(self, logits_Bb: Tensor, keys_bD: Tensor, key_labels_b: Tensor) -> None:
-        """Add a block's positives; their logits become -inf, but for "sup_con_out"."""
+        """Add a block's positives; set their logits to -inf, except for "sup_con_out"."""
         if self._sorted is None:
             columns = None
             same_Bm = (self._labels_B1 == key_labels_b) & self._visible_B1
@@ -98,7 +98,7 @@ def stream_contrast(
     temperature: float,
     half: bool = False,
 ) -> LossAndGradient:
-    """A contrastive loss of `raymoco.ssl.losses` and its gradient.
+    """Compute a contrastive loss of `raymoco.ssl.losses` and its gradient.
 
     Args:
         kind: which loss, with its option; "info_nce" needs no labels.
@@ -108,7 +108,7 @@ def stream_contrast(
         labels: (B,), integer, negative = unlabeled.
         queue_labels: (K,), integer, negative = unlabeled.
         temperature: T > 0, unitless.
-        half: multiply in bf16 and add up in fp32; never "sup_con_out", whose gradient is a
+        half: multiply in bf16 and accumulate in fp32; never for "sup_con_out", whose gradient is a
             difference of two means that nearly cancel once classes are tight.
     Returns:
         The scalar mean loss in nats and its gradient (B, D), both in the query's dtype.
@@ -137,10 +137,10 @@ def _finish(
     rest: OnlineSoftmax,
     positives: _Positives | None,
 ) -> LossAndGradient:
-    """Each query's loss, and its gradient to the scaled query."""
-    # a difference of two means that nearly agree would keep only their rounding: so each loss is
-    # the softplus of how far the rest is above the positives, and what stands beside it is 0 for a
-    # query whose only positive is its own key
+    """Return each query's loss, and its gradient to the scaled query."""
+    # a difference of two nearly equal means would consist of rounding errors. So each loss is the
+    # softplus of how far the rest is above the positives, and the remaining term is 0 for a query
+    # whose only positive is its own key
     if positives is None or kind == "sup_con_out":
         excess_B, difference_BD = rest.logsumexp() - own_B, rest.mean() - key_BD
     elif kind == "sup_con_in":
@@ -167,16 +167,16 @@ def _finish(
 def stream_divergence(
     query: Tensor, key: Tensor, queue: Tensor, temperature: float
 ) -> LossAndGradient:
-    """`cross_consistency` of the form "queue_kl", and its gradient; arguments as above.
+    """Compute `cross_consistency` of the form "queue_kl" and its gradient; arguments as above.
 
-    Never in bf16: where target and guess nearly agree, their difference would be rounding alone.
+    Never in bf16: where target and guess nearly agree, their difference would be rounding error.
     """
     batch = len(query)
     both = OnlineSoftmax(torch.cat([query, key]))
     scaled = torch.cat([query, key.to(query.dtype)]) / temperature
     gap_B1 = query.new_zeros(batch, 1)
     for _, logits, keys_bD in _blocks(scaled, queue, half=False):
-        # of the same rounded logits: the errors of target and guess then cancel to first order
+        # from the same rounded logits, so that the errors of target and guess cancel to first order
         gap_Bb = logits[batch:] - logits[:batch]
         weights, shrink = both.add(logits, keys_bD)
         gap_B1 = gap_B1 * shrink[batch:] + (weights[batch:] * gap_Bb).sum(dim=1, keepdim=True)
@@ -188,7 +188,7 @@ def stream_divergence(
 
 
 def _blocks(scaled_BD: Tensor, queue: Tensor, half: bool) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Of each block of the queue: its first row, the logits to write over, and its keys."""
+    """Yield for each block of the queue its first row, its logits (to overwrite), and its keys."""
     size = BLOCK_CUDA if scaled_BD.is_cuda else BLOCK
     dtype = torch.bfloat16 if half else scaled_BD.dtype
     factor_BD = scaled_BD.to(dtype)
@@ -204,12 +204,12 @@ def _blocks(scaled_BD: Tensor, queue: Tensor, half: bool) -> Iterator[tuple[int,
 
 
 def _must_not_ask(labels: Tensor) -> bool:
-    # how many positives there are only the device knows, and the step must not wait for a GPU
+    # the number of positives is known only on the device, and the step must not wait for a GPU
     return labels.is_cuda
 
 
 def _found_in(labels_b: Tensor, sorted_n: Tensor) -> Tensor:
-    """The places (m,) of the labels that are among the sorted ones."""
+    """The indices (m,) of the labels that are among the sorted ones."""
     if not len(sorted_n):
         return labels_b.new_empty(0)
     place_b = torch.searchsorted(sorted_n, labels_b).clamp_max_(len(sorted_n) - 1)

@@ -1,4 +1,4 @@
-"""From a config to the module that a training step calls."""
+"""Build the module that a training step calls, from a config."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def build_method(
     classes: int,
     seed: int,
 ) -> MoCo | Supervised:
-    """The method of a run, its weights and queue decided by the seed alone.
+    """Build the method of a run; the seed alone decides its weights and queue.
 
-    The global random state is neither used nor moved: a run on a warm worker starts as on a fresh
-    one.
+    The global random state is neither used nor changed, so that a run starts on a warm worker as on
+    a fresh one.
 
     Args:
         model: backbone and projector.
         method: loss, queue and regularizers.
         channels: channels of the images.
         image_size: height and width, px.
-        classes: number of classes; of use to a method without keys only.
+        classes: number of classes; only a method without keys uses it.
         seed: the run's seed.
     Returns:
         A module on the CPU, called as method(view_a, view_b, labels), with `.encoder` to evaluate.
@@ -39,7 +39,7 @@ def build_method(
         ConfigError: no such backbone, or one that cannot take these images.
     """
     with torch.random.fork_rng(devices=[]):
-        # not torch.manual_seed: that would reseed the GPUs too
+        # not torch.manual_seed, which would reseed the GPUs too
         torch.default_generator.manual_seed(seed)
         encoder = build_encoder(model, channels, image_size)
         if not LOSSES.facts(method.loss).has_keys:
@@ -73,13 +73,13 @@ def check_method(model: ModelConfig, method: MethodConfig) -> None:
     """Refuse what `build_method` could not build for any images; no encoder is built.
 
     Raises:
-        ConfigError: the code of a loss, a term or a backbone is not there, does not keep its
-            protocol, or refuses its options; names the key.
+        ConfigError: the code of a loss, a term or a backbone is missing, does not keep its
+            Protocol, or refuses its options; names the key.
     """
     BACKBONES.options(model.backbone, BACKBONES.load(model.backbone), model.model_dump())
     if LOSSES.facts(method.loss).has_keys:
         build_loss(method.loss, method.temperature, method.model_dump(), "method.loss")
     sections = [name for name, choice in TERMS.choices.items() if choice.has_section]
     build_terms({name: getattr(method, name) for name in sections}, {}, "method.")
-    for name, term in method.terms.items():  # one of weight 0 too: it may get another
+    for name, term in method.terms.items():  # also a term of weight 0: its weight may change
         TERMS.at(f"method.terms.{name}").make(term.named(name))

@@ -1,7 +1,7 @@
-"""What the workers of one run exchange; cheap, and the identity, where there is one worker.
+"""Communication between the workers of one run; with one worker it does nothing.
 
-Every worker brings the same number of images: rows of rank 0, then rank 1, ... are the global
-batch.
+Every worker has the same number of images: the global batch is the rows of rank 0, then of rank 1,
+and so on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def rank() -> int:
 
 @torch.no_grad()
 def all_gather(rows: Tensor) -> Tensor:
-    """The rows of all workers in rank order, (W * B, ...), without gradient.
+    """Gather the rows of all workers in rank order, (W * B, ...), without gradient.
 
     Args:
         rows: (B, ...), the same shape on every worker.
@@ -41,11 +41,11 @@ def all_gather(rows: Tensor) -> Tensor:
 
 
 def all_gather_with_grad(rows: Tensor) -> Tensor:
-    """The rows of all workers in rank order, (W * B, ...), with gradient to everybody's rows.
+    """Gather the rows of all workers in rank order, (W * B, ...), with gradient to all rows.
 
-    The backward pass sums what every worker's loss asks of these rows. Where all workers compute
-    the same loss of the global batch, DistributedDataParallel's mean over the workers then is the
-    gradient of that loss.
+    The backward pass sums the gradients of all workers' losses to these rows. Where all workers
+    compute the same loss of the global batch, the mean of DistributedDataParallel over the workers
+    is then the gradient of that loss.
 
     Args:
         rows: (B, ...), the same shape on every worker.
@@ -58,7 +58,7 @@ def all_gather_with_grad(rows: Tensor) -> Tensor:
 def batch_order(count: int, seed: int, step: int) -> Tensor:
     """The permutation of the global batch at a step, (W * count,): the same on every worker.
 
-    It comes from its own generator: the global random state neither decides it nor is moved.
+    It has its own generator: the global random state is neither used nor changed.
 
     Args:
         count: images of each worker, B.
@@ -71,7 +71,7 @@ def batch_order(count: int, seed: int, step: int) -> Tensor:
 
 
 def batch_shuffle(images: Tensor, order: Tensor | None) -> Tensor:
-    """This worker's part of the permuted global batch; the identity for order None.
+    """Return this worker's part of the permuted global batch; the identity for order None.
 
     Args:
         images: (B, ...), this worker's part of the global batch.
@@ -81,16 +81,16 @@ def batch_shuffle(images: Tensor, order: Tensor | None) -> Tensor:
 
 
 def batch_unshuffle(keys: Tensor, order: Tensor | None) -> Tensor:
-    """Undo `batch_shuffle` with the same order: this worker's own rows, in their own places."""
+    """Undo `batch_shuffle` with the same order: return this worker's own rows in their order."""
     return keys if order is None else _take_own(keys, torch.argsort(order))
 
 
 @torch.no_grad()
 def _take_own(rows: Tensor, order: Tensor) -> Tensor:
-    """This worker's rows of the global batch in that order.
+    """Return this worker's rows of the global batch in that order.
 
-    Each row goes only where it is wanted: gathering all rows everywhere would move as many times
-    more as there are workers, which for images of 224 px is more than the gradients.
+    Each row is sent only to the worker that needs it: gathering all rows everywhere would send W
+    times as much, which for images of 224 px is more than the gradients.
     """
     count, workers = rows.shape[0], world_size()
     channels_last = rows.dim() == 4 and rows.is_contiguous(memory_format=torch.channels_last)
@@ -104,7 +104,7 @@ def _take_own(rows: Tensor, order: Tensor) -> Tensor:
         source_B = wanted_WB[rank()] // count
         sizes = torch.bincount(source_B, minlength=workers).tolist()  # on the host, as is the order
         dist.all_to_all_single(taken, sent, sizes, mine_WB.sum(dim=1).tolist())
-        # they come sorted by where they come from
+        # received rows are sorted by their sender
         taken = taken[
             torch.argsort(torch.argsort(source_B, stable=True)).to(rows.device, non_blocking=True)
         ]

@@ -1,4 +1,4 @@
-"""Encoders: a backbone, a projector, and the slow copy that makes the keys."""
+"""Encoders: a backbone with a projector, and the momentum copy that computes the keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raymoco.ssl.query_gradient import widen
 
 
 class Encoder(nn.Module):
-    """A backbone and a projector: an image becomes a point on the unit sphere.
+    """A backbone and a projector: maps an image to a point on the unit sphere.
 
     Args:
         backbone: from images (B, C, H, W) to features (B, F).
@@ -36,25 +36,25 @@ class Encoder(nn.Module):
         self.dim = dim
 
     def features(self, images: Tensor) -> Tensor:
-        """What an evaluation uses: backbone features (B, F) of images (B, C, H, W)."""
+        """Return backbone features (B, F) of images (B, C, H, W), which evaluations use."""
         features: Tensor = self.backbone(images)
         return features.flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """L2-normalized projections (B, D) of images (B, C, H, W), at least fp32."""
+        """Return L2-normalized projections (B, D) of images (B, C, H, W), at least fp32."""
         return F.normalize(widen(self.projector(self.features(images))), dim=1)
 
 
 class EncoderPair(nn.Module):
-    """A query encoder and its copy, the key encoder, which no gradient reaches.
+    """A query encoder and its copy, the key encoder, which gets no gradient.
 
-    The copy starts equal, buffers included; later it follows by `move_key`.
+    At first the copy is equal, including buffers; `move_key` then moves it after the query encoder.
     """
 
     def __init__(self, query: nn.Module) -> None:
         super().__init__()
         self.query = query
-        # the tensors are cloned here, not by deepcopy: that would clone a FakeTensor's mode as well
+        # clone the tensors here: deepcopy would clone a FakeTensor's mode as well
         copies: dict[int, object] = {id(buffer): buffer.clone() for buffer in query.buffers()}
         for parameter in query.parameters():
             copies[id(parameter)] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
@@ -69,7 +69,7 @@ class EncoderPair(nn.Module):
 def momentum_update(query_encoder: nn.Module, key_encoder: nn.Module, momentum: float) -> None:
     """Move the key encoder's parameters in place: key = m * key + (1 - m) * query.
 
-    Buffers stay: the key encoder's batch norm keeps its own statistics.
+    Buffers do not change: the key encoder's batch norm keeps its own statistics.
 
     Args:
         query_encoder: the encoder that the optimizer moves.
@@ -83,10 +83,10 @@ def momentum_update(query_encoder: nn.Module, key_encoder: nn.Module, momentum: 
 
 
 def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder:
-    """An untrained encoder for square images.
+    """Build an untrained encoder for square images.
 
-    The backbone is `resnet8` (ours, `width` channels in its first stage), any classifier of
-    torchvision without its last layer and the dropout of its head, or somebody's
+    The backbone is raymoco's `resnet8` (`width` channels in its first stage), any classifier of
+    torchvision without its last layer and the dropout of its head, or a third-party
     `package.module:Name`. torchvision's ResNets get a 3x3 stride-1 stem without pooling for images
     up to 64 px.
 
@@ -115,7 +115,7 @@ def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder
 
 
 def count_features(backbone: nn.Module, channels: int, image_size: int) -> int:
-    """F: what the backbone says, or what comes out of a forward pass of shapes alone."""
+    """Return F: the backbone's `feature_dim`, or the result of a forward pass on meta tensors."""
     said = getattr(backbone, "feature_dim", None)
     if isinstance(said, int):
         return said
@@ -123,7 +123,7 @@ def count_features(backbone: nn.Module, channels: int, image_size: int) -> int:
         name: torch.empty_like(tensor, device="meta")
         for name, tensor in backbone.state_dict().items()
     }
-    state |= {  # what the state dict leaves out
+    state |= {  # buffers that the state dict leaves out
         name: torch.empty_like(buffer, device="meta") for name, buffer in backbone.named_buffers()
     }
     images = torch.empty(2, channels, image_size, image_size, device="meta")
@@ -134,7 +134,7 @@ def count_features(backbone: nn.Module, channels: int, image_size: int) -> int:
 
 
 def build_projector(projector: ProjectorConfig, feature_dim: int) -> nn.Sequential:
-    """Linear layers from (B, F) to (B, D) with a ReLU between them."""
+    """Build linear layers from (B, F) to (B, D) with ReLUs between them."""
     dims = [feature_dim, *[projector.hidden] * (projector.layers - 1), projector.dim]
     layers: list[nn.Module] = []
     for dim_in, dim_out in pairwise(dims):

@@ -1,4 +1,4 @@
-"""MoCo's dictionary: a ring of the last K keys, with UniMoCo's label beside each key."""
+"""MoCo's dictionary: a ring buffer of the last K keys, with UniMoCo's label for each key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class KeyQueue(nn.Module):
     """A ring buffer of the last `size` keys and their labels.
 
     `keys` is (K, D) fp32, row-major; `labels` is (K,) int64, -1 = unlabeled. Both are buffers,
-    overwritten in place. How many keys ever came in is a Python number, saved with the state, so
+    overwritten in place. The number of keys ever added is a Python number, saved with the state, so
     that a step never waits for the device.
 
     Args:
-        size: K >= 1, keys held.
+        size: K >= 1, number of keys.
         dim: D >= 1, dimension of a key.
-        init: what an entry is before its first key. "random": a random unit vector without a
-            label, as published. "empty": nothing, `filled()` leaves it out.
+        init: the entries before the first key. "random": random unit vectors without a label, as
+            published. "empty": no entries, `filled()` leaves them out.
         generator: source of the random vectors; the global one if None.
     Raises:
         ConfigError: size or dim below 1, or an unknown init.
@@ -61,11 +61,11 @@ class KeyQueue(nn.Module):
 
     @property
     def cursor(self) -> int:
-        """The row that the next key goes to."""
+        """The row of the next key."""
         return self.enqueued % self.size
 
     def filled(self) -> tuple[Tensor, Tensor]:
-        """The keys (K', D) and labels (K',) to compare with, as views; K' < K only for "empty"."""
+        """Return views of the keys (K', D) and labels (K',) in use; K' < K only for "empty"."""
         rows = self.size if self.init == "random" else min(self.enqueued, self.size)
         return self.keys[:rows], self.labels[:rows]
 
@@ -74,7 +74,7 @@ class KeyQueue(nn.Module):
         """Overwrite the oldest entries with these keys, in order, wrapping at the end.
 
         Args:
-            keys: (B, D), any B; of more than K the last K stay.
+            keys: (B, D), any B; of more than K keys the last K are kept.
             labels: (B,), integer, negative = unlabeled.
         Raises:
             ConfigError: keys of another dimension, or not one label for each key.
@@ -95,9 +95,9 @@ class KeyQueue(nn.Module):
         self.enqueued += count
 
     def get_extra_state(self) -> Tensor:
-        """How many keys ever came in, a CPU tensor, for the state dict."""
+        """Return the number of keys ever added, a CPU tensor, for the state dict."""
         return torch.tensor(self.enqueued, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on where the saved queue stood."""
+        """Restore the position of the saved queue."""
         self.enqueued = int(state)

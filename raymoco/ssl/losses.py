@@ -1,10 +1,10 @@
-"""The contrastive losses, each the readable formula over the whole queue.
+"""The contrastive losses as readable formulas over the whole queue.
 
 q_i is the query of image i, k_i its own key, the queue holds K older keys. P_i = {k_i} and, if
 image i has a visible label, every queue key with that label; N_i = the rest of the queue. Keys and
 queue get no gradient. Nothing here reads a tensor's value on the host.
 
-Over a queue that is large enough for it to pay, `raymoco.ssl.blockwise` computes the same.
+For a large queue `raymoco.ssl.blockwise` computes the same, faster.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class UniCon:
     holds_gradient = no_host_read = True
 
     class Options(StrictModel):
-        """What `method.positives` says."""
+        """The option `method.positives`."""
 
         positives: Literal["sum", "mean"] = "sum"
 
@@ -229,10 +229,10 @@ def _streamed(
 def _logits(
     query_BD: Tensor, key: Tensor, queue: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Similarities over T: to the own key (B,), and to the queue (B, K)."""
+    """Return similarities over T: to the own key (B,), and to the queue (B, K)."""
     key_BD = key.detach().to(query_BD.dtype)
     queue_KD = queue.detach().to(query_BD.dtype)
-    # T divides the queries, not the (B, K) logits: one pass over them less
+    # divide the queries by T instead of the (B, K) logits: it saves a pass over them
     scaled_BD = query_BD / temperature
     return (scaled_BD * key_BD).sum(dim=1), scaled_BD @ queue_KD.T
 
@@ -243,19 +243,19 @@ def _same_label(labels: Tensor, queue_labels: Tensor) -> Tensor:
 
 
 def _positive_count(positive_BK: Tensor, like: Tensor) -> Tensor:
-    # as a float of that dtype: the log of an integer would be fp32
+    # a float of that dtype: the log of an integer would be fp32
     return positive_BK.sum(dim=1).to(like.dtype) + 1  # the own key
 
 
 def _logsumexp_where(mask_BK: Tensor, logits_BK: Tensor) -> Tensor:
-    """The logsumexp of each row over the mask; so low that its exp is 0 where a row has none."""
-    # not -inf: a row of them has the gradient inf - inf
+    """Return the logsumexp of each row over the mask; for an empty row a number whose exp is 0."""
+    # not -inf: a row of -inf has the gradient inf - inf
     lowest = torch.finfo(logits_BK.dtype).min / 4
     return torch.logsumexp(logits_BK.masked_fill(~mask_BK, lowest), dim=1)
 
 
 def _softplus(logits_B: Tensor) -> Tensor:
-    # torch's default threshold of 20 drops 2e-9, which float64 can see
+    # torch's default threshold of 20 has an error of 2e-9, which is visible in float64
     return F.softplus(logits_B, threshold=40)
 
 

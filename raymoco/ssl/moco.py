@@ -1,4 +1,4 @@
-"""Momentum contrast: an encoder pair, a key queue, a loss and what is added to it."""
+"""Momentum contrast: an encoder pair, a key queue, a loss and its regularizers."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from raymoco.ssl.regularizers import RegularizerSettings
 
 
 class AdjustableSettings(Protocol):
-    """What can change between two steps of one run; `raymoco.config.MethodConfig` has it.
+    """Settings that can change between two steps of one run; `MethodConfig` provides them.
 
-    The terms with a section of their own are attributes of that name.
+    A term with its own section of the config is an attribute of that name.
     """
 
     @property
@@ -42,34 +42,35 @@ class AdjustableSettings(Protocol):
 
     @property
     def terms(self) -> Mapping[str, TermSettings]:
-        """The other terms."""
+        """The settings of the other terms."""
 
 
 class MoCo(nn.Module):
-    """One training step's losses for MoCo, UniMoCo, SupCon with a queue, and XMoCo's additions.
+    """Computes the losses of a training step of MoCo, UniMoCo, SupCon with a queue, and XMoCo.
 
-    It runs as it is, or in DistributedDataParallel(broadcast_buffers=False) with the same number of
-    images on every worker. Build it with the same seed on every worker: then their queues agree.
+    Use it directly, or in DistributedDataParallel(broadcast_buffers=False) with the same number of
+    images on every worker. Build it with the same seed on every worker, so that their queues agree.
 
     Args:
-        encoder: makes unit vectors (B, dim) of images; moved by gradients. Its batch norms are
+        encoder: maps images to unit vectors (B, dim); trained by gradients. Its batch norms are
             replaced in place for "split" and "sync".
-        loss: a name of `raymoco.choices.LOSSES`, or somebody's `package.module:Name`, either as the
-            `name` of a mapping with its options beside it.
+        loss: a name of `raymoco.choices.LOSSES` or a third-party `package.module:Name`; or a
+        mapping
+            with this as its `name` and the options beside it.
         temperature: softmax temperature T > 0, unitless.
-        queue_size: K >= 1, keys held.
-        queue_init: "random" unit vectors, or "empty": unfilled entries are left out.
+        queue_size: K >= 1, number of keys.
+        queue_init: "random" unit vectors, or "empty": entries without a key are left out.
         key_momentum: m from 0 to 1: key encoder = m * key encoder + (1 - m) * query encoder.
-        batch_norm: "plain": each worker its own images. "shuffle": the same, the keys permuted
-            across workers. "split": `bn_groups` groups a worker in both passes, the keys permuted.
-            "sync": all workers' images.
+        batch_norm: "plain": statistics of each worker's own images. "shuffle": the same, with the
+            key images permuted across workers. "split": `bn_groups` groups per worker in both
+            passes, the key images permuted. "sync": statistics of all workers' images.
         bn_groups: groups of each worker's batch for "split".
-        symmetric: the mean of both directions, against one state of the queue.
-        positives: of the loss that has this option: "sum" as published, or "mean".
+        symmetric: average the losses of both directions, against the same state of the queue.
+        positives: option of unicon: "sum" as published, or "mean".
         cross_consistency: weight, form and temperature of that regularizer; None = weight 0.
         negative_uniformity: weight, form and temperature of that regularizer; None = weight 0.
-        terms: other regularizers, by the name under which their values are returned: `TermConfig`s.
-        seed: decides the queue's random vectors and the permutations of the keys.
+        terms: other regularizers (`TermConfig`), by the name under which their values are returned.
+        seed: seeds the queue's random vectors and the permutations of the key images.
     Raises:
         ConfigError: an argument out of its range; names it, its value and the range.
     Source: He et al. 2020, arXiv:1911.05722; Dai et al. 2021 (UniMoCo), arXiv:2103.10773; XMoCo,
@@ -118,12 +119,12 @@ class MoCo(nn.Module):
             queue_size,
             encoder.dim,
             queue_init,
-            # its own generator: the workers' queues must agree, whatever else they drew
+            # a separate generator, so that the workers' queues agree whatever else they have drawn
             torch.Generator(device="cpu").manual_seed(seed),
         )
 
     def adjust(self, settings: AdjustableSettings) -> None:
-        """Go on with other values of what may change while weights and queue stay."""
+        """Use new values of the settings that may change while weights and queue are kept."""
         self.key_momentum = settings.key_momentum
         sections = [name for name, choice in TERMS.choices.items() if choice.has_section]
         self._aim(
@@ -147,22 +148,23 @@ class MoCo(nn.Module):
 
     @property
     def encoder(self) -> Encoder:
-        """The query encoder: the one to evaluate and to keep."""
+        """The query encoder, which is evaluated and exported."""
         return cast(Encoder, self.encoders.query)
 
     def forward(self, view_a: Tensor, view_b: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The losses of one step; in training mode the key encoder and the queue move too.
+        """Compute the losses of one step; in training mode also update key encoder and queue.
 
         Args:
-            view_a: one view of this worker's images, (B, C, H, W); makes the queries.
-            view_b: the other view, (B, C, H, W); makes the keys.
+            view_a: one view of this worker's images, (B, C, H, W), for the queries.
+            view_b: the other view, (B, C, H, W), for the keys.
             labels: (B,), integer, negative = unlabeled.
         Returns:
-            Scalars: "loss", with gradient; detached "contrast", and by its name each term whose
-            weight is above 0, unweighted.
+            Scalars: "loss", with gradient; detached, "contrast" and the unweighted value of each
+            term
+                whose weight is above 0, by its name.
         """
         if self.training:
-            # before the keys are made: a key is made by the encoder as it is after this step's move
+            # before the keys are computed: they come from the encoder after this step's update
             with record_function("momentum update"):
                 self.encoders.move_key(self.key_momentum)
         views = [(view_a, view_b), (view_b, view_a)][: 2 if self.symmetric else 1]
@@ -185,7 +187,8 @@ class MoCo(nn.Module):
         loss = self.objective.total(parts)
 
         if self.training:
-            # the losses hold their gradients already: the queue may be overwritten before backward
+            # the gradients of the losses are computed already: the queue may be overwritten before
+            # backward
             with record_function("enqueue"):
                 self.queue.enqueue(torch.cat(global_keys), global_labels.repeat(len(keys)))
             self.step += 1
@@ -194,7 +197,7 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def _make_keys(self, view: Tensor, turn: int) -> Tensor:
         order = None
-        # a permutation within one worker changes the statistics of groups only
+        # a permutation within one worker changes only the statistics of groups
         mixes = self.batch_norm == "split" or (self.batch_norm == "shuffle" and world_size() > 1)
         if self.training and mixes:
             order = batch_order(view.shape[0], self.seed, 2 * self.step + turn)
@@ -202,9 +205,9 @@ class MoCo(nn.Module):
         return batch_unshuffle(key_BD, order)
 
     def get_extra_state(self) -> Tensor:
-        """The number of training steps, a CPU tensor: a resumed run goes on with its orders."""
+        """Return the number of training steps, a CPU tensor, which seeds the permutations."""
         return torch.tensor(self.step, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on at the saved step."""
+        """Restore the number of training steps."""
         self.step = int(state)

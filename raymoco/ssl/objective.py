@@ -1,4 +1,4 @@
-"""What a step minimizes: a loss and the weighted terms that are added to it, whoever wrote them."""
+"""The objective of a step: a loss plus weighted terms, raymoco's or third-party ones."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from raymoco.ssl.query_gradient import loss_of_query
 
 
 class TermSettings(Protocol):
-    """How a term of one's own joins a loss, as `raymoco.config.TermConfig` says it."""
+    """The settings of a third-party term; `raymoco.config.TermConfig` provides them."""
 
     @property
     def weight(self) -> float:
         """Factor >= 0 in the total; 0 leaves the term out."""
 
     def named(self, name: str) -> Mapping[str, Any]:
-        """What is used, as `name`, and its options beside it."""
+        """The value of `use`, as `name`, and the options beside it."""
 
 
 @dataclass(frozen=True)
 class WeightedTerm:
-    """A term under the name that it is logged by, and its factor in the total, above 0."""
+    """A term with the name under which it is logged, and its factor in the total, above 0."""
 
     name: str
     weight: float
@@ -38,7 +38,7 @@ class WeightedTerm:
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of one direction of a step: this worker's, and those of all workers.
+    """The rows of one direction of a step: this worker's rows and those of all workers.
 
     `query` and `key` are (B, D), `labels` (B,); `all_keys` and `all_labels` have W * B rows.
     """
@@ -51,10 +51,10 @@ class Batch:
 
 
 class Objective:
-    """A loss and the terms beside it, built for a run.
+    """A loss and its terms, built for a run.
 
     Args:
-        loss: gives the scalar "contrast".
+        loss: computes the scalar "contrast".
         terms: in the order in which they are computed and added.
     """
 
@@ -62,12 +62,12 @@ class Objective:
         self.loss, self.terms = loss, tuple(terms)
 
     def parts(self, batch: Batch, queue: Tensor, queue_labels: Tensor) -> dict[str, Tensor]:
-        """The loss and each term, unweighted scalars by name, with gradient to the query."""
+        """Compute the loss and each term: unweighted scalars by name, with gradient."""
         own = (batch.query, batch.key, queue, batch.labels, queue_labels)
         found = {"contrast": compute(self.loss, *own)}
         whole = own
         if any(_of_whole_batch(term) for term in self.terms):
-            # once for all of them: it is a message to every worker, and a sum on the way back
+            # once for all terms: it gathers from every worker, and sums in the backward pass
             everybody = all_gather_with_grad(batch.query)
             whole = (everybody, batch.all_keys, queue, batch.all_labels, queue_labels)
         for term in self.terms:
@@ -75,7 +75,7 @@ class Objective:
         return found
 
     def total(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """The loss plus each weighted term, in order."""
+        """Add the weighted terms to the loss, in order."""
         loss = parts["contrast"]
         for term in self.terms:
             loss = loss + term.weight * parts[term.name]
@@ -90,10 +90,10 @@ def compute(
     labels: Tensor,
     queue_labels: Tensor,
 ) -> Tensor:
-    """A loss or a term of these rows, its gradient to the query taken already.
+    """Compute a loss or a term of these rows, with its gradient to the query.
 
-    MoCo overwrites the queue before the backward pass, so nothing may wait for that pass. Whoever
-    does not say that it sees to this itself is computed in fp32 and differentiated here.
+    MoCo overwrites the queue before the backward pass, so the gradient must be computed now. Unless
+    the loss says that it does so itself (`holds_gradient`), this computes it in fp32.
 
     Raises:
         ConfigError: it is no scalar.
@@ -119,11 +119,11 @@ def build_loss(
     section: Mapping[str, Any],
     key: str = "loss",
 ) -> Loss:
-    """The loss that a name or a path stands for, at a temperature.
+    """Build the loss that a name or an import path stands for, at a temperature.
 
     Args:
-        section: values of the section that the loss stands in: options of ours.
-        key: how a message calls it.
+        section: values of the config section around the key; it has the options of raymoco's
+        losses. key: the key's name in messages.
     Raises:
         ConfigError: no such loss, wrong options, or a method without keys.
     """
@@ -143,13 +143,13 @@ def build_loss(
 def build_terms(
     sections: Mapping[str, Any], terms: Mapping[str, TermSettings], key: str = ""
 ) -> list[WeightedTerm]:
-    """The terms whose weight is above 0, those with a section of their own first.
+    """Build the terms whose weight is above 0, those with their own config section first.
 
     Args:
-        sections: settings with a `weight` and the term's options as attributes, or None, by the
-            name of a term of ours.
-        terms: settings of all others, by the name that they are logged by.
-        key: what stands before a name in a message: `method.`.
+        sections: by the name of a raymoco term, settings with `weight` and the term's options as
+            attributes, or None.
+        terms: settings of all other terms, by the name under which they are logged.
+        key: the prefix of a name in messages: `method.`.
     Raises:
         ConfigError: no such term, wrong options, or a negative weight.
     """

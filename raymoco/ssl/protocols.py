@@ -1,4 +1,4 @@
-"""What somebody else's loss, term or backbone must be: see docs/extending.md."""
+"""The Protocols of losses, terms and backbones; docs/extending.md explains them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 
 class Loss(Protocol):
-    """What MoCo minimizes: a class, built once for a run and called in every step.
+    """A loss for MoCo: a class, constructed once for a run and called in every step.
 
-    It has no state: it is built anew when its temperature changes, and no checkpoint holds it.
-    A pydantic model named `Options` in the class says what else its key may hold; an instance then
-    comes as `options=`.
+    It has no state: it is constructed again when its temperature changes, and no checkpoint
+    contains it. A pydantic model named `Options` in the class defines its options; the constructor
+    then gets an instance as `options=`.
 
-    Class attributes that it may have:
-        uses_labels: False if labels do not change it. Default True.
-        uses_queue: False if the queue does not change it. Default True.
+    Optional class attributes:
+        uses_labels: False if it does not depend on labels. Default True.
+        uses_queue: False if it does not depend on the queue. Default True.
         needs_labels: True if it learns from labeled images only. Default False.
-        holds_gradient: True if its value comes with the gradient to the query taken already, and
-            computed in fp32, as by `raymoco.ssl.query_gradient`. Default False: MoCo does that.
-        no_host_read: True promises that no step waits for the device. Default False.
+        holds_gradient: True if it computes in fp32 and returns a value whose gradient to the query
+            is computed already, as `raymoco.ssl.query_gradient` does. Default False: MoCo does it.
+        no_host_read: True promises that it never makes a step wait for the device. Default False.
     """
 
     def __init__(self, temperature: float) -> None: ...
@@ -28,28 +28,28 @@ class Loss(Protocol):
     def __call__(
         self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
     ) -> Tensor:
-        """The loss of one worker's batch.
+        """Compute the loss of one worker's batch.
 
         Args:
             query: L2-normalized queries, (B, D), with gradient.
-            key: L2-normalized keys of the same images, (B, D), without.
-            queue: L2-normalized older keys, (K, D), K >= 0, without.
+            key: L2-normalized keys of the same images, (B, D), without gradient.
+            queue: L2-normalized older keys, (K, D), K >= 0, without gradient.
             labels: (B,), integer, negative = unlabeled.
-            queue_labels: (K,), the same.
+            queue_labels: (K,), integer, negative = unlabeled.
         Returns:
             Scalar: the mean over the B images.
         """
 
 
 class Term(Protocol):
-    """A regularizer: a class, built for a run and called in every step where its weight is not 0.
+    """A regularizer: a class, constructed for a run and called in each step unless its weight is 0.
 
-    What `Loss` says of state, `Options` and class attributes holds for it too.
+    State, `Options` and class attributes are as for `Loss`.
 
-    One more attribute, of the class or of an instance:
-        whole_batch: False if it is a mean over single images, each of which needs no other of the
-            batch. Default True: it then gets the rows of all workers, and its gradient is that of
-            one worker with the whole batch.
+    One more optional attribute, of the class or of an instance:
+        whole_batch: False if it is a mean over images that depends on no pairs of images. Default
+            True: it gets the rows of all workers, and its gradient is that of one worker with the
+            whole batch.
     """
 
     def __init__(self) -> None: ...
@@ -57,16 +57,16 @@ class Term(Protocol):
     def __call__(
         self, query: Tensor, key: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor
     ) -> Tensor:
-        """The term, unweighted: arguments and result as of `Loss`."""
+        """Compute the unweighted term; arguments and result are as for `Loss`."""
 
 
 class Backbone(Protocol):
-    """From images to features: a function that makes a module, or a module's class itself.
+    """Builds a module from images to features: a function, or the module's class.
 
-    Its options are a pydantic model: `Options` in the class, or what the argument `options` of the
-    function is annotated with. The size of the features is the module's attribute `feature_dim`;
-    without one it is found by a forward pass of shapes.
+    A pydantic model defines its options: `Options` in the class, or the annotation of the
+    function's argument `options`. The number of features is the module's attribute `feature_dim`;
+    without one raymoco finds it by a forward pass on the meta device.
     """
 
     def __call__(self, *, channels: int, image_size: int) -> nn.Module:
-        """A module from images (B, channels, image_size, image_size) to features (B, F)."""
+        """Build a module from images (B, channels, image_size, image_size) to features (B, F)."""

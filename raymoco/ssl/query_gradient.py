@@ -1,8 +1,8 @@
-"""How a loss hands its gradient to the query: at once, in full precision.
+"""Compute the gradient of a loss to the query in the forward pass, in full precision.
 
-Only the query of a contrastive loss has a gradient, so it can be taken while the loss is computed.
-That frees the (B, K) logits before the encoder's own backward pass, and it lets the queue be
-overwritten in place before that pass: otherwise every step would have to clone the queue.
+Only the query of a contrastive loss has a gradient, so it can be computed together with the loss.
+That frees the (B, K) logits before the encoder's backward pass, and allows overwriting the queue in
+place before that pass: otherwise every step would have to clone the queue.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
-# T from which products in bf16 keep the gradient's direction: a cosine >= 0.999 to that of float64
+# least T at which products in bf16 keep the gradient's direction: cosine >= 0.999 to float64
 HALF_FROM = 0.05
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether the device multiplies in bf16 faster than in fp32: what `precision: auto` asks."""
+    """Whether the device multiplies faster in bf16 than in fp32; decides `precision: auto`."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """The tensor in fp32, or as it is where it is float64."""
+    """Convert a tensor to fp32; float64 is kept."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def loss_of_query(formula: Callable[[Tensor], Tensor], query: Tensor) -> Tensor:
-    """The value of `formula(query)`, with its gradient to the query already taken.
+    """Return `formula(query)`, with its gradient to the query computed already.
 
     Args:
-        formula: from the widened query to a scalar; whatever else it uses gets no gradient.
+        formula: from the widened query to a scalar; other tensors in it get no gradient.
         query: (B, D), any floating dtype; half precision is widened first, so that a gradient
             scaled by a GradScaler is scaled before it is rounded.
     Returns:
@@ -44,7 +44,7 @@ def loss_of_query(formula: Callable[[Tensor], Tensor], query: Tensor) -> Tensor:
     """
     query = widen(query)
     with _no_autocast(query.device.type):
-        # a FakeTensor has no data, only a device, which autograd would look for on this machine
+        # a FakeTensor has no data, only a device, and autograd would look for it on this machine
         if isinstance(query, FakeTensor) or not _wants_gradient(query):
             return formula(query)
         leaf = query.detach().requires_grad_()
@@ -58,13 +58,13 @@ def loss_with_gradient(
     query: Tensor,
     temperature: float = 1.0,
 ) -> Tensor:
-    """The same for a loss that computes its gradient itself.
+    """Do the same for a loss that computes its gradient itself.
 
     Args:
-        stream: from the widened query, and whether its products may be in bf16, to the scalar and
+        stream: takes the widened query, and whether products may be in bf16; returns the scalar and
             its gradient (B, D).
         query: (B, D), any floating dtype.
-        temperature: that of the loss; a low one forbids bf16, under autocast too.
+        temperature: that of the loss; at a low one bf16 is not used, under autocast too.
     Returns:
         As `loss_of_query`.
     """
@@ -85,15 +85,15 @@ def _wants_gradient(query: Tensor) -> bool:
 
 
 def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
-    # autocast would put the matrix products back into half precision: at T = 0.005 a bf16 logit is
-    # off by half a nat
+    # autocast would compute the matrix products in half precision: at T = 0.005 a bf16 logit has an
+    # error of half a nat
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A scalar whose gradient to the query is known already."""
+    """A scalar whose gradient to the query is computed already."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:

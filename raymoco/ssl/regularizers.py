@@ -1,4 +1,4 @@
-"""XMoCo's two regularizers, as plain functions: they attach to any loss.
+"""XMoCo's two regularizers as plain functions that work with any loss.
 
 The published abstract (arXiv 2206.04676) asks that "any pair of images (positive or negative)
 should preserve their cross-similarity under pretext transformations" and for "a uniform
@@ -32,7 +32,7 @@ UNIFORMITY_FORMS = ("kl", "entropy")
 
 
 class RegularizerSettings(Protocol):
-    """How one of XMoCo's regularizers joins a loss; `raymoco.config` has a class for each."""
+    """The settings of one of XMoCo's regularizers; `raymoco.config` has a class for each."""
 
     @property
     def weight(self) -> float:
@@ -40,7 +40,7 @@ class RegularizerSettings(Protocol):
 
     @property
     def form(self) -> str:
-        """Which form of the regularizer."""
+        """The form of the regularizer."""
 
     @property
     def temperature(self) -> float:
@@ -54,7 +54,7 @@ def cross_consistency(
     form: Literal["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"] = "batch_transpose",
     temperature: float = 0.1,
 ) -> Tensor:
-    """How much the similarity of two images changes when their views are exchanged.
+    """Measure how much the similarity of two images changes when their views are exchanged.
 
     `batch_transpose`: mean over i != j of (q_i.k_j - q_j.k_i)^2. `batch_pairs`: mean over i != j
     of (q_i.q_j - k_i.k_j)^2. `queue_kl`: mean over i of KL(softmax(k_i.Q/T) || softmax(q_i.Q/T))
@@ -112,16 +112,16 @@ def negative_uniformity(
     form: Literal["kl", "entropy"] = "kl",
     temperature: float = 0.1,
 ) -> Tensor:
-    """How far each query's similarity to its negatives in the batch is from uniform.
+    """Measure how far each query's similarities to the batch's negatives are from uniform.
 
     With p = softmax over the n negatives j of q_i.k_j/T: `kl` is KL(uniform || p), `entropy` is
     log n - H(p). Both are >= 0, and 0 exactly when all negatives are equally similar. A collapsed
-    encoder minimizes this term: let it stand beside a loss.
+    encoder minimizes this term: use it only together with a loss.
 
     Args:
         query: L2-normalized queries, (B, D), float.
         key: L2-normalized keys of the same images, (B, D); detached.
-        labels: (B,), integer, negative = unlabeled. Two images that share a visible label are no
+        labels: (B,), integer, negative = unlabeled. Two images that share a visible label are not
             negatives of each other; without labels all pairs i != j are.
         form: "kl" or "entropy".
         temperature: softmax temperature T > 0, unitless.
@@ -144,16 +144,16 @@ def negative_uniformity(
         if labels is not None:
             labels_B1 = labels[:, None]
             excluded_BB = excluded_BB | ((labels_B1 == labels) & (labels_B1 >= 0))
-        # at least 1: an image without negatives has an empty sum, and so adds 0
+        # at least 1, so that an image without negatives, whose sum is empty, adds 0
         count_B1 = (~excluded_BB).sum(dim=1, keepdim=True).clamp_min(1).to(logits_BB.dtype)
         logits_BB = logits_BB.masked_fill(excluded_BB, torch.finfo(logits_BB.dtype).min / 4)
         logits_BB = logits_BB - logits_BB.detach().amax(dim=1, keepdim=True)
-        # log(p / uniform), written so that it is 0 to the last bit where all are equally similar
+        # log(p / uniform), in a form that is exactly 0 where all are equally similar
         mean_exp_B1 = logits_BB.exp().sum(dim=1, keepdim=True) / count_B1
         excess_BB = (logits_BB - mean_exp_B1.log()).masked_fill(excluded_BB, 0)
         weight_BB = -torch.ones_like(excess_BB) if form == "kl" else excess_BB.exp()
         per_image_B = (weight_BB * excess_BB).sum(dim=1) / count_B1[:, 0]
-        return per_image_B.clamp_min(0).mean()  # rounding can dip below 0
+        return per_image_B.clamp_min(0).mean()  # rounding can make it negative
 
     return loss_of_query(formula, query)
 
@@ -165,7 +165,7 @@ class CrossConsistency:
     holds_gradient = no_host_read = True
 
     class Options(StrictModel):
-        """What stands beside the weight."""
+        """The options beside the weight."""
 
         form: ConsistencyForm = "batch_transpose"
         temperature: Positive = 0.1
@@ -187,7 +187,7 @@ class NegativeUniformity:
     whole_batch = True
 
     class Options(StrictModel):
-        """What stands beside the weight."""
+        """The options beside the weight."""
 
         form: UniformityForm = "kl"
         temperature: Positive = 0.1
@@ -202,9 +202,9 @@ class NegativeUniformity:
 
 
 def _others(pairs_BB: Tensor) -> Tensor:
-    """The entries off the diagonal, (B, B - 1), in order."""
+    """Return the entries off the diagonal, (B, B - 1), in order."""
     size = pairs_BB.shape[0]
-    # without its first entry the flat matrix is rows of B off the diagonal and one on it
+    # without its first entry, the flat matrix has rows of B entries off the diagonal and one on it
     return pairs_BB.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
 
 
@@ -213,7 +213,7 @@ def _mean_square(difference_BJ: Tensor) -> Tensor:
 
 
 def _mean_kl(target_BJ: Tensor, guess_BJ: Tensor) -> Tensor:
-    """Mean over the rows of KL(softmax(target) || softmax(guess)), 0 where a row is empty."""
+    """Return the mean over rows of KL(softmax(target) || softmax(guess)); 0 for empty rows."""
     log_target_BJ = F.log_softmax(target_BJ, dim=1)
     log_ratio_BJ = log_target_BJ - F.log_softmax(guess_BJ, dim=1)
     return (log_target_BJ.exp() * log_ratio_BJ).sum(dim=1).mean()

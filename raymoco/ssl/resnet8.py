@@ -1,4 +1,4 @@
-"""The smallest residual network that learns something: for CPUs and small images."""
+"""A small residual network for CPUs and small images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raymoco.config import Count, StrictModel
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride).
 
-    torchvision has the same block, but importing torchvision takes each process of a gang seconds.
+    torchvision has the same block, but every process of a gang would take seconds to import it.
     Source: He et al. 2016, arXiv:1512.03385, option B shortcuts. Deviation: none.
     """
 
@@ -23,7 +23,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(planes_out)
         self.conv2 = nn.Conv2d(planes_out, planes_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes_out)
-        # the shortcut takes every stride-th pixel itself and then convolves, which is the same sum:
+        # the shortcut selects every stride-th pixel and then convolves, with the same result:
         # oneDNN corrupts the heap in the backward pass of a strided 1x1 convolution of fewer than 8
         # channels-last channels (torch 2.14.1, AVX2)
         self.stride = stride
@@ -41,7 +41,7 @@ class BasicBlock(nn.Module):
 
 
 def build_resnet8(width: int, channels: int) -> tuple[nn.Module, int]:
-    """A 3x3 stem and three one-block stages of w, 2w and 4w channels; and F = 4w."""
+    """Build a 3x3 stem and three one-block stages of w, 2w, 4w channels; return it and F = 4w."""
     layers: list[tuple[str, nn.Module]] = [
         ("conv", nn.Conv2d(channels, width, 3, padding=1, bias=False)),
         ("bn", nn.BatchNorm2d(width)),
@@ -60,7 +60,7 @@ def build_resnet8(width: int, channels: int) -> tuple[nn.Module, int]:
 
 
 class ResNet8Options(StrictModel):
-    """What `model.width` says."""
+    """The option `model.width`."""
 
     width: Count = 16
 
@@ -68,5 +68,5 @@ class ResNet8Options(StrictModel):
 def resnet8(*, channels: int, image_size: int, options: ResNet8Options) -> nn.Module:
     """`model.backbone: resnet8`, see `build_resnet8`; it takes images of any size."""
     backbone, features = build_resnet8(options.width, channels)
-    backbone.feature_dim = features  # type: ignore[assignment]  # a number, no module
+    backbone.feature_dim = features  # type: ignore[assignment]  # a number, not a module
     return backbone

@@ -1,4 +1,4 @@
-"""What changes over a training, as pure functions of the progress."""
+"""Schedules over a training, as pure functions of the progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def learning_rate(
     warmup_epochs: float = 0.0,
     schedule: Literal["cosine", "constant"] = "cosine",
 ) -> float:
-    """The learning rate at a point of the training: a linear warm-up from 0, then the schedule.
+    """Return the learning rate at a point of the training: linear warm-up from 0, then schedule.
 
     Args:
         progress_epochs: epochs done, 0 <= progress <= epochs; fractions count steps.

@@ -1,4 +1,4 @@
-"""The yardstick: cross-entropy on the visible labels, with the same encoder and steps."""
+"""The supervised baseline: cross-entropy on the visible labels, with the same encoder and steps."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from raymoco.ssl.encoders import Encoder
 class Supervised(nn.Module):
     """A linear classifier on the backbone features, trained with the backbone.
 
-    The projector has no part in it: it is frozen, so that DistributedDataParallel does not wait
-    for its gradient. Only the first view is used. There are no keys, hence no key batch to permute:
-    "shuffle" is "plain".
+    The projector is not used: it is frozen, so that DistributedDataParallel does not wait for its
+    gradient. Only the first view is used. There are no keys to permute, so "shuffle" equals
+    "plain".
 
     Args:
-        encoder: gives the features; moved by gradients.
+        encoder: computes the features; trained by gradients.
         classes: number of classes, >= 1.
         batch_norm: "plain", "shuffle", "split" or "sync", as for MoCo.
         bn_groups: groups of each worker's batch for "split".
@@ -48,12 +48,12 @@ class Supervised(nn.Module):
         self.classifier = nn.Linear(encoder.feature_dim, classes)
 
     def forward(self, view_a: Tensor, view_b: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The mean cross-entropy over the labeled images of all workers.
+        """Compute the mean cross-entropy over the labeled images of all workers.
 
         Args:
             view_a: one view of this worker's images, (B, C, H, W).
-            view_b: not used; here so that every method is called alike.
-            labels: (B,), integer; an image with a negative one has no part in the loss.
+            view_b: not used; it is there so that all methods have the same arguments.
+            labels: (B,), integer; images with a negative label are left out of the loss.
         Returns:
             Scalars: "loss", with gradient, and the same as "contrast", detached; nats. The mean
             over the workers is the mean over their labeled images; 0 where there are none.
@@ -61,7 +61,7 @@ class Supervised(nn.Module):
         logits_BC = self.classifier(self.encoder.features(view_a))
         targets = labels.long().clamp_min(-1)
         total = F.cross_entropy(logits_BC, targets, ignore_index=-1, reduction="sum")
-        # one count for all workers: a worker with few labels must not weigh more for each of them
+        # one count for all workers, so that every label has the same weight on every worker
         count = (targets >= 0).sum()
         if world_size() > 1:
             dist.all_reduce(count)

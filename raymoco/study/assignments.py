@@ -1,4 +1,4 @@
-"""From a proposal to what a gang is asked to run: a resolved config, a folder, where to go on."""
+"""Turn proposals into assignments: a resolved config, a folder, a checkpoint to continue from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from raymoco.study.proposals.proposal import Proposal
 
 
 class Assigner:
-    """Turns proposals into assignments, and writes down each trial before anything runs it.
+    """Turns proposals into assignments, and records each trial in the journal before it runs.
 
     Args:
-        base: the run that trials vary, unresolved: each trial's `auto` values are its own.
-        images: what all trials train on.
+        base: the run that trials vary, unresolved: `auto` values are resolved for each trial.
+        images: the images that all trials train on.
         folder: the sweep's folder.
-        recorder: writes the events down.
+        recorder: records the events.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class Assigner:
         self._recorder = recorder
 
     def assign(self, proposal: Proposal) -> Assignment:
-        """The assignment of a proposal; a trial that nobody knew is in the journal afterwards.
+        """Return the assignment of a proposal; record the trial if it is new.
 
         Raises:
-            InputError: no run can have these values; nothing is written down.
+            InputError: no run can have these values; nothing is recorded.
         """
         values = {**proposal.values, "seed": proposal.seed, "name": proposal.trial_id}
         config = resolve(
@@ -58,7 +58,7 @@ class Assigner:
         )
 
     def refuse(self, proposal: Proposal, reason: str) -> None:
-        """Write down a trial whose values no run can have: it has failed, and the sweep goes on."""
+        """Record a trial whose values no run can have as failed; the sweep continues."""
         self._recorder.record(_proposed(proposal, None))
         self._recorder.record(
             Ended(trial_id=proposal.trial_id, state=TrialState.FAILED, reason=reason)

@@ -1,4 +1,4 @@
-"""When a sweep has had enough."""
+"""The end of a search by its budget of hours or its target."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def budget_check(
     ledger: Ledger,
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[], str | None]:
-    """A function that says why a search shall end, or None; the hours begin now.
+    """Return a function that returns why a search must end, or None; its hours start now.
 
     Args:
-        ledger: kept up to date by somebody else.
-        clock: s.
+        ledger: kept up to date by the recorder.
+        clock: returns seconds.
     """
     deadline = clock() + budget.hours * 3600 if budget.hours else None
 

@@ -1,4 +1,4 @@
-"""`raymoco sweep`: from a checked sweep file to its folder."""
+"""`raymoco sweep`: run a checked sweep file and write its folder."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ from raymoco.study.tune.schedulers import build_scheduler, fifo
 def sweep(
     what: str | Path | Sweep, *overrides: str, resume: bool = False, console: Console | None = None
 ) -> SweepResult:
-    """Run a sweep to its end, or go on with one: `sweep("sweeps/demo.yaml", "budget.trials=4")`.
+    """Run a sweep to its end, or resume it: `sweep("sweeps/demo.yaml", "budget.trials=4")`.
 
     Args:
-        what: a sweep file's path, or what `load_sweep` returned.
-        overrides: `key=value`, addressing the file.
-        resume: go on from the journal in the sweep's folder, or begin if there is none.
-        console: where progress is shown; default standard error.
+        what: a sweep file's path, or the result of `load_sweep`.
+        overrides: `key=value` for keys of the file.
+        resume: continue from the journal in the sweep's folder, or start if there is none.
+        console: where to show progress; default standard error.
     Returns:
-        What the sweep left behind; `interrupted` if Ctrl-C or SIGTERM ended it.
+        The result of the sweep; `interrupted` if Ctrl-C or SIGTERM ended it.
     Raises:
         InputError: the file, the data or the folder is wrong; nothing is overwritten.
-        GangError: no gang is left, or the broker has died; a resume goes on.
+        GangError: no gang is left, or the broker has died; a resume continues.
         KeyboardInterrupt: interrupted before anything was written.
     """
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
@@ -80,13 +80,13 @@ def sweep(
     spec = loaded.spec
     output = resolve_output(spec.output)
     folder = output / spec.name
-    # absolute from here on: whoever reads a trial's config stands somewhere else
+    # absolute from here on, because gangs have another working directory
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     tracking.check_tracking(spec.tracking.uri, output)  # refused before anything is written
     files = SweepFolder(folder)
     search = loaded.search
     if search is not None and search.warm_start and not files.optuna_log.exists():
-        # refused before anything is written; later on it is in the study
+        # refuse before anything is written; later the study contains the trials
         load_warm_start(search.warm_start, output, loaded.space, search.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
     if files.closed.exists() and not open_trials(loaded, folder, ledger):
@@ -107,7 +107,7 @@ def sweep(
             classes=len(images.classes),
         )
         signals.check()
-        # nothing has been written so far: whatever was wrong can be mended and typed again
+        # nothing has been written yet: the user can fix a mistake and repeat the command
         with lease(folder, "sweep"):
             refuse_foreign(folder, "sweep")
             if journal_bytes(folder) != seen:
@@ -120,7 +120,7 @@ def sweep(
 
 
 class _Launch:
-    """One running sweep: its phases, and who hears of them."""
+    """One running sweep: its phases and the handling of its events."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class _Launch:
         """Run every phase and close the sweep, however it ends.
 
         Raises:
-            GangError: no gang is left, or the broker has died; the folder is whole.
+            GangError: no gang is left, or the broker has died; the folder is complete.
         """
         phases = PhaseRunner(
             Assigner(self.sweep.base, self.images, self.folder, self.recorder),
@@ -186,7 +186,7 @@ class _Launch:
             except KeyboardInterrupt:
                 state = RunState.STOPPED
             finally:
-                # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
+                # always: on a cluster that keeps running, gangs would hold their CPUs forever
                 closing.run(state)
         self.recorder.check()
 
@@ -241,7 +241,7 @@ class _Launch:
         phases.run_trials("search", self.proposals, left, scheduler, enough, last=last)
 
     def _settle(self) -> None:
-        """Tell Optuna what Tune did not come to carry back: a Ctrl-C came in between."""
+        """Tell Optuna the ends of trials that Tune could not report because of a Ctrl-C."""
         if self.proposals is not None:
             self.proposals.settle()
 

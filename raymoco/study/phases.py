@@ -1,4 +1,4 @@
-"""One phase of trials after another on the gangs of a sweep, and how each of them is waited for."""
+"""Run the phases of a sweep on its gangs, one after another, and wait for each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from raymoco.study.terminal.progress import SweepProgress
 from raymoco.study.tune.searcher import TuneSearcher
 from raymoco.study.tune.trainable import TrialClient
 
-# Ctrl-C promises an end within 15 s, of which writing down takes some
+# a sweep must end within 15 s after Ctrl-C, including the time for recording
 TUNER_STOPS_S = 5.0
 GANGS_STOP_S = 3.0
 
@@ -39,20 +39,20 @@ Enough = Callable[[], str | None]
 
 
 class PhaseRunner:
-    """Broker and gangs of one sweep, and the phases of trials that run on them.
+    """Runs the phases of a sweep on its broker and gangs.
 
-    Whatever happens after `start` was called, `close_gangs` and then `kill_broker` end what stands,
-    however far `start` came.
+    After `start` was called, call `close_gangs` and then `kill_broker`, even if `start` was
+    interrupted.
 
     Args:
-        assigner: turns proposals into what gangs run.
-        images: what all trials train on.
+        assigner: turns proposals into assignments.
+        images: the images that all trials train on.
         folder: the sweep's folder.
-        recorder: hears every event; not yet listening.
-        progress: shows them.
-        signals: asked while a phase is waited for.
-        rules: what each gang holds, and how often a trial is tried.
-        concurrent: how many gangs.
+        recorder: records every event; not listening yet.
+        progress: shows the events.
+        signals: checked while waiting for a phase.
+        rules: the resources of each gang, and how often a trial is retried.
+        concurrent: the number of gangs.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class PhaseRunner:
         self._source: TuneSearcher | Population | None = None
 
     def start(self) -> None:
-        """Start the broker, listen to it, and start the gangs: they are up within some 20 s."""
+        """Start the broker, listen to it, and start the gangs, which take about 20 s."""
         self._broker = start_broker(0, self._rules)
         ray.get(self._broker.hand_data.remote([ray.put(self._images)]))
         self._recorder.listen(self._broker)
@@ -94,12 +94,12 @@ class PhaseRunner:
         """Run the proposals to their end.
 
         Args:
-            trials: how many there will be.
-            last: no phase follows, so gangs without a trial can free what they hold.
-            enough: asked often; a reason to stop all that run, or None.
+            trials: the number of proposals.
+            last: no phase follows, so gangs without a trial can free their resources.
+            enough: called often; returns a reason to stop all running trials, or None.
         Raises:
-            GangError: no gang is left, or the broker has died; what ran is open for a resume.
-            KeyboardInterrupt: what ran has been stopped and says so.
+            GangError: no gang is left, or the broker has died; a resume continues the running
+            trials. KeyboardInterrupt: the running trials have ended as stopped.
         """
         if trials <= 0:
             return
@@ -110,14 +110,14 @@ class PhaseRunner:
             proposals, self._broker, self._assigner.assign, slots, self._assigner.refuse
         )
         self._source = searcher
-        # on the head node and not on a CPU: Ray Data needs whole ones, and gangs may hold the rest
+        # on the head node and without a CPU: Ray Data needs whole CPUs, and gangs may hold the rest
         place = tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(TrialClient, broker=self._broker), place),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
-                num_samples=10**9,  # the searcher says when it is finished
+                num_samples=10**9,  # the searcher decides when the search is finished
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -129,10 +129,10 @@ class PhaseRunner:
         self._wait(FitThread(tuner.fit, name="tuner"), enough)
 
     def run_population(self, population: Population, enough: Enough) -> None:
-        """Train a population to its end, without Tune: a round is a list of assignments.
+        """Train a population to its end without Tune: a round is a list of assignments.
 
         Args:
-            enough: asked often; a reason to stop all that run, or None.
+            enough: called often; returns a reason to stop all running trials, or None.
         Raises:
             GangError, KeyboardInterrupt: as `run_trials`.
         """
@@ -141,24 +141,24 @@ class PhaseRunner:
         self._source = population
 
         def submit(proposal: Proposal) -> None:
-            # no rows: one that goes on from another tells the other's curve as its own
+            # no rows: a member that continues from another reports the other's curve as its own
             assignment = replace(self._assigner.assign(proposal), rows={})
             ray.get(self._broker.submit.remote(assignment))
 
         self._wait(FitThread(lambda: population.play(submit), name="population"), enough)
 
     def close_gangs(self) -> None:
-        """Send the gangs home, and wait a moment for them."""
+        """Shut down the gangs, and wait a moment for them."""
         if self._gangs is not None:
             self._gangs.close(timeout_s=GANGS_STOP_S)
 
     def kill_broker(self) -> None:
-        """End the broker, once its last event is written down: in a notebook Ray goes on."""
+        """End the broker after its last event is recorded: in a notebook Ray keeps running."""
         if self._broker is not None:
             ray.kill(self._broker)
 
     def _wait(self, thread: FitThread, enough: Enough) -> None:
-        """Wait for a phase; whatever ends it early ends its thread too."""
+        """Wait for a phase; if it ends early, end its thread too."""
         assert self._gangs is not None
         thread.start()
         try:
@@ -171,13 +171,13 @@ class PhaseRunner:
                 reason = enough()
                 if reason is not None:
                     self._stop(reason)
-            self._gangs.check_broker()  # Tune ends on its death too, and knows less about it
+            self._gangs.check_broker()  # Tune ends when the broker dies, with a less helpful error
         except KeyboardInterrupt:
             self._progress.say("interrupted: ending the running trials")
             try:
                 self._stop(INTERRUPTED)
             except RayActorError:
-                # a signal to the whole process group ends a local cluster too
+                # a signal to the process group also ends a local cluster
                 raise GangError(
                     "the cluster ended before the running trials did: they are open, and --resume "
                     "goes on with them."
@@ -185,7 +185,7 @@ class PhaseRunner:
             thread.join(TUNER_STOPS_S)
             raise
         except RaymocoError:
-            # no trial is to blame: they stay open, and a resume goes on with them
+            # no trial has caused this: they stay open, and a resume continues them
             self._abandon()
             thread.join(TUNER_STOPS_S)
             raise
@@ -201,5 +201,5 @@ class PhaseRunner:
     def _abandon(self) -> None:
         if self._source is not None:
             self._source.stopping = True
-        with contextlib.suppress(RayActorError):  # it may be what has died
+        with contextlib.suppress(RayActorError):  # the broker itself may have died
             ray.get(self._broker.abandon.remote())

@@ -1,7 +1,7 @@
-"""What a source tells the builder of shards: a list of entries first, images on demand.
+"""The Protocol of a source: it lists its entries first and reads images on demand.
 
-The list is read once, in any order, and kept on disk; images are read by many processes, a shard's
-at a time. So neither needs memory that grows with the number of images.
+raymoco reads the list once, in any order, and keeps it on disk. Many processes read the images,
+each those of one shard at a time. So memory does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from raymoco.config import DataConfig
 from raymoco.errors import DataError
 
-# as encoded, or pixels (H, W) gray or (H, W, 3) color of sources that store no PNG or JPEG
+# encoded bytes; or pixels, (H, W) gray or (H, W, 3) color, for sources that store no PNG or JPEG
 SourceImage = bytes | NDArray[np.uint8]
 
 
@@ -29,12 +29,12 @@ class Entry:
 
     Attributes:
         id: unique in the source.
-        label: its class's number, or None.
+        label: the number of its class, or None.
         split: `train` or `test`.
-        place: where the image lies, in the source's own words.
-        bytes: how many it takes there, about.
-        together: entries with the same text here are cheap to read at once, so they go to one
-            shard; empty: this one is cheap to read on its own.
+        place: where the image is, in a notation of the source's own.
+        bytes: its approximate size there.
+        together: entries with the same text are cheap to read together, so they go to one shard;
+            empty: this one is cheap to read on its own.
     """
 
     id: str
@@ -46,47 +46,48 @@ class Entry:
 
 
 class Source(Protocol):
-    """What every source offers to the builder of shards; it can be pickled.
+    """What a source offers to the builder of shards; it must be picklable.
 
-    A class is constructed with the `DataConfig`, whose `root` is absolute then, and with `options=`
-    if it has a pydantic model `Options`. It finds its files, and reads little of them.
+    raymoco constructs the class with the `DataConfig`, whose `root` is absolute, and with
+    `options=` if it has a pydantic model `Options`. The constructor finds the files and reads
+    little of them.
     """
 
     def __init__(self, data: DataConfig) -> None: ...
 
     @property
     def name(self) -> str:
-        """What messages and the manifest call it."""
+        """The name in messages and in the manifest."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, by number; empty where nothing has a label."""
+        """Names of the classes, by number; empty where no image has a label."""
 
     def entries(self) -> Iterator[Entry]:
-        """Every image once, in whatever order it is found."""
+        """Yield every image once, in any order."""
         ...
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
-        """The images at these places of entries, in this order.
+        """Yield the images at these places of entries, in this order.
 
         Raises:
-            DataError: a file is gone or cannot be read; names it. Bytes that are no image are
-                given as they are.
+            DataError: a file is missing or cannot be read; names it. Bytes that are not an image
+                are yielded as they are.
         """
         ...
 
     def fingerprint(self) -> str:
-        """Hex digits that change when an image was added, removed or replaced."""
+        """Return hex digits that change when an image is added, removed or replaced."""
         ...
 
 
 def stat_fingerprint(root: Path, paths: Iterable[str]) -> str:
-    """A hash of the names below `root`, sizes and times of files, in whatever order they come."""
+    """Hash the names below `root`, sizes and times of files, independent of their order."""
     total = 0
     for path in paths:
         stat = os.stat(os.path.join(root, path))
         text = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode("utf-8", "replace")
-        # a sum and not a chain: a folder of a million files need not be sorted
+        # a sum instead of a chain, so that a folder of a million files need not be sorted
         total += int.from_bytes(hashlib.sha256(text).digest(), "big")
     return f"{total % 2**256:064x}"
 
@@ -97,5 +98,5 @@ def check_ids(root: Path, path: str) -> None:
     Raises:
         DataError: it is no printable UTF-8 text.
     """
-    if not path.isprintable():  # surrogates too: no UTF-8, so no id
+    if not path.isprintable():  # surrogates too: they are not UTF-8, so they cannot be an id
         raise DataError(f"{root}/{path!a}: rename it, a name must be printable UTF-8 text.")

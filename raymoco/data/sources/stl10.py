@@ -29,9 +29,9 @@ EXPECTED = (
 
 
 class Stl10Source:
-    """STL-10; `data.root` is the unpacked folder, or the one that it lies in.
+    """STL-10; `data.root` is the unpacked folder, or the folder that contains it.
 
-    Images are read one at a time out of mapped files: 2.7 GB of unlabeled ones need no memory.
+    Images are read one at a time from mapped files: 2.7 GB of unlabeled images take no memory.
     """
 
     name = "stl10"

@@ -1,4 +1,4 @@
-"""From `data.views` to two views of a batch: ours by a short name, anybody's by an import path."""
+"""Build the views that `data.views` names: one of raymoco's or `package.module:Name`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from raymoco.registry import name_of
 
 
 class Views(Protocol):
-    """Two random views of each image of a batch, on whatever device the batch lies.
+    """Makes two random views of each image of a batch, on the batch's device.
 
-    A class is constructed with `(channels, image_size, mean, std)`: 1 or 3, the side in pixels, and
-    for each channel in 0-1; and with `options=` if it has a pydantic model `Options`. An
-    `nn.Module` is moved to the device once. All random numbers come from torch's global
-    generator of the device, and nothing is asked of the device: a step must not wait for it.
+    raymoco constructs the class with `(channels, image_size, mean, std)`: 1 or 3, the side in
+    pixels, and a value per channel in 0-1; and with `options=` if it has a pydantic model
+    `Options`. An `nn.Module` is moved to the device once. All random numbers come from torch's
+    global generator of the device. No value is read back from the device, so that a step never
+    waits.
     """
 
     def __init__(
@@ -27,19 +28,19 @@ class Views(Protocol):
     ) -> None: ...
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalized.
+        """Map (B, C, H, W) uint8 to two tensors (B, C, image_size, image_size) float32, normalized.
 
-        Normalized as encoders are judged: `(pixels / 255 - mean) / std`.
+        The normalization is that of evaluation: `(pixels / 255 - mean) / std`.
         """
 
     def to_pixels(self, views: Tensor) -> Tensor:
-        """Undo the normalization: what a view looks like, (B, C, H, W) uint8."""
+        """Undo the normalization: return a view as an image, (B, C, H, W) uint8."""
 
 
 def resolve_views(
     views: str | Mapping[str, Any], source: str | Mapping[str, Any], channels: int
 ) -> str | Mapping[str, Any]:
-    """`views` as a run's config says it: for `auto` what suits the source, the rest as it is.
+    """Return `views`; for `auto` the views that suit the source.
 
     Args:
         views: as in `data.views`.
@@ -81,15 +82,15 @@ def build_views(
     std: Sequence[float],
     device: torch.device | None = None,
 ) -> Views:
-    """The views that a config names.
+    """Build the views that a config names.
 
     Args:
         views: as `resolve_views` returned it.
         channels: 1 or 3.
-        image_size: side of the views in pixels; that of the images, usually.
+        image_size: side of the views in pixels; usually that of the images.
         mean: per channel, in 0-1.
         std: per channel, in 0-1.
-        device: where batches will lie; None: on the CPU.
+        device: the device of the batches; None: the CPU.
     Raises:
         ConfigError: see `resolve_views`.
     """

@@ -1,7 +1,7 @@
-"""Colour jitter and blur of a batch, each image with numbers of its own.
+"""Color jitter and blur of a batch, with separate random numbers for each image.
 
-Brightness, contrast, saturation, hue and the loss of color are linear in the pixels: together they
-are one 3x3 matrix and one offset for each image, so the pixels are read once and not five times.
+Brightness, contrast, saturation, hue and the conversion to gray are linear in the pixels: together
+they are one 3x3 matrix and one offset per image, so the pixels are read once instead of five times.
 A Gaussian blur is one convolution along rows and one along columns.
 """
 
@@ -19,7 +19,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue loo
 # chroma of the YIQ color space beside the luma above
 IN_PHASE = (0.595716, -0.274453, -0.321263)
 QUADRATURE = (0.211456, -0.522591, 0.311135)
-# rows Y, I, Q; and back. Made once: an inverse in every step would wait for the device
+# rows Y, I, Q; and the inverse, computed once: inverting in every step would wait for the device
 TO_YIQ = torch.tensor([LUMA, IN_PHASE, QUADRATURE], dtype=torch.float64)
 FROM_YIQ = torch.linalg.inv(TO_YIQ)
 
@@ -31,7 +31,7 @@ class ColorJitter:
     """How strongly colors are changed, and how often.
 
     Brightness, contrast and saturation are factors 1 +- x; hue is +- x of a whole turn.
-    `probability` is that of any change of color, `gray` that of losing it.
+    `probability` is that of any change of color, `gray` that of a conversion to gray.
     """
 
     brightness: float
@@ -57,7 +57,7 @@ def jitter_color(images: Tensor, jitter: ColorJitter) -> Tensor:
     strengths = (jitter.brightness, jitter.contrast, jitter.saturation)
     factors = [1 + (2 * draw - 1) * by for draw, by in zip(draws, strengths, strict=False)]
     turn = (2 * draws[3] - 1) * jitter.hue
-    # probability 0.8: the others keep their colors, which is factors of 1 and no turn
+    # the other images keep their colors: factors of 1 and no turn
     some = draws[4] < jitter.probability
     factors = [torch.where(some, factor, 1.0) for factor in factors]
     turn = torch.where(some, turn, 0.0)
@@ -68,7 +68,7 @@ def jitter_color(images: Tensor, jitter: ColorJitter) -> Tensor:
 def twist_color(
     images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, turn: Tensor
 ) -> Tensor:
-    """Brightness, contrast about the image's own mean gray, saturation, then hue.
+    """Change brightness, contrast about the image's mean gray, saturation, then hue.
 
     Args:
         images: (N, 3, H, W) in 0-1.
@@ -81,13 +81,13 @@ def twist_color(
     angle = 2 * math.pi * turn
     cos, sin = saturation * angle.cos(), saturation * angle.sin()
     one, none = torch.ones_like(cos), torch.zeros_like(cos)
-    # in YIQ saturation shrinks the chroma plane and hue turns it; red turns to yellow, as in HSV
+    # in YIQ saturation scales the chroma plane and hue rotates it; red turns to yellow, as in HSV
     rows = [one, none, none, none, cos, sin, none, -sin, cos]
     chroma_N33 = torch.stack(rows, dim=1).view(-1, 3, 3)
     matrix_N33 = from_yiq @ chroma_N33 @ to_yiq
     pixels_N3P = images.flatten(2)
     mean_gray_N = pixels_N3P.mean(dim=2) @ to_yiq[0]
-    # a gray offset stays what it is under saturation and hue
+    # saturation and hue do not change a gray offset
     offset_N11 = ((1 - contrast) * brightness * mean_gray_N).view(-1, 1, 1)
     matrix_N33 = matrix_N33 * (brightness * contrast).view(-1, 1, 1)
     twisted = torch.baddbmm(offset_N11.expand(-1, 3, pixels_N3P.shape[2]), matrix_N33, pixels_N3P)
@@ -100,12 +100,12 @@ def _on(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) -> Tensor:
-    """Blur images at random with a Gaussian, in place; about a share of them.
+    """Blur a random share of the images with a Gaussian, in place.
 
     Args:
         images: (N, C, H, W).
         sigma: lowest and highest standard deviation, in pixels.
-        probability: the share; rounded to whole images, so that no count is asked of the device.
+        probability: the share; rounded to whole images, so that no count is read from the device.
     """
     count = round(probability * len(images))
     if count:
@@ -116,7 +116,7 @@ def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) ->
 
 
 def blur(images: Tensor, sigma_N: Tensor) -> Tensor:
-    """A Gaussian blur of each image; beyond the border the border's pixel goes on.
+    """Blur each image with a Gaussian; the border pixels are repeated beyond the border.
 
     Args:
         images: (N, C, H, W), H and W above BLUR_RADIUS.
@@ -126,7 +126,7 @@ def blur(images: Tensor, sigma_N: Tensor) -> Tensor:
     distance_k = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device)
     kernel_Nk = torch.exp(-0.5 * (distance_k / sigma_N[:, None]).square())
     kernel_Nk = kernel_Nk / kernel_Nk.sum(dim=1, keepdim=True)
-    # one group for each plane: each image has a kernel of its own
+    # one group per plane, because each image has its own kernel
     kernel = kernel_Nk.to(images.dtype).repeat_interleave(channels, dim=0)[:, None, None, :]
     planes = functional.pad(images, (BLUR_RADIUS,) * 4, mode="replicate").flatten(0, 1)[None]
     planes = functional.conv2d(planes, kernel, groups=count * channels)

@@ -1,7 +1,7 @@
-"""Two random views of each image of a batch, on whatever device the batch lies.
+"""Two random views of each image of a batch, on the batch's device.
 
 Crop, flip, rotation and resize are one affine map per image and one `grid_sample` for both views of
-the batch; all changes of color are one matrix per image. Batched operations one by one read the
+the batch; all changes of color are one matrix per image. Separate batched operations would read the
 pixels ten times, and augmenting image by image is slower still: docs/performance.md compares them.
 """
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 from raymoco.data.views.color import ColorJitter, blur_some, jitter_color
 
 CROP_TRIES = 10  # torchvision's
-BLUR_ABOVE = 64  # pixels a side: below, a blur leaves nothing to see
+BLUR_ABOVE = 64  # side in pixels: a smaller image would lose all detail in a blur
 BLUR_SIGMA, BLUR_SHARE = (0.1, 2.0), 0.5
 
 
@@ -58,14 +58,14 @@ class Normalize(nn.Module):
 
 
 class TwoViews(nn.Module):
-    """Two views of each image by a recipe, which a subclass has.
+    """Makes two views of each image by the `recipe` of a subclass.
 
     Random numbers come from torch's global generator: equal seeds give equal views on one kind of
     device.
 
     Args:
         channels: 1 or 3.
-        image_size: side of the views in pixels; that of the images, usually.
+        image_size: side of the views in pixels; usually that of the images.
         mean: per channel, in 0-1.
         std: per channel, in 0-1.
     """
@@ -85,8 +85,8 @@ class TwoViews(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 to two times (B, C, image_size, image_size) float32, normalized."""
-        # in place where it can be: at 224 px a batch of views is hundreds of megabytes
+        """Map (B, C, H, W) uint8 to two (B, C, image_size, image_size) float32, normalized."""
+        # in place where possible: at 224 px a batch of views takes hundreds of megabytes
         views = self._crop(torch.cat([images, images]).float().div_(255))
         if self.recipe.color is None:
             views = _jitter(views, self.recipe)
@@ -98,14 +98,14 @@ class TwoViews(nn.Module):
         return view_a, view_b
 
     def to_pixels(self, views: Tensor) -> Tensor:
-        """Undo the normalization: what a view looks like, (B, C, H, W) uint8."""
+        """Undo the normalization: return a view as an image, (B, C, H, W) uint8."""
         return ((views * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def _crop(self, images: Tensor) -> Tensor:
         recipe, count = self.recipe, len(images)
         angle, x, y, flip = torch.rand(4, count, device=images.device)
         width, height = _crop_sizes(recipe, count, images.device)
-        # in coordinates from -1 to 1 a side is 2 long
+        # coordinates go from -1 to 1, so a side is 2 long
         center_x = (2 * x - 1) * (1 - width + 2 * recipe.shift)
         center_y = (2 * y - 1) * (1 - height + 2 * recipe.shift)
         if recipe.flip:
@@ -125,7 +125,8 @@ class TwoViews(nn.Module):
 class GlyphViews(TwoViews):
     """`data.views: glyph`.
 
-    A flipped 2 is no 2, and a crop of half a 9 is a 0: mild, and what lies outside is background.
+    A flipped 2 is not a 2, and half of a 9 looks like a 0: so the crops are mild and nothing is
+    flipped. The area outside of the image is background.
     """
 
     recipe = Recipe((0.6, 1.0), (0.85, 1.18), 0.2, 0.04, False, 0.4, 0.4, "zeros")
@@ -159,9 +160,9 @@ class ColorViews(TwoViews):
 def _crop_sizes(recipe: Recipe, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Widths and heights (N,) of random crops, as shares of a side, at most 1.
 
-    A crop that does not fit is drawn again, as torchvision's RandomResizedCrop does it: cut to fit
-    it would be larger than it should, and one in six would be. All tries are drawn at once, so that
-    nothing is asked of the device.
+    A crop that does not fit is drawn again, as in torchvision's RandomResizedCrop: clipping it
+    would make one crop in six larger than it should be. All tries are drawn at once, so that no
+    value is read from the device.
     """
     area_TN, aspect_TN = torch.rand(2, CROP_TRIES, count, device=device)
     area_TN = recipe.area[0] + area_TN * (recipe.area[1] - recipe.area[0])
@@ -175,7 +176,7 @@ def _crop_sizes(recipe: Recipe, count: int, device: torch.device) -> tuple[Tenso
 
 
 def _jitter(images: Tensor, recipe: Recipe) -> Tensor:
-    """Brightness as a factor, then contrast about the image's own mean, as torchvision has them."""
+    """Scale brightness, then contrast about the image's mean, as torchvision does."""
     factors = torch.rand(2, len(images), 1, 1, 1, device=images.device)
     brightness = 1 + (2 * factors[0] - 1) * recipe.brightness
     contrast = 1 + (2 * factors[1] - 1) * recipe.contrast

@@ -1,4 +1,4 @@
-"""What the broker answers to Tune's clients and to the gangs."""
+"""The broker's answers to Tune's clients and to the gangs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raymoco.study.journal.events import TrialState
 
 @dataclass(frozen=True)
 class TrialNews:
-    """What a client has not heard of its trial: a report, or its end, or neither for now."""
+    """News of a trial for its client: a report, the trial's end, or neither for now."""
 
     row: Row | None = None
     end: TrialState | None = None
@@ -26,7 +26,7 @@ class Canceled:
 
 
 class GangOrder(StrEnum):
-    """What a gang does that gets no trial."""
+    """What a gang must do when it gets no trial."""
 
     WAIT = "wait"  # and ask again
     CLOSE = "close"

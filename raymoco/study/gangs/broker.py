@@ -1,8 +1,8 @@
 """The broker: an actor between Tune's thin clients and the warm gangs.
 
 Clients submit trials and wait for their reports; gangs ask for the next trial and report; the
-driver reads all events in one order. The broker has no name, its handle is passed on: two sweeps on
-one cluster do not meet.
+driver reads all events in one order. The broker has no name, only a handle that is passed on, so
+that two sweeps on one cluster cannot interfere.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ OVER = "the sweep is over"
 
 
 class Broker:
-    """Runs as an asynchronous Ray actor: a method that waits does not hold up the others.
+    """Runs as an asynchronous Ray actor: a method that waits does not block the others.
 
     Args:
         slots: how many clients there will be; no trial is handed out until each has submitted one.
-        rules: how often a trial is tried, and how long a gang may give no sign of life.
+        rules: how often a trial is retried, and how long a gang may be silent.
     """
 
     def __init__(self, slots: int, rules: GangConfig | None = None) -> None:
@@ -51,11 +51,11 @@ class Broker:
     # for the driver
 
     async def hand_data(self, boxed: list[Any]) -> None:
-        """Keep a reference to the images, in a list so that Ray does not fetch them here."""
+        """Keep a reference to the images; it is in a list so that Ray does not fetch them here."""
         self._data = boxed
 
     async def open_gate(self, slots: int, last: bool = False) -> None:
-        """Begin another phase: hold trials back until this many are submitted.
+        """Begin a phase: hold trials back until this many are submitted.
 
         In the last phase gangs for which no trial is left are closed.
         """
@@ -63,17 +63,17 @@ class Broker:
         self._queue.notify()
 
     async def lift_gate(self, handed: int) -> None:
-        """Set how many trials this phase has in all; some may not be submitted yet."""
+        """Set the total number of trials of this phase; some may not be submitted yet."""
         self._barrier.announce(handed)
         self._queue.notify()
 
     async def events(self, since: int, timeout_s: float) -> list[SweepEvent]:
-        """Events from number `since` on, waiting for the first; older ones are dropped."""
+        """Return the events from number `since` on, waiting for the first; drop older ones."""
         await self._queue.wait_until(lambda: bool(self._queue.news(since)), timeout_s)
         return self._queue.news(since)
 
     async def stop_all(self, state: TrialState, reason: str) -> None:
-        """End every trial that is open, or will be submitted in this phase, as `state`.
+        """End every trial that is open, or is submitted later in this phase, as `state`.
 
         Gangs are told at their next report or check.
         """
@@ -82,18 +82,18 @@ class Broker:
             self._queue.end(queued, state, reason)
 
     async def abandon(self) -> None:
-        """Drop every open trial without ending it: a resume goes on with them."""
+        """Drop every open trial without ending it: a resume continues them."""
         for queued in self._queue.open:
             queued.state = TrialState.ABANDONED
         self._queue.notify()
 
     async def close(self) -> None:
-        """Close every gang, once it has ended what it runs."""
+        """Close every gang as soon as its trial has ended."""
         self._closing = True
         self._queue.notify()
 
     async def starts_again(self, name: str, error: str | None) -> bool:
-        """Whether the driver is to start a gang again whose trainer has ended.
+        """Whether the driver must restart a gang whose trainer has ended.
 
         Args:
             error: what ended it; None if the broker told it to end.
@@ -107,7 +107,7 @@ class Broker:
         return gang.closed is None and not self._closing
 
     async def stranded(self) -> str | None:
-        """Why no gang is left for the trials that wait; `None` while a gang is still running."""
+        """Why no gang is left for the waiting trials; `None` while a gang is still running."""
         gangs = self._registry.all()
         if not self._queue.open or any(gang.closed is None for gang in gangs):
             return None
@@ -124,7 +124,7 @@ class Broker:
             self._queue.end(queued, *self._ending)
 
     async def next_row(self, trial_id: str, timeout_s: float) -> TrialNews:
-        """The next report of a trial, and its end after the last; neither after `timeout_s`."""
+        """Return a trial's next report, its end after the last, or neither after `timeout_s`."""
         queued = self._queue[trial_id]
         await self._queue.wait_until(lambda: bool(queued.rows) or queued.ended, timeout_s)
         if queued.rows:
@@ -134,7 +134,7 @@ class Broker:
     async def cancel(self, trial_id: str, state: TrialState, reason: str) -> Canceled:
         """End a trial as `state` unless it has ended already."""
         queued = self._queue.get(trial_id)
-        if queued is None:  # its client was lost before it submitted it
+        if queued is None:  # its client was lost before submitting it
             state, reason = self._ending or (state, reason)
             self._barrier.arrive()
             self._queue.note(Ended(trial_id=trial_id, state=state, reason=reason))
@@ -155,13 +155,13 @@ class Broker:
         place: str,
         problem: str | None = None,
     ) -> Any:
-        """A worker of a gang is up.
+        """Register a worker of a gang.
 
         Args:
             incarnation: the same for all workers of a group, and new at each start of the group.
-            boxed: the worker's own actor handle, in a list; empty in a test.
-            place: the worker's host and process, for people.
-            problem: why it cannot work where it is, or None.
+            boxed: the worker's actor handle, in a list; empty in a test.
+            place: the worker's host and process, for messages.
+            problem: why it cannot work on its node, or None.
         Returns:
             The reference to the images, in a list; None if the gang is closed.
         """
@@ -169,8 +169,8 @@ class Broker:
         if gang.closed is not None:
             return None
         if gang.incarnation != incarnation:
-            # the pings may not have noticed yet that the one before it is gone
-            await self._lose(name, gang.incarnation, "its workers were started anew")
+            # the pings may not have noticed yet that the previous incarnation is gone
+            await self._lose(name, gang.incarnation, "its workers were restarted")
             gang.rise(incarnation, workers)
             self._queue.note(GangUp(gang=name, workers=workers))
         if boxed:
@@ -183,7 +183,7 @@ class Broker:
     async def next_assignment(
         self, name: str, incarnation: str, timeout_s: float
     ) -> Assignment | GangOrder:
-        """The next trial to run; after `timeout_s` without one, to wait, which keeps it alive."""
+        """Return the next trial to run; after `timeout_s` without one, the order to wait."""
         gang = self._registry.gang(name)
         if gang.incarnation != incarnation or gang.closed is not None:
             return GangOrder.CLOSE
@@ -195,7 +195,7 @@ class Broker:
         if gang.incarnation != incarnation or gang.closed is not None:
             return GangOrder.CLOSE
         if used_up:
-            gang.incarnation = ""  # it is started again if there are more trials
+            gang.incarnation = ""  # it is restarted if there are more trials
         elif self._surplus(gang):
             self._close_gang(gang, NONE_LEFT, orderly=True)
         elif self._hands_out and (work := self._queue.hand_out(name)) is not None:
@@ -208,14 +208,15 @@ class Broker:
         return GangOrder.CLOSE
 
     async def report(self, trial_id: str, attempt: int, row: Row, checkpoint: str | None) -> bool:
-        """Take an epoch's row; returns whether the gang is to stop this trial."""
+        """Record an epoch's row; return whether the gang must stop this trial."""
         if await self.check(trial_id, attempt):
             return True
         if self._queue.report(trial_id, row, checkpoint):
             self._registry.progressed(trial_id)
         queued = self._queue[trial_id]
         if int(row["epoch"]) == queued.assignment.config["epochs"]:
-            # not in finish(): a scheduler that acts on the last row must find the trial ended
+            # not in finish(): a scheduler that acts on the last row must find that the trial has
+            # ended
             self._queue.end(queued, TrialState.COMPLETED, "")
         elif int(row["epoch"]) == queued.assignment.until:
             self._queue.pause(queued)
@@ -223,37 +224,37 @@ class Broker:
         return False
 
     async def check(self, trial_id: str, attempt: int) -> bool:
-        """Take a sign of life between reports; returns whether the gang is to stop this trial."""
+        """Record a sign of life between reports; return whether the gang must stop this trial."""
         self._registry.heard(trial_id, attempt, time.monotonic())
         queued = self._queue[trial_id]
         return queued.ended or attempt != queued.assignment.attempt
 
     async def text(self, trial_id: str, line: str) -> None:
-        """Take a line for the log of a trial."""
+        """Record a line for the log of a trial."""
         self._queue.note(Logged(trial_id=trial_id, line=line))
 
     async def finish(self, trial_id: str, attempt: int, state: TrialState, reason: str) -> None:
-        """The gang is done with a trial. If it was ended from outside, that state stays."""
+        """Record that a gang has finished a trial. A state that was set from outside is kept."""
         queued = self._queue[trial_id]
-        running = queued.state == TrialState.RUNNING  # a paused one has been stopped on purpose
+        running = queued.state == TrialState.RUNNING  # a paused trial was stopped on purpose
         if running and attempt == queued.assignment.attempt:
             self._queue.end(queued, state, reason)
         self._registry.progressed(trial_id)
 
     async def fail(self, trial_id: str, attempt: int, reason: str, lasting: bool) -> None:
-        """An attempt has failed; `lasting`: another one would fail for the same reason."""
+        """Record a failed attempt; `lasting`: another one would fail for the same reason."""
         gang = self._registry.at(trial_id, attempt)
         if gang is None:
             return
         if len(gang.handles) > 1:
-            # when one of several workers dies, the others fail first, with a less useful error
+            # when one of several workers dies, the others fail first, with a less helpful error
             reason = await self._monitor.dead(gang) or reason
         self._attempt_failed(gang, gang.work, reason, lasting)
 
     # for the health monitor
 
     async def _lose(self, name: str, incarnation: str, reason: str) -> None:
-        """An incarnation of a gang is gone: its trial waits for another attempt."""
+        """Record the loss of an incarnation of a gang: its trial waits for another attempt."""
         gang = self._registry.gang(name)
         if not incarnation or gang.incarnation != incarnation:
             return
@@ -264,7 +265,7 @@ class Broker:
             self._close_gang(gang, gang.closed, orderly=False)
 
     def silent(self) -> list[tuple[Gang, str]]:
-        """The gangs without a sign of life for too long; ends trials that took too long."""
+        """Return the gangs that were silent for too long; end trials that took too long."""
         now, silent = time.monotonic(), []
         total, stall = self._rules.trial_timeout_s, self._rules.stall_timeout_s
         for gang in self._registry.all():
@@ -282,7 +283,7 @@ class Broker:
             return
         seconds = time.monotonic() - work.began
         if self._queue.fail(work.trial_id, work.attempt, reason, seconds, lasting=lasting):
-            gang.progressed()  # the trial is over, and it may have been at fault
+            gang.progressed()  # the trial has ended, and it may have caused the failure
 
     def _close_gang(self, gang: Gang, reason: str, *, orderly: bool) -> None:
         gang.closed, gang.orderly, gang.incarnation = reason, orderly, ""

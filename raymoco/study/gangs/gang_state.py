@@ -1,6 +1,6 @@
-"""Which gangs are up, what each of them runs, and when it last gave a sign of life.
+"""The state of the gangs: which ones run, their trials, and their last sign of life.
 
-Only bookkeeping on the broker's side: it calls no actor, and its callers pass the time in.
+Only bookkeeping for the broker: it calls no actor, and its callers pass the time.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-STARTS = 3  # so many in a row without an epoch finished or a trial ended close a gang
+STARTS = 3  # after so many in a row without a finished epoch or trial a gang is closed
 
 
 @dataclass
 class Attempt:
-    """What a gang works on: an attempt at a trial, since when, and its last sign of life."""
+    """An attempt of a gang at a trial, with its start and its last sign of life."""
 
     trial_id: str
     attempt: int
@@ -28,34 +28,34 @@ class Attempt:
 class Gang:
     """One gang through all its incarnations.
 
-    A group of workers that is started again is a new incarnation of the same gang; messages of an
-    older incarnation are ignored.
+    A restarted group of workers is a new incarnation of the same gang; messages of an older
+    incarnation are ignored.
     """
 
     name: str
-    incarnation: str = ""  # empty: no workers are up
+    incarnation: str = ""  # empty: no workers run
     workers: int = 1
     handles: dict[int, Any] = field(default_factory=dict)
     work: Attempt | None = None
     starts: int = 0
     crashes: int = 0  # of the trainer that starts its workers
-    served: int = 0  # trials that this incarnation was given
-    closed: str | None = None  # why it is not started again
+    served: int = 0  # trials that this incarnation received
+    closed: str | None = None  # why it is not restarted
     orderly: bool = False  # closed because it has nothing more to do
 
     def rise(self, incarnation: str, workers: int) -> None:
-        """A new incarnation is up."""
+        """Record a new incarnation."""
         self.incarnation, self.workers = incarnation, workers
         self.handles, self.work, self.served = {}, None, 0
         self.starts += 1
 
     def take(self, work: Attempt) -> None:
-        """It is given a trial."""
+        """Record that it got a trial."""
         self.work = work
         self.served += 1
 
     def fall(self, reason: str) -> None:
-        """The incarnation is gone. After too many in a row that achieved nothing, it is closed."""
+        """Record the loss of the incarnation; close the gang after too many without progress."""
         self.incarnation, self.handles, self.work = "", {}, None
         if self.starts >= STARTS:
             self.closed = (
@@ -63,24 +63,24 @@ class Gang:
             )
 
     def crash(self, reason: str) -> None:
-        """The trainer that starts its workers has failed, perhaps before any was up."""
+        """Record that the trainer that starts its workers has failed, perhaps before any ran."""
         self.crashes += 1
         if self.crashes >= STARTS and self.closed is None:
             self.closed = f"failed to start {STARTS} times in a row; last error: {reason}"
 
     def progressed(self) -> None:
-        """It finished an epoch or a trial: it works, and its failures are forgotten."""
+        """Record progress, an epoch or a trial, and reset the count of failures."""
         self.starts = self.crashes = 0
 
 
 class GangRegistry:
-    """All gangs that were ever up, by name."""
+    """All gangs that have ever run, by name."""
 
     def __init__(self) -> None:
         self._gangs: dict[str, Gang] = {}
 
     def gang(self, name: str) -> Gang:
-        """The gang of this name; a new one if there is none yet."""
+        """Return the gang of this name; create it if there is none yet."""
         return self._gangs.setdefault(name, Gang(name))
 
     def all(self) -> list[Gang]:
@@ -89,7 +89,7 @@ class GangRegistry:
 
     @property
     def standing(self) -> list[Gang]:
-        """The gangs whose workers are up: they take a trial now, or when theirs has ended."""
+        """The gangs whose workers run: they can take a trial now, or after their present one."""
         return [gang for gang in self.all() if gang.incarnation]
 
     def at(self, trial_id: str, attempt: int | None = None) -> Gang | None:

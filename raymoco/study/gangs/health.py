@@ -1,7 +1,7 @@
-"""Notices when a worker process has died, and when a gang gives no sign of life any more.
+"""Detects worker processes that have died and gangs that have become silent.
 
-Ray Train notices a dead worker when it polls, and a hang after ten minutes, and tells raymoco of
-neither.
+Ray Train detects a dead worker when it polls, and a hang after ten minutes, and reports neither to
+raymoco.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from raymoco.study.gangs.gang_state import Gang
 
 PING_S = 0.5
-GRACE_S = 2.0  # a worker's death may become known so long after its peers fail over it
+GRACE_S = 2.0  # a worker's death may be detected so long after its peers have failed because of it
 
 Lose = Callable[[str, str, str], Awaitable[None]]
 
 
 class HealthMonitor:
-    """Pings the handle of every worker; ends gangs that have gone silent.
+    """Pings every worker; ends gangs that have become silent.
 
     Args:
         lose: called with a gang's name, the incarnation that is gone, and the reason.
-        silent: the gangs without a sign of life for too long, each with a reason in words.
+        silent: returns the gangs that were silent for too long, each with a reason.
     """
 
     def __init__(self, lose: Lose, silent: Callable[[], list[tuple[Gang, str]]]) -> None:
@@ -41,7 +41,7 @@ class HealthMonitor:
         self._start(self._ping(gang.name, gang.incarnation, rank, handle, place))
 
     async def dead(self, gang: Gang) -> str | None:
-        """Which worker of a gang has died, in words; waits `GRACE_S` for the news, then None."""
+        """Say which worker of a gang has died; None if none has after `GRACE_S`."""
         key = (gang.name, gang.incarnation)
         for _ in range(int(GRACE_S / 0.1)):
             if key in self._deaths:
@@ -51,7 +51,7 @@ class HealthMonitor:
 
     def _start(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)  # the event loop keeps no reference of its own
+        self._tasks.add(task)  # the event loop keeps no strong reference
         task.add_done_callback(self._tasks.discard)
 
     async def _ping(self, gang: str, incarnation: str, rank: int, handle: Any, place: str) -> None:
@@ -59,12 +59,12 @@ class HealthMonitor:
             try:
                 await handle.__ray_ready__.remote()
             except ActorUnavailableError:
-                pass  # a short failure of the network
+                pass  # a short network failure
             except RayActorError as error:
                 reason = f"the worker process of rank {rank} died ({place})"
                 if "ray.kill" in str(error):
-                    # Ray Train kills the other workers of a group when one has died; the ping of
-                    # the one that died may still be on its way
+                    # Ray Train kills the other workers of a group when one has died; the failed
+                    # ping of that one may not have arrived yet
                     await asyncio.sleep(GRACE_S / 2)
                     reason = "Ray Train ended its workers"
                 self._deaths.setdefault((gang, incarnation), reason)
@@ -79,6 +79,6 @@ class HealthMonitor:
                 handles = list(gang.handles.values())
                 await self._lose(gang.name, gang.incarnation, reason)
                 for handle in handles:
-                    # a hanging process does not react to anything else; Ray Train then starts the
-                    # group again
+                    # a hanging process reacts to nothing but a kill; Ray Train then restarts the
+                    # group
                     ray.kill(handle)

@@ -1,14 +1,14 @@
-"""When the trials of a phase are handed out, and how many gangs they can use. Only bookkeeping.
+"""Bookkeeping of a phase: when its trials may be handed out, and how many gangs it needs.
 
-Nothing is handed out until every client has submitted a trial: while clients are still starting,
-Tune kills and restarts those whose trials have ended.
+No trial is handed out before every client has submitted one: while clients are still starting, Tune
+kills and restarts those whose trials have ended.
 """
 
 from __future__ import annotations
 
 
 class SubmissionBarrier:
-    """Holds back the trials of one phase until enough are submitted, and counts those.
+    """Holds back the trials of one phase until enough are submitted, and counts them.
 
     Args:
         slots: how many clients there will be.
@@ -21,11 +21,11 @@ class SubmissionBarrier:
         self._handed: int | None = None
 
     def arrive(self) -> None:
-        """Count a trial that was submitted, or never will be."""
+        """Count a trial that was submitted, or that will never be."""
         self._arrived += 1
 
     def announce(self, handed: int) -> None:
-        """Set how many trials the phase has in all; some may not be submitted yet."""
+        """Set the total number of trials of the phase; some may not be submitted yet."""
         self._handed = handed
 
     @property
@@ -35,10 +35,10 @@ class SubmissionBarrier:
         return self._arrived >= awaited
 
     def needed(self, unended: int) -> int | None:
-        """How many gangs the phase still needs; None if all must stay for the next phase.
+        """Return how many gangs the phase still needs; None if the next phase needs all of them.
 
         Args:
-            unended: how many submitted trials have not ended.
+            unended: the number of submitted trials that have not ended.
         """
         if not self._last:
             return None

@@ -1,7 +1,7 @@
 """Warm gangs: TorchTrainers that stay up for a whole sweep and run one trial after another.
 
-The way that Ray documents, a TorchTrainer started inside every trial, costs more than ten seconds
-per trial. A gang starts once per sweep.
+Ray documents a TorchTrainer inside every trial, which costs more than ten seconds per trial. A gang
+starts once per sweep.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BROKER_DIED = (
 
 
 def start_broker(slots: int, rules: GangConfig) -> Any:
-    """Start the broker actor, on the driver's own node; it ends with the driver."""
+    """Start the broker actor on the driver's node; it ends with the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(Broker).options(
         num_cpus=0, max_concurrency=1000, scheduling_strategy=here, max_restarts=0
@@ -39,16 +39,16 @@ def start_broker(slots: int, rules: GangConfig) -> Any:
 
 
 class Gangs:
-    """The pool of gangs: starts them, restarts those that are lost, closes all.
+    """The pool of gangs: starts them, restarts lost ones, and closes all.
 
-    When a worker dies, Ray Train starts its group again within the same fit(). When fit() itself
-    has ended, the controller has died, and the pool starts the gang again.
+    When a worker dies, Ray Train restarts its group within the same fit(). When fit() itself ends,
+    the controller has died, and the pool restarts the gang.
 
     Args:
         broker: the broker's handle.
-        folder: the sweep's folder; must be storage that every node sees.
-        rules: workers of one gang and what each holds.
-        count: how many gangs.
+        folder: the sweep's folder, on storage that every node sees.
+        rules: the workers of one gang and their resources.
+        count: the number of gangs.
     """
 
     def __init__(self, broker: Any, folder: Path, rules: GangConfig, count: int) -> None:
@@ -59,12 +59,12 @@ class Gangs:
         self._over: set[str] = set()
 
     def start(self) -> None:
-        """Start all gangs, without waiting until they are up, which takes some 20 s."""
+        """Start all gangs without waiting for them; they take about 20 s."""
         for name in self._threads:
             self._start(name)
 
     def check(self) -> None:
-        """Start lost gangs again.
+        """Restart lost gangs.
 
         Raises:
             GangError: no gang is left although there are trials, or the broker has died.
@@ -93,8 +93,8 @@ class Gangs:
             raise GangError(BROKER_DIED) from None
 
     def close(self, timeout_s: float) -> None:
-        """Close all gangs and wait for their end; those that take longer end with the driver."""
-        # gangs notice that the broker is dead at their next call
+        """Close all gangs and wait for them; gangs that take longer end with the driver."""
+        # gangs notice at their next call that the broker is dead
         with contextlib.suppress(RayActorError):
             ray.get(self._broker.close.remote())
         deadline = time.monotonic() + timeout_s
@@ -115,10 +115,10 @@ class Gangs:
                 "check_every": self._rules.check_every,
             },
             self._rules.scale,
-            # a new name each time: Ray Train would load the state of the trainer before it
+            # a new name each time: otherwise Ray Train would load the state of the previous trainer
             name=name if fit == 1 else f"{name}.{fit}",
             folder=self._folder,
-            max_failures=-1,  # the broker counts failures, by trial
+            max_failures=-1,  # the broker counts failures per trial
         )
         self._threads[name] = FitThread(trainer.fit, name=name)
         self._threads[name].start()

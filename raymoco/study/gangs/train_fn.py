@@ -1,7 +1,7 @@
-"""What Ray Train starts in each worker of a gang.
+"""The training function that Ray Train runs in each worker of a gang.
 
-A file of its own that imports nothing at its top: the controller imports it too, only to pass the
-function on to the workers.
+It is a separate module that imports nothing at its top, because the controller imports it too, only
+to pass the function on to the workers.
 """
 
 from __future__ import annotations

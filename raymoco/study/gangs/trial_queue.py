@@ -1,7 +1,7 @@
-"""Trials as the broker holds them: submitted, waiting, running, tried again, ended.
+"""The trials in the broker: submitted, waiting, running, retried, ended.
 
-Only bookkeeping, no calls. Failures are counted here, by trial: a failed attempt is followed by
-another one from the last checkpoint, and what the failed one still reports is ignored.
+Only bookkeeping, no calls. It counts failures per trial: a failed attempt is followed by another
+one from the last checkpoint, and late reports of the failed one are ignored.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from raymoco.study.journal.events import (
     TrialState,
 )
 
-# nothing is expected of a trial in any other state; `abandoned` is not an end, but ends the waiting
+# clients wait for a trial in these states only; `abandoned` is not an end, but ends the waiting
 OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a gang is asked to run: a resolved config, a folder for checkpoints, where to start.
+    """A trial for a gang: a resolved config, a folder for checkpoints, a checkpoint to start from.
 
-    `until` is the epoch after which the trial pauses; None: it trains to its end. `failures` counts
-    the attempts that have failed so far, `spent` the seconds that all attempts have taken. `rows`
-    by epoch are known from an earlier driver: reported once more, they are passed over.
+    `until` is the epoch after which the trial pauses; None: it trains to its end. `failures` is the
+    number of failed attempts so far, `spent` the seconds of all attempts. `rows` by epoch are known
+    from an earlier driver: repeated reports of them are skipped.
     """
 
     trial_id: str
@@ -50,25 +50,25 @@ class Assignment:
 
 @dataclass
 class QueuedTrial:
-    """One submitted trial: its state, and the reports that its client has not fetched yet."""
+    """A submitted trial: its state, and the reports that its client has not fetched yet."""
 
     assignment: Assignment
     rows: deque[Row] = field(default_factory=deque)
     state: TrialState = TrialState.WAITING
-    epoch: int = 0  # the last that was reported
+    epoch: int = 0  # the last reported epoch
     spent: float = 0.0  # seconds of the attempts before this one
 
     @property
     def ended(self) -> bool:
-        """Whether no gang will work on it any more."""
+        """Whether no gang will work on it again."""
         return self.state not in OPEN
 
 
 class TrialQueue:
-    """All trials that were submitted in a sweep, and the events that the driver has not read yet.
+    """All submitted trials of a sweep, and the events that the driver has not read yet.
 
     Args:
-        max_failures: how many failed attempts of a trial are followed by another one.
+        max_failures: how many failed attempts of a trial are retried.
     """
 
     def __init__(self, max_failures: int) -> None:
@@ -86,17 +86,17 @@ class TrialQueue:
         return self._queue[trial_id]
 
     def get(self, trial_id: str) -> QueuedTrial | None:
-        """A submitted trial; None if its client was lost before it submitted it."""
+        """Return a submitted trial; None if its client was lost before submitting it."""
         return self._queue.get(trial_id)
 
     @property
     def open(self) -> list[QueuedTrial]:
-        """Those that have not ended."""
+        """The trials that have not ended."""
         return [queued for queued in self._queue.values() if not queued.ended]
 
     @property
     def waits(self) -> bool:
-        """Whether one could be handed out."""
+        """Whether a trial could be handed out."""
         while self._waiting and self._waiting[0].state != TrialState.WAITING:  # canceled
             self._waiting.popleft()
         return bool(self._waiting)
@@ -111,7 +111,7 @@ class TrialQueue:
         return queued
 
     def hand_out(self, gang: str) -> Assignment | None:
-        """Take the next waiting trial for a gang to run; None if none waits."""
+        """Give a gang the next waiting trial; None if none waits."""
         if not self.waits:
             return None
         queued = self._waiting.popleft()
@@ -121,7 +121,7 @@ class TrialQueue:
         return work
 
     def report(self, trial_id: str, row: Row, checkpoint: str | None) -> bool:
-        """Take an epoch's row; returns whether the epoch is a new one."""
+        """Record an epoch's row; return whether the epoch is new."""
         queued, epoch = self._queue[trial_id], int(row["epoch"])
         if checkpoint:
             queued.assignment = replace(queued.assignment, resume_from=checkpoint)
@@ -138,10 +138,10 @@ class TrialQueue:
         """Count a failed attempt.
 
         Args:
-            seconds: how long it took.
-            lasting: another attempt would fail for the same reason.
+            seconds: the duration of the attempt.
+            lasting: whether another attempt would fail for the same reason.
         Returns:
-            Whether the trial has failed with it; otherwise it waits for its next attempt.
+            Whether the trial has failed; otherwise it waits for its next attempt.
         """
         queued = self._queue[trial_id]
         work = queued.assignment
@@ -161,12 +161,12 @@ class TrialQueue:
         return False
 
     def pause(self, queued: QueuedTrial) -> None:
-        """A trial has trained up to the epoch that it was asked to train to."""
+        """Pause a trial that has reached its `until` epoch."""
         queued.state = TrialState.PAUSED
         self.note(Paused(trial_id=queued.assignment.trial_id))
 
     def end(self, queued: QueuedTrial, state: TrialState, reason: str) -> None:
-        """A trial is over."""
+        """End a trial."""
         queued.state = state
         self.note(Ended(trial_id=queued.assignment.trial_id, state=state, reason=reason))
 
@@ -176,18 +176,18 @@ class TrialQueue:
         self.notify()
 
     def news(self, since: int) -> list[SweepEvent]:
-        """Events from number `since` on; the driver has read the older ones, they are dropped."""
+        """Return the events from number `since` on; drop older ones, which the driver has read."""
         del self._events[: max(0, since - self._forgotten)]
         self._forgotten = max(since, self._forgotten)
         return list(self._events)
 
     def notify(self) -> None:
-        """Wake all that wait for a change."""
+        """Wake all callers that wait for a change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Wait for changes until the condition holds or the time is over."""
+        """Wait until the condition holds, or until the timeout."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             left = deadline - time.monotonic()

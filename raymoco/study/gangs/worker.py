@@ -1,4 +1,4 @@
-"""What each worker of a gang runs: trials, one after another, until the broker closes the gang."""
+"""The work of each gang worker: run trials one after another until the broker closes the gang."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ POLL_S = 2.0
 
 
 class BrokerLink:
-    """A worker's connection to the broker. Once the broker is dead, it answers: stop, and close.
+    """A worker's connection to the broker. If the broker is dead, it answers "stop" and "close".
 
-    Otherwise a gang would go on with training that nobody reads, or start again forever.
+    Otherwise a gang would continue a training that nobody reads, or restart forever.
     """
 
     def __init__(self, broker: Any, gang: str, incarnation: str) -> None:
@@ -41,7 +41,7 @@ class BrokerLink:
         self.gone = False
 
     def hello(self, rank: int, workers: int, problem: str | None) -> Any:
-        """Tell that this worker is up; returns the reference to the images, in a list."""
+        """Register this worker; return the reference to the images, in a list."""
         me = ray.get_runtime_context().current_actor
         place = f"process {os.getpid()} on {socket.gethostname()}"
         return self._ask(
@@ -49,18 +49,18 @@ class BrokerLink:
         )
 
     def next_assignment(self) -> Assignment | GangOrder:
-        """The next trial, or what to do without one."""
+        """Return the next trial, or an order without one."""
         found: Assignment | GangOrder = self._ask(
             "next_assignment", self._gang, self._incarnation, POLL_S, gone=GangOrder.CLOSE
         )
         return found
 
     def report(self, work: Assignment, row: Row, checkpoint: str | None) -> bool:
-        """Report an epoch's row; returns whether to stop."""
+        """Report an epoch's row; return whether to stop."""
         return bool(self._ask("report", work.trial_id, work.attempt, row, checkpoint, gone=True))
 
     def check(self, work: Assignment) -> bool:
-        """Give a sign of life; returns whether to stop."""
+        """Give a sign of life; return whether to stop."""
         return bool(self._ask("check", work.trial_id, work.attempt, gone=True))
 
     def text(self, work: Assignment, line: str) -> None:
@@ -68,11 +68,11 @@ class BrokerLink:
         self._ask("text", work.trial_id, line, gone=None)
 
     def finish(self, work: Assignment, state: TrialState, reason: str) -> None:
-        """Tell that the gang is done with the trial."""
+        """Report that the gang has finished the trial."""
         self._ask("finish", work.trial_id, work.attempt, state, reason, gone=None)
 
     def fail(self, work: Assignment, reason: str, lasting: bool) -> None:
-        """Tell that the attempt has failed; `lasting`: another one would fail the same way."""
+        """Report that the attempt has failed; `lasting`: another one would fail the same way."""
         self._ask("fail", work.trial_id, work.attempt, reason, lasting, gone=None)
 
     def _ask(self, method: str, *arguments: Any, gone: Any) -> Any:
@@ -87,11 +87,11 @@ class BrokerLink:
 
 def run_gang(loop_config: dict[str, Any]) -> None:
     """Ask the broker for the next trial and run it, until it closes the gang."""
-    # takes a second, which the first optimizer would spend while a trial is being timed
+    # takes a second, which would otherwise be part of the first trial's time
     import torch._dynamo  # noqa: F401
 
     folder = Path(loop_config["folder"])
-    # computed here, because the driver's machine may have another number of cores
+    # computed here, because the driver's machine may have a different number of cores
     threads = threads_per_worker(ScaleConfig(**loop_config["scale"]), declared_cpus())
     session = worker_session(folder, threads)
     session.check_every = loop_config["check_every"]
@@ -104,14 +104,14 @@ def run_gang(loop_config: dict[str, Any]) -> None:
             "`output` must be storage that all of them see"
         )
     else:
-        os.chdir(folder)  # this process may have been started in a job's copy, which goes
+        os.chdir(folder)  # the process may have started in a job's temporary copy
     boxed = session.broadcast(link.hello(session.rank, session.workers, problem))
     if boxed is None:
         return
     handle = ray.get(boxed[0])
     before = ProcessState()
     while True:
-        # the other ranks wait in the broadcast: an answer every POLL_S keeps it from timing out
+        # the other ranks wait in the broadcast: an answer every POLL_S prevents a timeout
         work: Assignment | GangOrder = session.broadcast(
             link.next_assignment() if session.rank == 0 else None
         )
@@ -124,10 +124,10 @@ def run_gang(loop_config: dict[str, Any]) -> None:
 
 
 def run_assignment(link: BrokerLink, work: Assignment, handle: Any, session: Session) -> None:
-    """Run one attempt at a trial and tell the broker how it ended.
+    """Run one attempt at a trial and report to the broker how it ended.
 
-    An error after which the process still works ends only the attempt; any other is raised, and
-    ends the gang's workers.
+    An error after which the process still works ends only the attempt; any other error is raised
+    and ends the gang's workers.
     """
     here = Session(
         folder=Path(work.folder),
@@ -145,20 +145,20 @@ def run_assignment(link: BrokerLink, work: Assignment, handle: Any, session: Ses
     try:
         run_loop(RunConfig.model_validate(work.config), handle, here, resume_from)
     except Stopped:
-        state = TrialState.STOPPED  # the broker asked for it, and knows in which state it ended
+        state = TrialState.STOPPED  # the broker requested it, and knows the state
     except (Exception, SystemExit) as error:
         alike = session.workers == 1 or isinstance(error, ON_EVERY_RANK)
         if session.rank == 0 or not alike:
             link.text(work, f"rank {session.rank}: {traceback.format_exc()}")
-            # raymoco's own errors come from the config or the data, and would come again
+            # raymoco's own errors come from the config or the data, and would repeat
             link.fail(work, reason_of(error), lasting=isinstance(error, RaymocoError))
         if not alike or _spoils(error):
-            # the other ranks are elsewhere in the loop, or the device is in an unknown state: only
-            # new processes are in step again
+            # the other ranks are elsewhere in the loop, or the device's state is unknown: only
+            # new processes are synchronized again
             raise
         return
     finally:
-        # otherwise a finished trial's tensors take memory beside the next one's
+        # otherwise the tensors of a finished trial use memory during the next one
         gc.collect()
         if session.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -167,7 +167,7 @@ def run_assignment(link: BrokerLink, work: Assignment, handle: Any, session: Ses
 
 
 def _spoils(error: BaseException) -> bool:
-    """Whether the process is useless now: after CUDA errors other than out of memory, it is."""
+    """Whether the process is unusable: it is after CUDA errors other than out of memory."""
     if isinstance(error, torch.OutOfMemoryError):
         return False
     return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)

@@ -1,7 +1,7 @@
 """The events of a sweep's journal, and the states that a trial passes through.
 
-In the file an event is a JSON object with its `kind` and its fields: both are a contract with
-journals of other versions. A new field needs a default, or `complete`, for journals without it.
+In the file an event is a JSON object with its `kind` and its fields: both are a contract between
+versions. A new field needs a default, or `complete`, for journals without it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from raymoco.metrics import Row
 
 
 class TrialState(StrEnum):
-    """The state of a trial; its text is in trials.csv, in the journal and in MLflow."""
+    """The state of a trial; its text is in trials.csv, the journal and MLflow."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -24,7 +24,7 @@ class TrialState(StrEnum):
     PRUNED = "pruned"  # by a scheduler
     STOPPED = "stopped"  # by Ctrl-C or the budget
     FAILED = "failed"
-    ABANDONED = "abandoned"  # only in the broker: the driver gave up, a resume can go on with it
+    ABANDONED = "abandoned"  # only in the broker: the driver gave up, and a resume can continue it
 
 
 # in the order of tables
@@ -32,14 +32,14 @@ ENDED = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.STOPPED, TrialState
 
 
 class TrialPhase(StrEnum):
-    """What a trial of an ablation is for."""
+    """The purpose of an ablation's trial."""
 
-    MAIN = ""  # to be compared; all trials of a search, too
-    TUNE = "tune"  # to tune its cell, before any is compared
+    MAIN = ""  # compared with others; also all trials of a search
+    TUNE = "tune"  # tunes its cell before the comparison
 
 
 class TrialKind(StrEnum):
-    """What a trial is for, as MLflow's tag `raymoco.kind` says it."""
+    """The purpose of a trial, in MLflow's tag `raymoco.kind`."""
 
     TRIAL = "trial"
     CONFIRMATION = "confirmation"  # of a search's best, on other seeds
@@ -47,7 +47,7 @@ class TrialKind(StrEnum):
 
 
 class GangState(StrEnum):
-    """What was last heard of a gang."""
+    """The last known state of a gang."""
 
     UP = "up"
     LOST = "lost"
@@ -56,7 +56,7 @@ class GangState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposed(Event):
-    """A trial is to be run: what it varies, and the config that follows, as YAML."""
+    """A trial was proposed: the values that it varies, and its config as YAML."""
 
     kind: ClassVar[str] = "proposed"
 
@@ -81,7 +81,7 @@ class Assigned(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported(Event):
-    """A trial has trained an epoch; `checkpoint` is the path of the one that it wrote, if any."""
+    """A trial has trained an epoch; `checkpoint` is the path of its checkpoint, if it wrote one."""
 
     kind: ClassVar[str] = "report"
 
@@ -91,13 +91,13 @@ class Reported(Event):
 
     @property
     def points(self) -> int:
-        """How many values of metrics it brings."""
+        """The number of metric values in it."""
         return count_points(self.row)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retried(Event):
-    """An attempt has failed, and another one will follow."""
+    """An attempt has failed and will be followed by another one."""
 
     kind: ClassVar[str] = "retry"
 
@@ -108,7 +108,7 @@ class Retried(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paused(Event):
-    """A member of a population has come as far as its round goes."""
+    """A member of a population has finished its round."""
 
     kind: ClassVar[str] = "paused"
 
@@ -117,7 +117,7 @@ class Paused(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed(Event):
-    """A member of a population goes on from another one's checkpoint, with other values."""
+    """A member of a population continues from another member's checkpoint, with other values."""
 
     kind: ClassVar[str] = "changed"
 
@@ -129,7 +129,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracked(Event):
-    """MLflow has created a run for a trial. MLflow itself need not be told of it."""
+    """MLflow has created a run for a trial. It is not delivered to MLflow."""
 
     kind: ClassVar[str] = "tracked"
     delivered: ClassVar[bool] = False
@@ -140,7 +140,7 @@ class Tracked(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended(Event):
-    """A trial is over; `state` is one of ENDED."""
+    """A trial has ended; `state` is one of ENDED."""
 
     kind: ClassVar[str] = "ended"
 
@@ -151,7 +151,7 @@ class Ended(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Logged(Event):
-    """A line for the log of a trial. It does not go into the journal."""
+    """A line for the log of a trial. It is not in the journal."""
 
     kind: ClassVar[str] = "text"
 
@@ -171,7 +171,7 @@ class GangUp(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GangLost(Event):
-    """The workers of a gang have died or hang; they may be started again."""
+    """The workers of a gang have died or hang; they may be restarted."""
 
     kind: ClassVar[str] = "gang_lost"
 
@@ -179,13 +179,13 @@ class GangLost(Event):
     reason: str
 
 
-# version 0.1 wrote no `orderly`: there, these two reasons meant it
+# version 0.1 wrote no `orderly`: these two reasons meant it
 ORDERLY_IN_0_1 = ("no trial is left for it", "the sweep is over")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GangClosed(Event):
-    """A gang is not started again; `orderly`: because it has nothing more to do."""
+    """A gang is not restarted; `orderly`: because it has nothing more to do."""
 
     kind: ClassVar[str] = "gang_closed"
 

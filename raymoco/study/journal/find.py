@@ -1,4 +1,4 @@
-"""Finds the sweep or the run that a user names on the command line."""
+"""Find the sweep or the run that a user names on the command line."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class FoundFolder:
 
     @property
     def tracking(self) -> TrackingConfig:
-        """Where its config says that it is logged."""
+        """The `tracking` section of its config."""
         found = self.sweep.spec if self.sweep is not None else self.run
         assert found is not None
         return found.tracking
 
     @property
     def kinds(self) -> EventKinds[Any]:
-        """The events of its journal."""
+        """The kinds of events in its journal."""
         return RUN_EVENTS if self.sweep is None else SWEEP_EVENTS
 
 
 def find_folder(name_or_folder: str) -> Path:
-    """The given folder, or the one of that name in the output folder.
+    """Return the given folder, or the one with that name in the output folder.
 
     Raises:
         DataError: neither exists.
@@ -58,7 +58,7 @@ def find_folder(name_or_folder: str) -> Path:
 
 
 def find(name_or_folder: str) -> FoundFolder:
-    """The sweep or the run in a folder.
+    """Return the sweep or the run in a folder.
 
     Raises:
         DataError: the folder has neither.

@@ -1,6 +1,6 @@
-"""A sweep's folder: which files it has, who may write to it, and what a resume may change.
+"""A sweep's folder: its files, its only writer, and the keys that a resume may change.
 
-One driver at a time writes to it, and a sweep never overwrites another one.
+Only one driver at a time writes to it, and a sweep never overwrites another one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from raymoco.study.journal.ledger import Ledger, load_ledger
 from raymoco.study.sweepfile.load import read_sweep
 
 FIGURES = "figures"
-FREE = ("budget", "gang")  # what a resume may change; seeds may be added
+FREE = ("budget", "gang")  # sections that a resume may change; it may also add seeds
 
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """What lies where in a sweep's folder."""
+    """The paths of the files in a sweep's folder."""
 
     path: Path
 
@@ -35,7 +35,7 @@ class SweepFolder:
 
     @property
     def journal(self) -> Path:
-        """All events; every other file but the checkpoints can be written again from it."""
+        """All events; from these every other file but the checkpoints can be rewritten."""
         return self.path / JOURNAL
 
     @property
@@ -65,12 +65,12 @@ class SweepFolder:
 
     @property
     def best(self) -> Path:
-        """The config of the best trial, to train it again."""
+        """The config of the best trial, for training it again."""
         return self.path / "best.yaml"
 
     @property
     def summary(self) -> Path:
-        """The report's answer in a few lines; MLflow shows it with the sweep."""
+        """The report's answer in a few lines, which MLflow shows with the sweep."""
         return self.path / "summary.md"
 
     @property
@@ -105,22 +105,22 @@ class SweepFolder:
 
     @property
     def closed(self) -> Path:
-        """Touched last: all trials have ended, all tables are written."""
+        """Written last: all trials have ended and all tables are written."""
         return self.path / ".closed"
 
     @property
     def artifacts(self) -> list[Path]:
-        """What MLflow keeps of a sweep that has ended; some of it may not be there."""
+        """The files of an ended sweep that MLflow keeps; some may not exist."""
         tables = [self.trials, self.cells, self.comparisons, self.effects]
         reports = [self.report(suffix) for suffix in ("html", "md", "tex")]
         return [self.spec, self.best, *tables, *reports, *sorted(self.figures.glob("*"))]
 
     def report(self, suffix: str) -> Path:
-        """The report: `html`, `md` or `tex`."""
+        """The report with the suffix `html`, `md` or `tex`."""
         return self.path / f"report.{suffix}"
 
     def log(self, trial_id: str) -> Path:
-        """What one trial said."""
+        """The log of one trial."""
         return self.logs / f"{trial_id}.txt"
 
     def checkpoints_of(self, trial_id: str) -> Path:
@@ -136,12 +136,11 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
     """Load the state of the sweep in a folder; an empty ledger if the folder is new.
 
     Args:
-        text: the resolved sweep file, as sweep.yaml will hold it.
-        resume: whether a sweep that is already there may be continued.
+        text: the resolved sweep file, as sweep.yaml will contain it.
+        resume: whether an existing sweep may be continued.
     Raises:
-        ConfigError: the folder exists and `resume` is not set, or it was begun with another file;
-            names the lines that differ;
-            or it is no sweep's.
+        ConfigError: the folder exists and `resume` is not set; or it was begun with another file,
+            whose different lines are named; or it is not a sweep's.
     """
     refuse_foreign(folder, "sweep")
     if not is_used(folder):
@@ -159,7 +158,7 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
             raise ConfigError(
                 f"{folder} was begun with another file and cannot go on with this one:\n{changed}"
             )
-    with lease(folder, "sweep"):  # refuse now and not after Ray has started
+    with lease(folder, "sweep"):  # refuse before Ray starts
         return load_ledger(SweepFolder(folder).journal)
 
 
@@ -170,15 +169,15 @@ def journal_bytes(folder: Path) -> int:
 
 
 def _as_written_now(file: Path) -> str:
-    """A sweep.yaml with the keys that an older version did not have and this one writes out."""
+    """Rewrite an older version's sweep.yaml with the keys that this version writes out."""
     try:
         return read_sweep(file).spec.to_yaml()
-    except ConfigError:  # not readable any more: what it says is what differs
+    except ConfigError:  # no longer readable: compare it as it was written
         return file.read_text(encoding="utf-8")
 
 
 def _changes(before: str, now: str) -> str:
-    """The lines that differ, without the keys that a resume may change."""
+    """Return the lines that differ, except for keys that a resume may change."""
     was, is_ = (YAML(typ="safe").load(text) for text in (before, now))
     added = set(was.get("seeds", ())) <= set(is_.get("seeds", ()))
     free = (*FREE, "seeds") if added else FREE

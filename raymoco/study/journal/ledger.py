@@ -1,4 +1,4 @@
-"""The state of all trials of a sweep, from its journal; resume, status and reports read it."""
+"""The state of all trials of a sweep, built from its journal, for resume, status and reports."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ INTERRUPTED = "interrupted"  # the reason of a trial that Ctrl-C or SIGTERM ende
 
 @dataclass
 class TrialRecord:
-    """One trial, from its events.
+    """One trial, built from its events.
 
-    `spent` are the seconds that its attempts have taken.
+    `spent` are the seconds of its attempts.
     """
 
     trial_id: str
@@ -56,13 +56,13 @@ class TrialRecord:
     ended: float | None = None
     spent: float = 0.0
     mlflow_run_id: str = ""
-    _heard: float | None = None  # while an attempt runs: the time of its last event
+    _heard: float | None = None  # time of the last event while an attempt runs
     _final: Row | None = None
 
     @property
     def final(self) -> Row:
         """The last known value of every metric."""
-        if self._final is None:  # cached: it is read for every trial at every event
+        if self._final is None:  # cached, because it is read for every trial at every event
             self._final = {}
             for epoch in sorted(self.rows):
                 self._final.update(self.rows[epoch])
@@ -79,7 +79,7 @@ class TrialRecord:
 
     @property
     def epochs(self) -> int:
-        """How many epochs it has trained."""
+        """The number of epochs that it has trained."""
         return max(self.rows, default=0)
 
     def apply(self, event: TrialEvent) -> None:
@@ -88,8 +88,8 @@ class TrialRecord:
             case Assigned():
                 self.state, self.attempt = TrialState.RUNNING, event.attempt
                 self.began = self.began or event.time
-                self.ended, self.reason = None, ""  # it may have been interrupted, and goes on
-                # if a driver was killed, its attempt counts up to the last report
+                self.ended, self.reason = None, ""  # it may have been interrupted, and continues
+                # after a kill of the driver, the attempt counts up to its last report
                 self._heard = event.time
             case Reported():
                 self.rows[int(event.row["epoch"])] = event.row
@@ -102,13 +102,13 @@ class TrialRecord:
                 self.failures += 1
             case Paused():
                 self._leave(TrialState.PAUSED, event.time)
-                self.ended, self.reason = None, ""  # a stopped member of a population goes on
+                self.ended, self.reason = None, ""  # a stopped member of a population continues
             case Changed():
                 self.values = event.values
             case Tracked():
                 self.mlflow_run_id = event.run_id
             case Ended():
-                if self.state not in ENDED:  # the first end stands
+                if self.state not in ENDED:  # the first end is kept
                     self._leave(event.state, event.time)
                     self.reason, self.ended = event.reason, event.time
             case Proposed() | Logged():
@@ -117,7 +117,7 @@ class TrialRecord:
                 assert_never(event)
 
     def _leave(self, state: TrialState, time: float) -> None:
-        """Note that no gang works on it any more."""
+        """Note that no gang works on it."""
         self.state = state
         self._count(time)
         self._heard = None
@@ -131,7 +131,7 @@ class TrialRecord:
 class Ledger:
     """The state of all trials, built by applying events in order, live or from a file.
 
-    `begun` has the tags of each driver, first to last: data, versions, machine.
+    `begun` has the tags of each driver in order: data, versions, machine.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class Ledger:
         self.identity = ""
 
     def apply(self, event: SweepEvent) -> None:
-        """Apply one event. The broker has already dropped the reports of older attempts."""
+        """Apply one event. The broker has dropped late reports of failed attempts already."""
         match event:
             case Proposed():
                 self.trials[event.trial_id] = TrialRecord(
@@ -165,7 +165,7 @@ class Ledger:
 
     @property
     def search_trials(self) -> list[TrialRecord]:
-        """The trials of a search itself, without the confirming ones and without ablation cells."""
+        """The trials of a search, without confirmations and without ablation cells."""
         return [trial for trial in self.all() if not trial.cell]
 
     def in_state(self, *states: TrialState) -> list[TrialRecord]:
@@ -173,7 +173,7 @@ class Ledger:
         return [trial for trial in self.all() if trial.state in states]
 
     def all(self) -> list[TrialRecord]:
-        """All trials; a copy of the list, so another thread may add some meanwhile."""
+        """All trials, as a copy of the list, so that another thread may add some meanwhile."""
         return list(self.trials.values())
 
 

@@ -1,4 +1,4 @@
-"""Trials in the order of what they scored."""
+"""Trials in the order of their scores."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from raymoco.study.sweepfile.sections import Objective
 
 
 def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """The completed trials with a finite score, the best first.
+    """Return the completed trials with a finite score, the best first.
 
-    NaN would make the order arbitrary: it compares neither less nor greater.
+    NaN would make the order arbitrary, because it compares neither less nor greater.
     """
     done = [
         trial
@@ -26,10 +26,10 @@ def ranked(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRec
 def pareto_front(
     trials: Iterable[TrialRecord], objectives: Sequence[Objective]
 ) -> list[TrialRecord]:
-    """The completed trials that no other one dominates, the best in the first objective first.
+    """Return the completed trials that no other dominates, the best in the first objective first.
 
     A trial dominates another if it is at least as good in every objective and better in one. Trials
-    with a score that is not finite are left out: nothing would ever dominate them.
+    with a score that is not finite are left out, because no trial would ever dominate them.
     """
     done = [
         trial
@@ -49,13 +49,13 @@ def pareto_front(
 
 
 def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> list[int]:
-    """The indices of the points that no other point dominates, in the order given.
+    """Return the indices of the points that no other point dominates, in the given order.
 
     Args:
-        points: a row of objectives each.
-        higher: for each objective whether more is better.
+        points: one row of objectives each.
+        higher: for each objective, whether higher is better.
     Returns:
-        Points with equal objectives do not dominate each other: all of them stay.
+        Points with equal objectives do not dominate each other: all of them are included.
     """
     signed = [
         [value if up else -value for value, up in zip(point, higher, strict=True)]
@@ -72,6 +72,6 @@ def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> li
 
 
 def best_of(trials: Iterable[TrialRecord], objective: Objective) -> TrialRecord | None:
-    """The best completed trial of a search, confirmations left out."""
+    """Return the best completed trial of a search, without confirmations."""
     best = ranked((trial for trial in trials if not trial.cell), objective)
     return best[0] if best else None

@@ -1,7 +1,7 @@
-"""Reads the broker's events in the driver and writes them to the sweep's folder.
+"""Read the broker's events in the driver and write them to the sweep's folder.
 
-One thread writes in one order: first the journal, then what can be rebuilt from it (trials.csv,
-logs, the progress line). A mirror reads the journal on its own and tells MLflow.
+One thread writes in a fixed order: first the journal, then everything that can be rebuilt from it
+(trials.csv, logs, the progress line). A mirror reads the journal separately and delivers to MLflow.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WAIT_S = 0.5
 class Recorder:
     """Writes events to the journal, the ledger, the logs and the tables.
 
-    `on_event(event)` is called after each, for the progress line and for MLflow.
+    `on_event(event)` is called after each event, for the progress line and for MLflow.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class Recorder:
         self._folder.logs.mkdir(exist_ok=True)
 
     def listen(self, broker: Any) -> None:
-        """Begin to read the broker's events in a thread."""
+        """Start a thread that reads the broker's events."""
         self._thread = threading.Thread(target=self._listen, args=(broker,), daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
-        """Read the remaining events and end the thread; `check` raises what went wrong."""
+        """Read the remaining events and end the thread; `check` raises an error of the thread."""
         self._done.set()
         if self._thread is not None:
             self._thread.join()
 
     def check(self) -> None:
-        """Raise if an event could not be written down: the sweep must not go on unrecorded."""
+        """Raise if an event could not be recorded: the sweep must not continue unrecorded."""
         if self.error is not None:
             raise TrainingError(f"the sweep cannot be written down: {self.error}") from self.error
 
@@ -81,7 +81,7 @@ class Recorder:
         """Write one event to the journal, then apply it everywhere else."""
         with self._lock:
             match event:
-                case Logged():  # only for the trial's log
+                case Logged():  # for the trial's log only
                     self._log(event.trial_id, event.line)
                     return
                 case Reported() if self._known(event):
@@ -93,12 +93,12 @@ class Recorder:
             self._on_event(event)
 
     def _known(self, event: Reported) -> bool:
-        """Whether the journal has this epoch: a resume repeats those since its checkpoint."""
+        """Whether the journal has this epoch: a resume repeats the epochs since the checkpoint."""
         trial = self.ledger.trials.get(event.trial_id)
         return trial is not None and int(event.row["epoch"]) in trial.rows
 
     def tracked(self, key: str, run_id: str) -> None:
-        """Note MLflow's id of a trial's run; it stays the same when the trial is resumed."""
+        """Record MLflow's id of a trial's run; a resumed trial keeps it."""
         trial = self.ledger.trials.get(key)
         if trial is not None and trial.mlflow_run_id != run_id:
             self.record(Tracked(trial_id=key, run_id=run_id))
@@ -115,12 +115,12 @@ class Recorder:
                 if last_round and not events:
                     return
         except RayActorError:
-            return  # Gangs.check raises an error that says more
+            return  # Gangs.check raises a more helpful error
         except Exception as error:  # noqa: BLE001 - raised again by check()
             self.error = error
 
     def _tell(self, event: TrialEvent) -> None:
-        """Write an event to the trial's log, and an end to the tables."""
+        """Write an event to the trial's log; at a trial's end rewrite the tables."""
         match event:
             case Assigned():
                 self._log(event.trial_id, f"attempt {event.attempt} on {event.gang}")
@@ -133,7 +133,7 @@ class Recorder:
                 said = f"goes on from {event.donor} after epoch {event.epoch}"
                 self._log(event.trial_id, said)
             case Ended():
-                trial = self.ledger.trials[event.trial_id]  # whose first end stands
+                trial = self.ledger.trials[event.trial_id]  # its first end is kept
                 self._log(event.trial_id, f"{trial.state} {trial.reason}".rstrip())
                 self.write_tables()
             case Proposed() | Paused() | Tracked() | Logged():

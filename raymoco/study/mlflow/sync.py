@@ -1,4 +1,4 @@
-"""`raymoco sync`: deliver to MLflow what a server that was away, or a kill, has left behind."""
+"""`raymoco sync`: send MLflow the events that it missed because of an outage or a kill."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class UndeliveredError(RaymocoError):
 
 @dataclass(frozen=True)
 class Synced:
-    """What `sync` did, and where."""
+    """The result of `sync`."""
 
     place: Place
     outcome: Outcome
 
     def lines(self) -> list[str]:
-        """What it did, in words."""
+        """The result in words."""
         done = self.outcome
         if not done.events and not done.refused:
             return [f"{self.place.uri} has everything of {self.place.folder}"]
@@ -40,15 +40,15 @@ class Synced:
 
 
 def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> Synced:
-    """Deliver what a store has not got; a second time changes nothing.
+    """Deliver everything that a store lacks; repeating it changes nothing.
 
     Args:
         found: a sweep or a run.
         uri: another store than the one in its file.
-        again: everything from the beginning, whatever the store is believed to have.
+        again: send everything, also what the store should have already.
     Raises:
-        ConfigError: it logs nowhere or to a store of somebody's that is not there, or its own
-            process runs and delivers.
+        ConfigError: its `tracking.uri` is none or a third-party store that is not there, or its own
+            process still runs and delivers.
         UndeliveredError: the store does not answer; what it took is not sent again.
     """
     at = found.tracking
@@ -59,7 +59,7 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
             f"tracking.uri of {found.folder} is {NOWHERE}: say where to deliver with --uri."
         )
     own = place == place_of(found.folder, at.uri, at.experiment)
-    # the ids of another store's runs are nothing that a resume, or `raymoco ui`, should follow
+    # a resume and `raymoco ui` must not use the ids of runs in another store
     ids: dict[str, str] = {}
     mirror = Mirror(place, open_story(found), ids.__setitem__)
     with lease(found.folder, "sweep") if own and found.sweep is not None else nullcontext():
@@ -77,7 +77,7 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
 
 
 def _note_ids(found: FoundFolder, ids: dict[str, str]) -> None:
-    """In the journal and in trials.csv, where a live driver would have put them."""
+    """Write the ids to the journal and to trials.csv, as a running driver does."""
     assert found.sweep is not None
     folder = SweepFolder(found.folder)
     ledger, journal = load_ledger(folder.journal), Journal(folder.journal)

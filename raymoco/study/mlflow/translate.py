@@ -1,4 +1,4 @@
-"""A sweep's journal in MLflow's terms: one parent run, one child per trial, and what each holds."""
+"""Translate a sweep's journal for MLflow: a parent run and a child run per trial."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from raymoco.tracking import PARENT, RUNNING, Change, Story, points_of
 from raymoco.tracking.shared_view import comparison_view
 
 NOTE = "mlflow.note.content"
-# what a trial of a phase is called; one that tunes a cell is called as its phase
+# the kind of a trial by its phase; a trial that tunes a cell is called like its phase
 KINDS = {
     "search": TrialKind.TRIAL,
     "compare": TrialKind.TRIAL,
@@ -48,11 +48,11 @@ KINDS = {
 
 
 class SweepStory:
-    """Reads a sweep's journal from its beginning and says what each event means for MLflow.
+    """Reads a sweep's journal from its beginning and translates each event for MLflow.
 
     Args:
-        folder: the sweep's; its files become artifacts.
-        sweep: the file it was begun with.
+        folder: the sweep's folder; its files become artifacts.
+        sweep: the sweep file.
     """
 
     kinds: ClassVar[EventKinds[SweepEvent]] = SWEEP_EVENTS
@@ -125,7 +125,7 @@ class SweepStory:
         )
 
     def _sweep_closed(self, event: Closed) -> list[Change]:
-        # a killed driver's trials that nobody has gone on with
+        # trials of a killed driver that were not continued
         tags: dict[str, str] = {"raymoco.state": RunState.INTERRUPTED}
         changes = [
             Change(key, event.time, tags=tags, state=RunState.STOPPED) for key in self._unended()
@@ -141,15 +141,15 @@ class SweepStory:
 
     def _proposed(self, trial: TrialRecord, event: Proposed) -> Change:
         self._reopened.add(trial.trial_id)
-        # what a population changes on the way is a metric, not a param
+        # a value that a population changes during training is a metric, not a param
         params = {key: value for key, value in trial.values.items() if key != "changes"}
         varied = short_name(params)
         name = varied or "default"
-        if trial.cell:  # a search keeps one seed: nobody would compare it
+        if trial.cell:  # a search has only one seed, so its name leaves it out
             params |= {"cell": trial.cell, "seed": trial.seed}
             name = f"{trial.cell} seed={trial.seed}"
         phase = self._sweep.spec.phase_of(trial.cell, event.phase)
-        if event.phase:  # a trial that tunes its cell, and is not compared
+        if event.phase:  # a trial that tunes its cell is not compared
             name = f"{trial.cell} {varied}"
         return Change(
             trial.trial_id,
@@ -169,7 +169,7 @@ class SweepStory:
         )
 
     def _assigned(self, trial: TrialRecord, event: Assigned) -> Change:
-        # an earlier driver's run may have been ended as interrupted, and goes on now
+        # a run that an earlier driver ended as interrupted may continue now
         fresh = trial.trial_id in self._reopened
         self._reopened.add(trial.trial_id)
         return Change(
@@ -180,9 +180,9 @@ class SweepStory:
         )
 
     def _report(self, trial: TrialRecord, event: Reported) -> Change:
-        # the page opens on what comes first; a test metric comes last
+        # MLflow's page opens on the first metric; test metrics come last
         row, opens = event.row, self._sweep.spec.tuned_on
-        trial.rows = {trial.epochs: trial.final}  # the curve itself is not needed here
+        trial.rows = {trial.epochs: trial.final}  # the curve is not needed here
         return Change(
             trial.trial_id,
             event.time,
@@ -199,7 +199,7 @@ class SweepStory:
         return [trial.trial_id for trial in self._ledger.all() if trial.state not in ENDED]
 
     def _progress(self, time: float) -> Change:
-        """Counts and best so far, so that the parent's page is never empty."""
+        """Counts and the best score so far, so that the parent's page is never empty."""
         trials = self._ledger.all()
         counts = {
             TRIALS_IN_STATE.of(state): sum(t.state == state for t in trials) for state in ENDED
@@ -215,7 +215,7 @@ class SweepStory:
 
 
 def open_story(found: FoundFolder) -> Callable[[], Story[Any]]:
-    """What builds the reader of a folder's journal, a sweep's or a run's."""
+    """Return a function that builds the translator of a folder's journal."""
     sweep, run = found.sweep, found.run
     if sweep is not None:
         return lambda: SweepStory(found.folder, sweep)

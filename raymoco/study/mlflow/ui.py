@@ -1,4 +1,4 @@
-"""Serve MLflow's pages on a sweep's store, and say where to compare."""
+"""Serve MLflow's pages for a sweep's store, and print the address of the comparison."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from raymoco.yamlfile import read_yaml
 
 
 def comparison_path(experiment_id: str, run_ids: list[str]) -> str:
-    """MLflow's comparison page of some runs, relative to the server's root."""
+    """Return the address of MLflow's comparison page, relative to the server's root."""
     runs = quote(json.dumps(run_ids), safe="")
     experiments = quote(json.dumps([experiment_id]), safe="")
     return f"/#/compare-runs?runs={runs}&experiments={experiments}"
 
 
 def serve_ui(console: Console, place: Path, port: int) -> None:
-    """Start `mlflow server` on a sweep's store, print the comparison's address, stay until Ctrl-C.
+    """Start `mlflow server` for a sweep's store, print the comparison's address, wait for Ctrl-C.
 
     Raises:
         DataError: nothing has been logged there.
@@ -35,7 +35,7 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     from raymoco.tracking.store import open_store
 
     if not place.exists() and (Path("runs") / place).exists():
-        place = Path("runs") / place  # a sweep's name will do
+        place = Path("runs") / place  # a sweep's name is enough
     name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
@@ -73,7 +73,7 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # the server is a process group of its own: nobody else would end it
+    # the server has its own process group, so nothing else would end it
     signal.signal(signal.SIGTERM, end)
     try:
         status = server.start().wait()

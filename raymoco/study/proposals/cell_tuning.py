@@ -1,8 +1,8 @@
-"""Tune the nuisance axes of an ablation: every cell tries the same settings. Pure.
+"""Tune the nuisance axes of an ablation: every cell tries the same settings. Pure functions.
 
-The settings are the run's own and then quasi-random ones (Halton): they cover the axes more evenly
-than random ones, every cell gets the very same, and they do not depend on which trial ends first,
-so the sweep repeats.
+The settings are the run's own and then quasi-random ones (Halton), which cover the axes more evenly
+than random ones. Every cell gets the same settings, and they do not depend on the order in which
+trials end, so the sweep is repeatable.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from raymoco.study.sweepfile.sweep import AblationSpec
 
 
 def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings that every cell tries: where the run stands, then quasi-random ones, each once.
+    """Return the settings that every cell tries: the run's own, then different quasi-random ones.
 
     Args:
-        tune: the axes, and how many settings; of finite axes no more than they have.
-        start: the run's own values by key; a value off its axis is left out with its setting.
+        tune: the axes and the number of settings; finite axes may have fewer.
+        start: the run's own values by key; if one is outside its axis, this setting is left out.
     Source: Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry",
         arXiv:1706.03200.
     """
-    from scipy.stats import qmc  # takes a second, and a typo in a file need not wait for it
+    from scipy.stats import qmc  # takes a second to import: too long for the message about a typo
 
     points = []
     if all(axis.point(key, start[key]) is not None for key, axis in tune.axes.items()):
@@ -34,25 +34,25 @@ def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
     there_are = setting_count(tune.axes)
     wanted = tune.trials if there_are is None else min(tune.trials, there_are)
     sequence = qmc.Halton(d=len(tune.axes), scramble=True, rng=tune.seed)
-    while len(points) < wanted:  # it comes near every place, so it ends
+    while len(points) < wanted:  # the sequence comes near every point, so the loop ends
         (place,) = sequence.random()
         axes = zip(tune.axes.items(), place, strict=True)
         point = {key: axis.at(float(share), with_or=True) for (key, axis), share in axes}
-        if point not in points:  # a finite axis, and an `or`, are met again and again
+        if point not in points:  # finite axes and `or` values repeat
             points.append(point)
     return points
 
 
 def tuning_trials(ledger: Ledger, cell: str) -> list[TrialRecord]:
-    """The trials that tuned a cell, in the order of their settings."""
+    """Return the trials that tuned a cell, in the order of their settings."""
     found = [t for t in ledger.all() if t.cell == cell and t.phase == TrialPhase.TUNE]
     return sorted(found, key=lambda trial: trial.trial_id)
 
 
 def tuned_values(spec: AblationSpec, ledger: Ledger) -> dict[str, dict[str, Any] | None]:
-    """What each cell was tuned to, by its name; None where no tuning trial was completed.
+    """Return the tuned values of each cell by its name; None without a completed tuning trial.
 
-    Of equal scores the first wins, and the first setting is the run's own.
+    Among equal scores the first wins, and the first setting is the run's own.
     """
     assert spec.tune is not None
     objective, axes = spec.tuned_on, spec.tune.axes

@@ -1,4 +1,4 @@
-"""Confirm the best trials of a search, on fresh seeds and a test set that did not choose them."""
+"""Confirm the best trials of a search with fresh seeds and on the test set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTHING_ELSE = "No completed trial differs from the run as it stands: there was 
 
 
 def beside_default(best: list[TrialRecord], default: Mapping[str, Any]) -> list[TrialRecord]:
-    """The trials whose values differ from the base run: what there is to confirm.
+    """Return the trials whose values differ from the base run: those to confirm.
 
     Args:
         best: completed trials, best first.
@@ -27,14 +27,14 @@ def confirm_proposals(
     best: list[TrialRecord],
     default: Mapping[str, Any],
 ) -> list[Proposal]:
-    """The default and the best trials' values, each with every fresh seed.
+    """Return proposals for the default and the best trials' values with every fresh seed.
 
     Args:
-        best: completed trials, best first; the default itself is passed over.
+        best: completed trials, best first; the default itself is skipped.
         default: every value of the base run by dotted key.
     Returns:
-        An empty list where no trial is left. A cell is named after its trial: when a resume finds
-        a better one, that is another cell.
+        An empty list if there is nothing to confirm. A cell is named after its trial: if a resume
+            finds a better trial, that is another cell.
     """
     others = beside_default(best, default)
     if not others:

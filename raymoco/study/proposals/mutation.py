@@ -1,4 +1,4 @@
-"""Draw and move the values of a population: pure, the same for the same random numbers."""
+"""Draw and mutate the values of a population: pure functions of the random numbers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from raymoco.study.sweepfile.axis import Axis
 
-STEP = 0.2  # how far a value moves, as a share of its axis
+STEP = 0.2  # size of a mutation, as a share of the axis
 
 
 def draw(axis: Axis, numbers: random.Random) -> Any:
-    """A value anywhere on the axis; the one of `or` half of the time."""
+    """Draw a value anywhere on the axis; half of the time that of `or`, if it has one."""
     if axis.or_ is not None and numbers.random() < 0.5:
         return axis.or_
     return axis.at(numbers.random())
 
 
 def mutate(axis: Axis, value: Any, numbers: random.Random, resample: float) -> Any:
-    """A nearby value: a fifth of the axis up or down; on a finite axis, a neighbor.
+    """Return a nearby value: a fifth of the axis up or down; on a finite axis, a neighbor.
 
-    With probability `resample` a value drawn anew, which is also the only way to and from `or`.
+    With probability `resample` it is drawn again, which is also the only way to and from `or`.
     """
     if numbers.random() < resample:
         return draw(axis, numbers)

@@ -1,4 +1,4 @@
-"""Proposals from an Optuna study on disk, which is told how every trial really ended."""
+"""Proposals from an Optuna study on disk, which learns how every trial really ended."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Objective
 
-# what its warnings say, --dry-run says: which axes a sampler draws at random
+# --dry-run prints what these warnings say: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass
 class OptunaProposals:
-    """An Optuna study on disk (optuna.log), asked for `budget` trials in all.
+    """An Optuna study on disk (optuna.log) that proposes `budget` trials in all.
 
-    Each ask has a sampler seeded from (seed, trial number), so a resumed sweep asks what an
-    undisturbed one would have asked at that point.
+    Each `ask` uses a sampler seeded by (seed, trial number), so a resumed sweep proposes what an
+    undisturbed one would have proposed at that point.
 
     Args:
-        first: points that are tried before anything is sampled, whole or partial: the run's own
-            values, so that what is found is compared with where one stood, and those to enqueue.
-            All points of a sampler that lists them, such as a grid.
-        again: unfinished trials of an earlier driver, handed out first.
-        known: what the journal says of an earlier driver's trials.
-        warm: reads the trials of another sweep, of this study's axes and objectives; called until
-            there are trials of this one.
+        first: points to try before sampling, whole or partial: the run's own values, as a
+            reference, and the `enqueue` points. All points of a sampler that lists them, such as
+            a grid.
+        again: unfinished trials of an earlier driver, proposed first.
+        known: the trials of earlier drivers, from the journal.
+        warm: reads the trials of another sweep with the same axes and objectives; called until this
+            study has trials.
     """
 
     name: str
@@ -80,7 +80,7 @@ class OptunaProposals:
         self._points = different(point for point in points if point is not None)
 
     def _learn(self) -> None:
-        """Copy the other sweep's trials into the study; complete one that a kill interrupted."""
+        """Copy the other sweep's trials into the study; complete a copy that a kill interrupted."""
         trials = self._study.get_trials(deepcopy=False)
         begun = any(SOURCE not in trial.user_attrs for trial in trials)
         have = {trial.user_attrs.get(SOURCE) for trial in trials}
@@ -88,20 +88,20 @@ class OptunaProposals:
             if trial.user_attrs[SOURCE] not in have:
                 self._study.add_trial(trial)
         trials = self._study.get_trials(deepcopy=False)
-        # they are the first: our own numbers count from behind them
+        # they come first: this sweep's trial numbers start after them
         self._earlier = [trial for trial in trials if SOURCE in trial.user_attrs]
 
     def settle(self) -> int:
-        """Tell the study every end that the journal knows and it does not.
+        """Tell the study every end of a trial that only the journal knows.
 
         Returns:
-            How many trials were asked for and never proposed, because the driver was killed.
+            The number of trials that were asked for but never proposed, because of a kill.
         """
         lost = 0
         for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:
             record = (self.known or {}).get(self._trial_name(trial.number))
             if record is None and trial.state != OptunaState.WAITING:
-                # it takes no place in the budget
+                # it does not count in the budget
                 self._study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
                 lost += 1
             elif record is not None and record.ended is not None:
@@ -161,7 +161,7 @@ def _direction(objective: Objective) -> StudyDirection:
 def open_proposals(
     sweep: Sweep, resolved: RunConfig, folder: Path, ledger: Ledger
 ) -> OptunaProposals:
-    """The proposals of a sweep as its file and its folder have them.
+    """Open the proposals of a sweep, from its file and its folder.
 
     Args:
         resolved: the base run with its `auto` values written out.
