@@ -10,8 +10,9 @@ STAMP  := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/raymoco sweep sweeps/demo.yaml --resume
 
+# two processes, each with a Ray head of its own; says the coverage, and fails below its bound
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --cov
 
 # something is killed, hangs or is cut off: the quick ones are in `make test` too
 test-faults: $(STAMP)

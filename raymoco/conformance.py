@@ -1,11 +1,15 @@
-"""Check by its signatures whether third-party code keeps a Protocol, and say what is missing."""
+"""Check third-party code: its signatures against a Protocol, its options by its own model."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from raymoco.errors import ConfigError
+from raymoco.yamlfile import nearest
 
 OPTIONS = "options"  # the argument that receives the options
 
@@ -20,7 +24,9 @@ def options_model(found: Any) -> type[BaseModel] | None:
     return model if inspect.isclass(model) and issubclass(model, BaseModel) else None
 
 
-def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str:
+def what_is_missing(
+    found: Any, protocol: type, *, factory: bool = False, built: bool = False
+) -> str:
     """Say in words why an object does not keep a Protocol; '' if it does.
 
     A class must have every member, and its methods must take the arguments of the Protocol's
@@ -30,6 +36,7 @@ def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str
 
     Args:
         factory: the Protocol has only `__call__`, and a class keeps it by its constructor.
+        built: an object of this class is there already, however it was constructed.
     """
     if not callable(found):
         return "it cannot be called"
@@ -41,12 +48,12 @@ def what_is_missing(found: Any, protocol: type, *, factory: bool = False) -> str
     options = (OPTIONS,) if options_model(found) is not None else ()
     if factory:
         return _does_not_take(found, wanted["__call__"], bound=True, more=options)
-    built = vars(protocol).get("__init__")
+    constructor = None if built else vars(protocol).get("__init__")
     holder = found if inspect.isclass(found) else type(found)
-    if inspect.isfunction(built) and built.__name__ == "__init__":
+    if inspect.isfunction(constructor) and constructor.__name__ == "__init__":
         if not inspect.isclass(found):
             return "it is no class"
-        problem = _does_not_take(found, built, bound=True, more=options)
+        problem = _does_not_take(found, constructor, bound=True, more=options)
         if problem:
             return problem
     elif inspect.isfunction(found) or inspect.isbuiltin(found):
@@ -93,3 +100,33 @@ def _does_not_take(function: Any, wanted: Any, *, bound: bool, more: tuple[str, 
         name = function.__name__ if inspect.isclass(function) else wanted.__name__
         return f"{name}({listed}) cannot be called: {error}"
     return ""
+
+
+def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:
+    """Build somebody's options model.
+
+    Raises:
+        ConfigError: names key, value and what it must be; for an unknown one the nearest.
+    """
+    unknown = [option for option in given if option not in model.model_fields]
+    if unknown:
+        known = ", ".join(model.model_fields) or "none"
+        raise ConfigError(
+            f"{key}.{unknown[0]}: {name} has no such option"
+            f"{nearest(unknown[0], model.model_fields)} Its options are: {known}.",
+            (*key.split("."), unknown[0]),
+        )
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join([*key.split("."), *map(str, problem["loc"])]).removeprefix(".")
+        reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        about = tuple(where.split("."))
+        if problem["type"] == "missing":
+            raise ConfigError(f"{where} is missing: {name} needs it.", about) from None
+        if problem["type"] == "value_error":
+            raise ConfigError(f"{where}: {reason}.", about) from None
+        raise ConfigError(
+            f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}.", about
+        ) from None

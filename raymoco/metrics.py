@@ -2,13 +2,14 @@
 
 A new metric is an entry of LISTED and the code that computes it: sweep files, tables, reports,
 MLflow's pages and docs/method.md ask here. A name that nobody can list beforehand, such as that of
-a third party's loss term, belongs to one of FAMILIES.
+a third party's loss term or evaluation protocol, belongs to one of FAMILIES.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -48,7 +49,8 @@ class Metric:
         label: in words, as a report says it.
         unit: empty where it has none; FRACTION: a share of images, 0 to 1.
         better: empty where neither way is.
-        computed: `module` or `module:name` of the code.
+        computed: `module` or `module:name` of the code; what an evaluation protocol of ours
+            reports has the protocol's class.
         heading: of a column in the terminal's tables, where the name is too long for one.
         decides: whether a study may be judged by it.
         needs_labels: whether it is left out where no image has a label.
@@ -108,14 +110,14 @@ class Metric:
 # fmt: off
 LISTED = {metric.name: metric for metric in (
     Metric(EVAL_KNN, "kNN accuracy on eval", FRACTION, "higher",
-           "raymoco.engine.probes:knn_top1", "eval kNN",
+           "raymoco.engine.protocols.knn:Knn", "eval kNN",
            decides=True, needs_labels=True, in_summary=True),
     Metric(EVAL_ALIGNMENT, "alignment on eval", "", "lower",
-           "raymoco.engine.probes:alignment", decides=True, in_summary=True),
+           "raymoco.engine.protocols.collapse:Collapse", decides=True, in_summary=True),
     Metric(EVAL_UNIFORMITY, "uniformity on eval", "", "lower",
-           "raymoco.engine.probes:uniformity", decides=True, in_summary=True),
+           "raymoco.engine.protocols.collapse:Collapse", decides=True, in_summary=True),
     Metric(EVAL_EFFECTIVE_RANK, "effective rank on eval", "", "higher",
-           "raymoco.engine.probes:effective_rank", decides=True, in_summary=True),
+           "raymoco.engine.protocols.collapse:Collapse", decides=True, in_summary=True),
     Metric(TRAIN_LOSS, "training loss", "nats", "lower",
            "raymoco.ssl.moco:MoCo", decides=True, in_summary=True),
     Metric(TRAIN_CONTRAST, "training contrast loss", "nats", "lower",
@@ -132,13 +134,13 @@ LISTED = {metric.name: metric for metric in (
     Metric(COMPUTE_SECONDS, "time in which a step trains", "s", "lower",
            "raymoco.engine.stopwatch:Stopwatch"),
     Metric(TEST_KNN, "kNN accuracy on test", FRACTION, "higher",
-           "raymoco.engine.probes:knn_top1", "test kNN",
+           "raymoco.engine.protocols.knn:Knn", "test kNN",
            decides=True, needs_labels=True, in_summary=True, in_tables=True),
     Metric(TEST_LINEAR, "linear accuracy on test", FRACTION, "higher",
-           "raymoco.engine.probes:linear_probe", "test linear",
+           "raymoco.engine.protocols.linear:Linear", "test linear",
            decides=True, needs_labels=True, in_summary=True, in_tables=True),
     Metric(TEST_LINEAR_TOP5, "linear top-5 accuracy on test", FRACTION, "higher",
-           "raymoco.engine.probes:linear_probe",
+           "raymoco.engine.protocols.linear:Linear",
            decides=True, needs_labels=True, in_summary=True),
 )}
 # fmt: on
@@ -155,6 +157,8 @@ class Family:
         better: as of a metric.
         computed: as of a metric.
         of_metric: whether what follows is a metric, whose unit and direction are theirs too.
+        measured: whether an evaluation protocol reports it: tables show it, and a study may be
+            judged by it if its protocol is configured.
     """
 
     prefix: str
@@ -163,6 +167,7 @@ class Family:
     better: Better
     computed: str
     of_metric: bool = False
+    measured: bool = False
 
     def of(self, rest: str) -> str:
         """The name of one member."""
@@ -176,7 +181,17 @@ class Family:
             label = self.label.format(inner.label)
             return Metric(name, label, inner.unit, inner.better, self.computed)
         label = self.label.format(rest.replace("_", " "))
-        return Metric(name, label, "", self.better, self.computed)
+        accuracy = self.measured and rest.endswith(("_top1", "_top5"))
+        return Metric(
+            name,
+            label,
+            FRACTION if accuracy else "",
+            self.better,
+            self.computed,
+            needs_labels=accuracy,
+            in_summary=self.measured,
+            in_tables=self.measured and name.startswith("test/"),
+        )
 
 
 LOSS_TERM = Family("train/", "TERM", "training {}", "lower", "raymoco.ssl.regularizers")
@@ -185,7 +200,10 @@ TRIALS_IN_STATE = Family("sweep/", "STATE", "{} trials", "", "raymoco.study.mlfl
 BEST_SO_FAR = Family(
     "best/", "METRIC", "best {} so far", "", "raymoco.study.mlflow.translate", of_metric=True
 )
-FAMILIES = (LOSS_TERM, CHANGED_VALUE, TRIALS_IN_STATE, BEST_SO_FAR)
+JUDGE = "raymoco.engine.protocols.judge"
+EVALUATED = Family("eval/", "NAME", "{} on eval", "higher", JUDGE, measured=True)
+TESTED = Family("test/", "NAME", "{} on test", "higher", JUDGE, measured=True)
+FAMILIES = (LOSS_TERM, CHANGED_VALUE, TRIALS_IN_STATE, BEST_SO_FAR, EVALUATED, TESTED)
 
 
 def describe(name: str) -> Metric:
@@ -195,10 +213,7 @@ def describe(name: str) -> Metric:
     for family in FAMILIES:
         if name.startswith(family.prefix):
             return family.member(name)
-    accuracy = name.endswith(("_top1", "_top5"))
-    measured = name.startswith(("eval/", "test/"))
-    unit = FRACTION if accuracy else ""
-    return Metric(name, name, unit, needs_labels=accuracy, in_summary=measured)
+    return Metric(name, name)
 
 
 def is_known(name: str) -> bool:
@@ -211,6 +226,23 @@ def is_metric(column: str) -> bool:
     return "/" in column
 
 
+def is_measured(name: str) -> bool:
+    """Whether it may be the metric of somebody else's evaluation protocol."""
+    return name not in LISTED and any(
+        family.measured and name.startswith(family.prefix) for family in FAMILIES
+    )
+
+
+def computed_by(path: str) -> tuple[Metric, ...]:
+    """Our metrics that some code computes, by its path."""
+    return tuple(metric for metric in LISTED.values() if metric.computed == path)
+
+
+def short_name(name: str) -> str:
+    """A metric without its split: `knn_top1` for `eval/knn_top1`."""
+    return name.partition("/")[2]
+
+
 def optimizable() -> list[str]:
     """What a search may optimize."""
     return [metric.name for metric in LISTED.values() if metric.optimizable]
@@ -221,10 +253,15 @@ def deciding() -> list[str]:
     return [metric.name for metric in LISTED.values() if metric.decides]
 
 
-def with_results(*chosen: str) -> list[str]:
-    """The metrics of a table of trials: those it is about, then those that every one shows."""
+def with_results(*chosen: str, reported: Iterable[str] = ()) -> list[str]:
+    """The metrics of a table of trials: those it is about, then those that every one shows.
+
+    Args:
+        reported: what trials report; of it a table shows other protocols' metrics on test too.
+    """
     results = [metric.name for metric in LISTED.values() if metric.in_tables]
-    return list(dict.fromkeys([*chosen, *results]))
+    others = [name for name in reported if describe(name).in_tables]
+    return list(dict.fromkeys([*chosen, *results, *others]))
 
 
 def while_training(name: str) -> str:
@@ -248,9 +285,13 @@ def metrics_table() -> str:
         )
     for family in FAMILIES:
         name, label = family.of(family.rest), family.label.format(family.rest)
-        better = "as METRIC" if family.of_metric else family.better
         unit = "as METRIC" if family.of_metric else ""
-        rows.append((f"`{name}`", label, unit, better, describe(name).split, "", family.computed))
+        better = "as METRIC" if family.of_metric else str(family.better)
+        if family.measured:
+            better = "as its protocol says"
+        split = describe(name).split
+        decide = ", ".join(["search"] * (split == "eval") + ["ablation"]) * family.measured
+        rows.append((f"`{name}`", label, unit, better, split, decide, family.computed))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from raymoco.conformance import OPTIONS, options_model, what_is_missing
-from raymoco.errors import ConfigError
+from raymoco.conformance import OPTIONS, check_options, options_model, what_is_missing
+from raymoco.errors import ConfigError, RaymocoError
 from raymoco.yamlfile import nearest
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -205,7 +205,7 @@ class Registry(Generic[C]):
         try:
             return found(*arguments, **named)
         except Exception as error:
-            if isinstance(error, ConfigError) or ":" not in name_of(value):
+            if isinstance(error, RaymocoError) or ":" not in name_of(value):
                 raise
             # third-party code may raise anything: show its message
             raise ConfigError(
@@ -284,36 +284,6 @@ def name_of(value: str | Mapping[str, Any]) -> str:
 def options_of(value: str | Mapping[str, Any]) -> dict[str, Any]:
     """The options beside a name."""
     return {} if isinstance(value, str) else {k: v for k, v in value.items() if k != NAME}
-
-
-def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:
-    """Validate options by a third-party pydantic model.
-
-    Raises:
-        ConfigError: names the key, the value and the valid range; for an unknown key the nearest.
-    """
-    unknown = [option for option in given if option not in model.model_fields]
-    if unknown:
-        known = ", ".join(model.model_fields) or "none"
-        raise ConfigError(
-            f"{key}.{unknown[0]}: {name} has no such option"
-            f"{nearest(unknown[0], model.model_fields)} Its options are: {known}.",
-            (*key.split("."), unknown[0]),
-        )
-    try:
-        return model.model_validate(dict(given))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join([*key.split("."), *map(str, problem["loc"])]).removeprefix(".")
-        reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        about = tuple(where.split("."))
-        if problem["type"] == "missing":
-            raise ConfigError(f"{where} is missing: {name} needs it.", about) from None
-        if problem["type"] == "value_error":
-            raise ConfigError(f"{where}: {reason}.", about) from None
-        raise ConfigError(
-            f"{where} is {problem['input']!r}, but must {reason.removeprefix('should ')}.", about
-        ) from None
 
 
 def _import(path: str, what: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -52,6 +53,8 @@ def head():
     command += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     command += [f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}"]
     command += ["--node-ip-address=127.0.0.1", "--object-store-memory=500000000"]
+    # any free ones: two heads would count up the same range
+    command += ["--min-worker-port=0", "--max-worker-port=0"]
     log = Path(folder) / "start.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
@@ -81,7 +84,7 @@ def cluster(head):
     ray.init(
         address=head.address,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         runtime_env={"env_vars": WORKER_ENV},
     )
     yield head

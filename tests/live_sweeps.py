@@ -1,4 +1,4 @@
-"""Small sweeps that really run: their files and their processes."""
+"""Processes of sweeps that really run."""
 
 from __future__ import annotations
 
@@ -7,29 +7,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-from raymoco.yamlfile import dump_yaml, merge
-
-# an epoch takes a tenth of a second
-RUN = {
-    "preset": "digits",
-    "data": {"limit": 300},
-    "model": {"width": 4},
-    "optim": {"batch_size": 64},
-    "method": {"queue_size": 32},
-}
-
-
-def write_sweep(file: Path, text: str, **run: Any) -> Path:
-    """Write a sweep of small runs, called as the file, whose output is the file's folder.
-
-    Args:
-        text: the rest of the file, as YAML.
-        run: what is different in its `run`: `epochs=4`, `data={"labelled_fraction": 0.1}`.
-    """
-    head = {"name": file.stem, "output": str(file.parent), "run": merge(RUN, run)}
-    file.write_text(dump_yaml(head) + text)
-    return file
 
 
 def begin(head: Any, file: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
@@ -47,8 +24,9 @@ def end(process: subprocess.Popen[str]) -> None:
     """Kill a driver, and close what was read from it."""
     process.kill()
     process.wait(10)
-    process.stdout.close()
-    process.stderr.close()
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
 
 
 def wait_until(condition: Any, seconds: float = 300, process: Any = None) -> None:

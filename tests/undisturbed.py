@@ -18,7 +18,12 @@ def alone(trial: TrialRecord, folder: Path, place: Path) -> list[dict[str, Any]]
     config = load_checkpoint(find_checkpoint(folder / "checkpoints" / trial.trial_id)).run_config
     images = load_images(config.data, ensure_shards(config.data, folder.parent))
     rows: list[dict[str, Any]] = []
-    run_loop(config, images, Session(place, on_report=lambda row, _: rows.append(row) or False))
+
+    def keep(row: dict[str, Any], _: object) -> bool:
+        rows.append(row)
+        return False
+
+    run_loop(config, images, Session(place, on_report=keep))
     return rows
 
 

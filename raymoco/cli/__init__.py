@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that `--help` and typos are a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -204,8 +205,9 @@ def main() -> None:
     """The console script: exit codes 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
     # so that `method.loss: mylab.losses:Triplet` finds mylab/ here, as with `python -m raymoco`;
     # last, so that no file of the user hides a library
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    with contextlib.suppress(FileNotFoundError):  # it was deleted: an absolute path needs none
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) != len(sys.argv) - 1
     code = 0

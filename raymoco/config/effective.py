@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raymoco.choices import BACKBONES, LOSSES, TERMS, LossChoice, TermChoice
+from raymoco.choices import BACKBONES, DEFAULT_PROTOCOLS, LOSSES, TERMS, LossChoice, TermChoice
 from raymoco.registry import Choice
 from raymoco.yamlfile import flatten
 
@@ -35,7 +35,11 @@ Rule = Callable[[Decided, str], bool]  # whether a key can affect the result, gi
 
 # keys added after version 0.1: left out of a run's hash at their default, so that old runs keep
 # their names
-YOUNGER: dict[str, Any] = {"changes": {}, "method.terms": {}}
+YOUNGER: dict[str, Any] = {
+    "changes": {},
+    "method.terms": {},
+    "eval.protocols": [*DEFAULT_PROTOCOLS],
+}
 
 
 def neutral(run: Decided, key: str) -> bool:
@@ -147,6 +151,7 @@ RULES: dict[str, Rule] = {
             "seed",
             "precision",
             "eval.every",
+            "eval.protocols",
             "eval.labels",
             "eval.knn.k",
             "eval.knn.temperature",

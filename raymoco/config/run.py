@@ -143,7 +143,12 @@ class RunConfig(StrictModel):
     def flat(self) -> dict[str, Any]:
         """Every value by dotted key; a name with options is there whole and option by option."""
         found = flatten(self.model_dump())
-        wholes = {"method.loss": self.method.loss, "model.backbone": self.model.backbone}
+        wholes = {
+            "method.loss": self.method.loss,
+            "model.backbone": self.model.backbone,
+            "data.source": self.data.source,
+            "data.views": self.data.views,
+        }
         return found | {key: value for key, value in wholes.items() if key not in found}
 
     def effective(self, *, look: bool = False) -> dict[str, Any]:
@@ -186,6 +191,7 @@ FIXED_KEYS = (
     "data.limit",
     "data.image_size",
     "data.columns",
+    "eval.protocols",
 )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     WithJsonSchema,
@@ -13,9 +16,19 @@ from pydantic import (
     model_validator,
 )
 
-from raymoco.choices import BACKBONES, DEFAULT_LOSS, LOSSES, SOURCES, TAKEN_NAMES, TERMS, VIEWS
+from raymoco.choices import (
+    BACKBONES,
+    DEFAULT_LOSS,
+    DEFAULT_PROTOCOLS,
+    LOSSES,
+    PROTOCOLS,
+    SOURCES,
+    TAKEN_NAMES,
+    TERMS,
+    VIEWS,
+)
 from raymoco.config.named import named
-from raymoco.registry import NAME, Named, options_of
+from raymoco.registry import NAME, Named, name_of, options_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -207,11 +220,42 @@ class LinearConfig(StrictModel):
     epochs: Annotated[int, Field(ge=0)] = 50
 
 
+def _protocol(value: Any) -> Any:
+    """Check the name of a protocol; somebody else's is looked at when a run is resolved."""
+    if not isinstance(value, str | Mapping):
+        raise ValueError(f"{value!r} is no name of a protocol, and no mapping with one")
+    return PROTOCOLS.validate(value)
+
+
+def _listed_once(protocols: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """Refuse a protocol that is listed twice; one of every run needs no place in the list."""
+    names = [name_of(one) for one in protocols]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is there twice, but must be there once")
+    every_runs = [name for name, choice in PROTOCOLS.choices.items() if choice.always]
+    return [one for one in protocols if one not in every_runs]
+
+
+ProtocolName = Annotated[
+    str | dict[str, Any],
+    BeforeValidator(_protocol),
+    WithJsonSchema(PROTOCOLS.schema()),
+]
+
+
 class EvalConfig(StrictModel):
-    """How often, and with which labels, the encoder is judged."""
+    """How often, by which protocols and with which labels the encoder is judged.
+
+    The options of `knn` and `linear` are the keys of their names; those of somebody else's protocol
+    stand beside its name.
+    """
 
     every: Count = 1
     labels: Literal["all", "visible"] = "all"
+    protocols: Annotated[list[ProtocolName], AfterValidator(_listed_once)] = Field(
+        default=[*DEFAULT_PROTOCOLS]
+    )
     knn: KnnConfig = KnnConfig()
     linear: LinearConfig = LinearConfig()
 
@@ -232,7 +276,10 @@ class ScaleConfig(StrictModel):
 
 
 class TrackingConfig(StrictModel):
-    """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere."""
+    """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere.
+
+    Somebody else's store is `package.module:Name`, or `package.module:Name?ADDRESS`.
+    """
 
     uri: str | None = None
     experiment: str | None = None

@@ -6,6 +6,7 @@ from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
 from raymoco.data.sources.open import require_source
 from raymoco.data.views.build import require_views
+from raymoco.engine.protocols.judge import build_protocols
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
 from raymoco.ssl.build import check_method
@@ -21,6 +22,7 @@ def check_choices(config: RunConfig) -> None:
     require_source(config.data)
     require_views(config.data.views)
     check_method(config.model, config.method)
+    build_protocols(config.eval)
     loss = LOSSES.facts(config.method.loss, look=True)
     if loss.needs_labels and config.data.labelled_fraction == 0:
         raise ConfigError(

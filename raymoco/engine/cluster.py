@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 
 from raymoco.config import ScaleConfig
 from raymoco.engine.output_folder import inside_job
@@ -107,7 +108,10 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     object_store_memory=_object_store_bytes(),
-                    runtime_env={"env_vars": {**WORKER_ENV, "PYTHONPATH": _python_path(before)}},
+                    runtime_env={"env_vars": {**WORKER_ENV, **_python_path(before)}},
+                    # where workers import from too, once they stand: in PYTHONPATH a file of the
+                    # user's would hide one of Python's own, and no worker would come up
+                    job_config=JobConfig(_py_driver_sys_path=[str(before)]),
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0]
@@ -174,10 +178,10 @@ def _workers_on(node: dict[str, float], scale: ScaleConfig) -> int:
     return int(room + 1e-9)
 
 
-def _python_path(before: Path) -> str:
-    """The PYTHONPATH of workers, so that they import what this process does."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.pathsep.join([str(before), *(str(before / entry) for entry in given if entry)])
+def _python_path(before: Path) -> dict[str, str]:
+    """PYTHONPATH as this process has it, for processes that stand somewhere else; {} without it."""
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return {"PYTHONPATH": os.pathsep.join(str(before / entry) for entry in given)} if given else {}
 
 
 def _object_store_bytes() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,14 +24,10 @@ from raymoco.data.loading.train_plan import Reader
 from raymoco.data.views.build import build_views
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
-from raymoco.engine.probes import (
-    Features,
-    collapse_metrics,
-    extract_features,
-    judge_on_test,
-    knn_top1,
-)
+from raymoco.engine.probes import Features, extract_features, view_features
 from raymoco.engine.profiler import StepProfiler
+from raymoco.engine.protocols.judge import build_protocols, measure, needed, of_split
+from raymoco.engine.protocols.protocol import LABELS, TRAIN, VIEWS, Evaluation
 from raymoco.engine.session import Session
 from raymoco.engine.step import Step, build_optimizer, to_device
 from raymoco.engine.stopwatch import Stopwatch
@@ -39,7 +36,6 @@ from raymoco.metrics import (
     CHANGED_VALUE,
     COMPUTE_SECONDS,
     DATA_WAIT,
-    EVAL_KNN,
     IMAGES_PER_SECOND,
     LOSS_TERM,
     STEP_SECONDS,
@@ -83,7 +79,7 @@ class _Run:
     """The parts of one run, on one worker."""
 
     def __init__(self, config: RunConfig, handle: PreparedImages, session: Session) -> None:
-        self.config, self.session = config, session
+        self.config, self.session, self.handle = config, session, handle
         self.device = session.device
         reader = Reader(config.seed, config.optim.batch_size, session.rank, session.workers)
         self.images: Loader = open_images(
@@ -120,6 +116,7 @@ class _Run:
             bf16=config.precision == "bf16",
             workers=session.workers,
         )
+        self.protocols = build_protocols(config.eval).values()
         self.train_seconds = 0.0
         self.rows: list[Row] = []
         self._profile = session.profile
@@ -227,24 +224,29 @@ class _Run:
             return self.step(view_a, view_b, labels, lr)
 
     def _evaluate(self, last: bool) -> Row:
-        views = self._alignment_views()
-        if not self.images.classes:  # nothing has a label: only signs of collapse can be seen
-            return collapse_metrics(self._encoder, self._features("eval"), views)
-        bank, eval_part = self._labelled_features("train"), self._labelled_features("eval")
-        knn = self.config.eval.knn
-        row: Row = {EVAL_KNN: knn_top1(bank, eval_part, k=knn.k, temperature=knn.temperature)}
-        row |= collapse_metrics(self._encoder, eval_part, views)
-        if last:
-            row |= judge_on_test(
-                self.config.eval,
-                bank,
-                eval_part,
-                self._labelled_features("test"),
-                seed=self.config.seed,
-            )
+        labelled = bool(self.images.classes)  # otherwise nothing has a label
+        protocols = [one for one in self.protocols if labelled or LABELS not in one.needs]
+        judged = protocols if last else of_split(protocols, "eval")
+        features = self._labelled_features if labelled else self._features
+        chosen = features("eval")
+        train = features("train") if needed(judged, TRAIN) else chosen.without_rows()
+        views = self._alignment_views() if needed(judged, VIEWS) else None
+        about = Evaluation(
+            "eval",
+            choose=chosen,
+            classes=len(self.images.classes),
+            seed=self.config.seed,
+            views=views and view_features(self._encoder, views),
+        )
+        row = measure(judged, train, chosen, about)
+        if last and of_split(judged, "test"):
+            about = replace(about, split="test", views=None)
+            row |= measure(judged, train, features("test"), about)
         return row
 
     def _features(self, split: str) -> Features:
+        if not self.handle.rows(split):
+            raise DataError(f"the {split} split has no image, so nothing can be judged by it.")
         batches = self.images.split(split, EVAL_BATCH)
         return extract_features(self._encoder, batches, self.normalize, self.device)
 

@@ -1,7 +1,7 @@
-"""How good are the features: nearest neighbors, a linear probe, and signs of collapse.
+"""Features, and the formulas that judge them: neighbors, a linear probe, signs of collapse.
 
-All of it judges the backbone's features (before the projector) of the query encoder in eval mode,
-without augmentation, as the field does.
+What judges a run, and when, is in engine/protocols/. All of it judges the backbone's features
+(before the projector) of the query encoder in eval mode, without augmentation, as the field does.
 """
 
 from __future__ import annotations
@@ -15,17 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raymoco.config import EvalConfig
 from raymoco.engine.step import to_device
-from raymoco.metrics import (
-    EVAL_ALIGNMENT,
-    EVAL_EFFECTIVE_RANK,
-    EVAL_UNIFORMITY,
-    TEST_KNN,
-    TEST_LINEAR,
-    TEST_LINEAR_TOP5,
-    Row,
-)
 
 BLOCK, BANK_BLOCK = 2048, 65536  # queries, and the rows of the bank that they meet at a time
 PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -42,6 +32,10 @@ class Features:
         """Only the rows that have a label."""
         has = self.labels_N >= 0
         return Features(self.features_NF[has], self.labels_N[has])
+
+    def without_rows(self) -> Features:
+        """What stands for a split that nobody needs."""
+        return Features(self.features_NF[:0], self.labels_N[:0])
 
 
 @torch.no_grad()
@@ -164,18 +158,6 @@ def _gradient_of_heads(x_BF: Tensor, y_B: Tensor, weight_FLC: Tensor) -> Tensor:
     return (x_BF.T @ excess_BLC.flatten(1) / len(y_B)).view_as(weight_FLC)
 
 
-def judge_on_test(
-    eval_config: EvalConfig, bank: Features, choose: Features, test: Features, *, seed: int
-) -> Row:
-    """The final word on a run: kNN and, unless it has 0 epochs, the linear probe on test."""
-    knn, epochs = eval_config.knn, eval_config.linear.epochs
-    row: Row = {TEST_KNN: knn_top1(bank, test, k=knn.k, temperature=knn.temperature)}
-    if epochs:
-        found = linear_probe(bank, choose, test, epochs=epochs, seed=seed)
-        row |= {TEST_LINEAR: found["top1"], TEST_LINEAR_TOP5: found["top5"]}
-    return row
-
-
 @torch.no_grad()
 def alignment(view_a_NF: Tensor, view_b_NF: Tensor) -> float:
     """Mean squared distance between the normalized features of two views; 0 = invariant.
@@ -207,15 +189,11 @@ def effective_rank(features_NF: Tensor) -> float:
     return float(torch.special.entr(share_F).sum().exp())
 
 
-def collapse_metrics(encoder: nn.Module, features: Features, views: tuple[Tensor, Tensor]) -> Row:
-    """The eval metrics that need no label: alignment over two views of some images, and others."""
+@torch.no_grad()
+def view_features(encoder: nn.Module, views: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Backbone features (M, F) of two views of some images, encoder in eval mode."""
     was_training = encoder.training
     encoder.eval()
-    with torch.no_grad():
-        a_NF, b_NF = (encoder.features(view).float() for view in views)  # type: ignore[operator]
+    a_NF, b_NF = (encoder.features(view).float() for view in views)  # type: ignore[operator]
     encoder.train(was_training)
-    return {
-        EVAL_ALIGNMENT: alignment(a_NF, b_NF),
-        EVAL_UNIFORMITY: uniformity(features.features_NF),
-        EVAL_EFFECTIVE_RANK: effective_rank(features.features_NF),
-    }
+    return a_NF, b_NF

@@ -10,6 +10,7 @@ from raymoco.choices import BACKBONES, LOSSES, TERMS
 from raymoco.config import RunConfig
 from raymoco.data.views.build import resolve_views
 from raymoco.engine.check_choices import check_choices
+from raymoco.engine.protocols.judge import spelled_protocols
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
 from raymoco.registry import options_of
@@ -50,6 +51,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             "data.labelled_list": listed and str(absolute(listed)),
             "precision": precision,
             **_spelled(config),
+            "eval.protocols": spelled_protocols(config.eval),
             "name": config.run_name,
         }
     )

@@ -94,7 +94,7 @@ def train(
     if is_used(folder):  # refuse before Ray starts
         with lease(folder, "run"):
             _refuse_used(folder, resume)
-    tracking.tracking_uri(config.tracking.uri, output)  # refused before anything is written
+    tracking.check_tracking(config.tracking.uri, output)  # refused before anything is written
     check_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)

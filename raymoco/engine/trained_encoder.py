@@ -16,7 +16,9 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from raymoco.engine.output_folder import resolve_output
-from raymoco.engine.probes import extract_features, judge_on_test
+from raymoco.engine.probes import extract_features
+from raymoco.engine.protocols.judge import build_protocols, measure
+from raymoco.engine.protocols.protocol import Evaluation
 from raymoco.errors import DataError
 from raymoco.metrics import Row
 from raymoco.registry import name_of
@@ -43,13 +45,15 @@ def load_encoder(place: str | Path) -> nn.Module:
 
 
 def evaluate(place: str | Path) -> Row:
-    """Measure a run's encoder on its test split again: kNN and linear probe.
+    """Measure a run's encoder on its test split again, by the protocols of its config.
 
     Args:
         place: as for `load_encoder`.
     Returns:
-        `test/knn_top1`, `test/linear_top1`, `test/linear_top5`; fractions 0-1.
+        `test/knn_top1`, `test/linear_top1`, `test/linear_top5`, fractions 0-1; and what other
+        protocols in `eval.protocols` report on test.
     Raises:
+        ConfigError: the code of a protocol is not there.
         DataError: no checkpoint, its images are missing, or they have no labels.
     """
     checkpoint = load_checkpoint(find_checkpoint(Path(place)))
@@ -71,9 +75,11 @@ def evaluate(place: str | Path) -> Row:
     )
     if config.eval.labels == "visible":
         train = type(train)(train.features_NF, images.visible_labels)
-    return judge_on_test(
-        config.eval, train.labelled(), chosen.labelled(), test.labelled(), seed=config.seed
+    about = Evaluation(
+        "test", choose=chosen.labelled(), classes=len(handle.classes), seed=config.seed
     )
+    protocols = list(build_protocols(config.eval).values())
+    return measure(protocols, train.labelled(), test.labelled(), about)
 
 
 def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:

@@ -52,6 +52,7 @@ from raymoco.study.results import Closing, SweepResult, read_result
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
 from raymoco.study.tune.schedulers import build_scheduler, fifo
@@ -75,12 +76,13 @@ def sweep(
         KeyboardInterrupt: interrupted before anything was written.
     """
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
+    loaded = ask_protocols(loaded)
     spec = loaded.spec
     output = resolve_output(spec.output)
     folder = output / spec.name
     # absolute from here on, because gangs have another working directory
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
-    tracking.tracking_uri(spec.tracking.uri, output)  # refused before anything is written
+    tracking.check_tracking(spec.tracking.uri, output)  # refused before anything is written
     files = SweepFolder(folder)
     search = loaded.search
     if search is not None and search.warm_start and not files.optuna_log.exists():

@@ -83,7 +83,7 @@ def _open(name: str, root: str | os.PathLike[str] | None, options: Mapping[str, 
 
 
 def _check_about(source: Source) -> None:
-    missing = what_is_missing(type(source), Source)
+    missing = what_is_missing(type(source), Source, built=True)
     assert not missing, f"it is no source: {missing}"
     name, classes = source.name, source.classes
     assert isinstance(name, str), f"its name is {name!r}, but must be text"

@@ -1,4 +1,4 @@
-"""MLflow: what it is told, where, and by whom. Only `tracking.store` imports it.
+"""MLflow, or another store: what it is told, where, and by whom. `tracking.store` is MLflow's.
 
 One writer per sweep, in the driver. The journal is written first and holds everything; the mirror
 reads it and delivers: in batches, in the background, twice without harm.
@@ -6,6 +6,7 @@ reads it and delivers: in batches, in the background, twice without harm.
 
 from raymoco.tracking.changes import PARENT, RUNNING, Change, Point, Story, points_of
 from raymoco.tracking.mirror import Mirror, Outcome, missing_lines
+from raymoco.tracking.open import check_tracking
 from raymoco.tracking.places import (
     NOWHERE,
     Backlog,
@@ -13,8 +14,10 @@ from raymoco.tracking.places import (
     count_backlog,
     load_delivered,
     place_of,
+    tracker_path,
     tracking_uri,
 )
+from raymoco.tracking.protocol import RefusedError, TrackingStore
 
 __all__ = [
     "NOWHERE",
@@ -26,11 +29,15 @@ __all__ = [
     "Outcome",
     "Place",
     "Point",
+    "RefusedError",
     "Story",
+    "TrackingStore",
+    "check_tracking",
     "count_backlog",
     "load_delivered",
     "missing_lines",
     "place_of",
     "points_of",
+    "tracker_path",
     "tracking_uri",
 ]

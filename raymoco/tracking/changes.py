@@ -1,4 +1,4 @@
-"""What MLflow is to be told, as data: no call is made here, and nothing of MLflow is needed."""
+"""What a store is to be told, as data: no call is made here, and nothing of MLflow is needed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ class Point:
 
 @dataclass
 class Change:
-    """What one MLflow run is to hold more than before; merging two keeps the later of each.
+    """What one run in a store is to hold more than before; merging two keeps the later of each.
 
     Args:
         key: the caller's own name for the run, "" for the parent, a trial id for a child.
         time: of the first event, in seconds.
         name: of the run, for the case that it has to be made.
         child: whether it hangs below the parent.
-        files: artifacts by their path in the run, read when they are delivered.
+        params, tags: by name; a later tag of a name is the one that counts.
+        points: values of metrics, in the order in which they were measured.
+        texts: artifacts by their path in the run, with their content.
+        files: artifacts by their path in the run, read when they are delivered, if they are there.
+        view: of MLflow's comparison page; another store passes it over.
         state: `running`, or the state that it ended in; "" leaves it as it is.
         until: time of the last event; default the first's.
     """
@@ -72,7 +76,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Story(Protocol[E]):
-    """Reads a journal from its first event on and says what each means for MLflow."""
+    """Reads a journal from its first event on and says what each means for a store."""
 
     @property
     def kinds(self) -> EventKinds[E]:

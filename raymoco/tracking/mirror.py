@@ -1,4 +1,4 @@
-"""Delivers a journal to MLflow: in the background of a driver, or later by `raymoco sync`.
+"""Delivers a journal to a store: in the background of a driver, or later by `raymoco sync`.
 
 The journal is the spool. Nothing waits in memory: what the store has got is an offset in a file, so
 that a store that is away, or a driver that is killed, costs a later delivery and nothing else.
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from raymoco.errors import ConfigError, DataError
-from raymoco.event_log import Begun, is_alive, read_journal, read_on
+from raymoco.event_log import Begun, RunState, is_alive, read_journal, read_on
 from raymoco.files import hold
 from raymoco.tracking.changes import Change, Story
+from raymoco.tracking.open import open_tracking_store, store_class
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
+from raymoco.tracking.protocol import RefusedError, TrackingStore, reason
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-    from raymoco.tracking.store import Store
 
 READ_LINES = 10_000
 PACE_S = 1.0
@@ -55,8 +55,9 @@ class Mirror:
     Args:
         place: what is delivered where.
         story: begins to read the journal; called again when the store has to be told everything.
-        on_made: hears the key and MLflow's id of each run, once per process.
+        on_made: hears the key and the store's id of each run, once per process.
         say: hears, once, that the store does not answer.
+        opens: connects to the store of a place, for an owner.
     """
 
     def __init__(
@@ -65,14 +66,16 @@ class Mirror:
         story: Callable[[], Story[Any]],
         on_made: Callable[[str, str], None] = lambda key, run_id: None,
         say: Callable[[str], None] = lambda line: None,
+        opens: Callable[[Place, str], TrackingStore] = open_tracking_store,
     ) -> None:
+        self._opens = opens
         self.place = place
         self.outcome = Outcome()
         self._build_story, self._on_made, self._say = story, on_made, say
         self._story = story()
         self._kinds = self._story.kinds
         self._delivered = load_delivered(place)
-        self._store: Store | None = None
+        self._store: TrackingStore | None = None
         self._announced: set[str] = set()
         self._pending: dict[str, Change] = {}
         self._read = 0
@@ -87,8 +90,7 @@ class Mirror:
         if self.place.uri == NOWHERE:
             return
         # here and not in the thread: imports from two threads at once meet half-made modules
-        import raymoco.tracking.store  # noqa: F401
-
+        store_class(self.place.uri)
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -129,7 +131,9 @@ class Mirror:
             ConfigError: another process delivers to this place.
         """
         if not self._take_lock():
-            raise ConfigError(f"{self.place.folder}: another process delivers it to MLflow.")
+            raise ConfigError(
+                f"{self.place.folder}: another process delivers it to {self.place.tracker}."
+            )
         if again:
             self._delivered.offset = 0
         try:
@@ -202,21 +206,19 @@ class Mirror:
         known = sum(event.delivered for event in events)
         self._batch = Backlog(known, points)
 
-    def _write(self, store: Store, change: Change) -> None:
-        from raymoco.tracking.store import RefusedError
-
+    def _write(self, store: TrackingStore, change: Change) -> None:
         try:
             store.write(change)
         except RefusedError as refusal:
             self.outcome.refused.append(f"{change.name or change.key or 'parent'}: {refusal}")
         self._announce(store, change.key)
 
-    def _announce(self, store: Store, key: str) -> None:
+    def _announce(self, store: TrackingStore, key: str) -> None:
         if key in store.ids and key not in self._announced:
             self._announced.add(key)
             self._on_made(key, store.ids[key])
 
-    def _connected(self) -> Store | None:
+    def _connected(self) -> TrackingStore | None:
         """The store, once the journal has an owner."""
         if self._store is None:
             events, _ = read_on(self.place.journal, self._kinds, 0, 1)
@@ -225,9 +227,7 @@ class Mirror:
             first = events[0]
             if not isinstance(first, Begun):
                 raise DataError(f"{self.place.journal} does not say whose it is: no `begun` event.")
-            from raymoco.tracking.store import Store
-
-            store = Store(self.place, first.id)
+            store = self._opens(self.place, first.id)
             if not store.ids:
                 self._delivered.offset = 0  # whatever was delivered, it is not there any more
             self._catch_up()
@@ -253,16 +253,17 @@ class Mirror:
         if self._store is None or not begins or is_alive(begins[-1]) is not False:
             return
         for key in self._story.open_runs():
-            self._store.stop(key, time.time())
+            if key in self._store.ids:
+                tags = {"raymoco.state": RunState.INTERRUPTED}
+                change = Change(key, time.time(), tags=tags, state=RunState.STOPPED)
+                self._store.write(change)
 
     def _note_error(self, error: Exception) -> None:
-        from raymoco.tracking.store import reason
-
         text = reason(error)
         if not self.outcome.error:
             does = "takes nothing" if isinstance(error, DataError) else "does not answer"
             self._say(
-                f"warning: MLflow at {self.place.uri} {does} ({text}); training goes on, and what "
+                f"warning: {self.place.label} {does} ({text}); training goes on, and what "
                 "it logs is delivered later"
             )
         self.outcome.error = self._delivered.error = text
@@ -287,11 +288,11 @@ def missing_lines(place: Place, outcome: Outcome) -> list[str]:
     lines = []
     if outcome.left.events:
         lines.append(
-            f"warning: MLflow at {place.uri} did not take everything ({outcome.error}): "
+            f"warning: {place.label} did not take everything ({outcome.error}): "
             f"{outcome.left.points} points wait in the journal, none is lost. Deliver them with: "
             f"raymoco sync {shlex.quote(str(place.folder))}"
         )
     if outcome.refused:
         more = f", and {len(outcome.refused) - 1} more" if len(outcome.refused) > 1 else ""
-        lines.append(f"warning: MLflow refused {outcome.refused[0]}{more}")
+        lines.append(f"warning: {place.tracker} refused {outcome.refused[0]}{more}")
     return lines

@@ -1,4 +1,4 @@
-"""Where MLflow's store is, and how much of a journal it has."""
+"""Where a store is, and how much of a journal it has."""
 
 from __future__ import annotations
 
@@ -11,26 +11,39 @@ from typing import Any
 from raymoco.errors import InputError
 from raymoco.event_log import JOURNAL, EventKinds, read_on
 from raymoco.files import write_atomically
+from raymoco.registry import IMPORT_PATH
 
 NOWHERE = "none"
 EXPERIMENT = "raymoco"
+ADDRESS = "?"  # what follows it in a URI is for somebody else's store alone to understand
 READ_LINES = 10_000
 
 
 def tracking_uri(uri: str | None, output: Path) -> str:
     """The given URI, or the sqlite store at its absolute path in the output folder.
 
+    Somebody else's store is `package.module:Name`, or `package.module:Name?ADDRESS`; it is not
+    looked at here.
+
     Raises:
         InputError: a scheme that raymoco does not write to.
     """
     if uri is None:
         return f"sqlite:///{output.absolute() / 'mlflow.db'}"
+    if tracker_path(uri):
+        return uri
     if uri != NOWHERE and not uri.startswith(("sqlite:///", "http://", "https://", "databricks")):
         raise InputError(
-            f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT or "
-            f"{NOWHERE}."
+            f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT, "
+            f"{NOWHERE}, or somebody's package.module:Name."
         )
     return uri
+
+
+def tracker_path(uri: str) -> str:
+    """The import path in the URI of somebody else's store; "" for MLflow's and for nowhere."""
+    path = uri.partition(ADDRESS)[0]
+    return path if IMPORT_PATH.fullmatch(path) else ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,21 @@ class Place:
     folder: Path
     uri: str
     experiment: str
+
+    @property
+    def tracker(self) -> str:
+        """What keeps the store, for messages."""
+        return tracker_path(self.uri) or "MLflow"
+
+    @property
+    def label(self) -> str:
+        """What keeps the store, and where, for messages."""
+        return self.uri if tracker_path(self.uri) else f"MLflow at {self.uri}"
+
+    @property
+    def address(self) -> str:
+        """What follows the name of somebody else's store in its URI, behind a `?`."""
+        return self.uri.partition(ADDRESS)[2]
 
     @property
     def journal(self) -> Path:

@@ -1,4 +1,4 @@
-"""MLflow's store, and the only file that imports it. Every call may be made twice."""
+"""MLflow as a `TrackingStore`, and the only file that imports it; every call may be made twice."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from raymoco.event_log import RunState  # noqa: E402
 from raymoco.files import absolute  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
 from raymoco.tracking.places import Place  # noqa: E402
+from raymoco.tracking.protocol import RefusedError, first_line  # noqa: E402
 
 ENTITIES = 1000  # MLflow's limits for one log_batch
 PARAMS = TAGS = 100
@@ -43,10 +44,6 @@ REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE
 # the page opens as charts of training, not as a table of traces
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 VIEW_TAG = "mlflow.sharedViewState."
-
-
-class RefusedError(Exception):
-    """The store answered, and said no: to try again would change nothing."""
 
 
 class Store:
@@ -79,18 +76,9 @@ class Store:
             self._set_state(change, fresh)
         except MlflowException as error:
             if error.error_code in REFUSALS:
-                raise RefusedError(_line(error)) from error
+                raise RefusedError(first_line(error)) from error
             raise
         self._keep_artifacts(change)
-
-    def stop(self, key: str, time: float) -> None:
-        """End a run that nobody will go on with for now."""
-        if key in self.ids:
-            self.write(
-                Change(
-                    key, time, tags={"raymoco.state": RunState.INTERRUPTED}, state=RunState.STOPPED
-                )
-            )
 
     def _make(self, change: Change) -> None:
         if self._unsure:
@@ -181,7 +169,7 @@ class Store:
                     # a cloud's storage that is not installed: the metrics do not suffer
                     if _is_away(error):
                         raise
-                    raise RefusedError(f"artifact {name}: {_line(error)}") from error
+                    raise RefusedError(f"artifact {name}: {first_line(error)}") from error
 
 
 def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[MlflowClient, str]:
@@ -240,31 +228,11 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
     return made
 
 
-def _trust(run: Run) -> tuple[bool, int]:
-    return run.info.lifecycle_stage == "active", len(run.data.metrics)
-
-
 def _is_away(error: Exception) -> bool:
     """Whether an error may be gone at the next try."""
     if isinstance(error, MlflowException):
         return error.error_code not in REFUSALS
     return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)
-
-
-def reason(error: BaseException) -> str:
-    """Why a store did not answer, in a few words."""
-    text = str(error)
-    if "Connection refused" in text:
-        return "connection refused"
-    for word in ("timed out", "Name or service not known", "No route to host"):
-        if word in text:
-            return word.lower()
-    return _line(error)
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def _ms(time: float) -> int:

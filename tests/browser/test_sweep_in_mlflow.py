@@ -12,8 +12,8 @@ from mlflow.tracking import MlflowClient
 from scipy import stats
 
 from raymoco.study.journal.ledger import load_ledger
-from tests.live_sweeps import write_sweep
 from tests.ports import free_port
+from tests.small import small_sweep
 
 SWEEP = """\
 kind: ablation
@@ -34,7 +34,7 @@ budget: {concurrent: 1}
 @pytest.fixture(scope="module")
 def finished(raymoco, tmp_path_factory):
     output = tmp_path_factory.mktemp("sweep")
-    file = write_sweep(output / "small.yaml", SWEEP, epochs=2, data={"labelled_fraction": 0.3})
+    file = small_sweep(output / "small.yaml", SWEEP, epochs=2, data__labelled_fraction=0.3)
     done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr + done.stdout
     return output / "small", done

@@ -6,10 +6,11 @@ import importlib
 import multiprocessing
 import pickle
 import queue
-import socket
 import time
 import traceback
 from typing import Any
+
+from tests.ports import free_port
 
 WORKERS = 2
 
@@ -25,9 +26,7 @@ class GlooPool:
         self.timeout_s = timeout_s
         self.grace_s = grace_s
         context = multiprocessing.get_context("spawn")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self._calls = [context.Queue() for _ in range(WORKERS)]
         self._results = context.Queue()
         self._processes = [

@@ -18,7 +18,7 @@ from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
 from raymoco.study.mlflow.translate import open_story
 from raymoco.tracking import Mirror, place_of
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
 
 SWEEP = """\
 kind: search
@@ -31,7 +31,7 @@ tracking: {{uri: {uri}}}
 
 def tracked_sweep(output, uri, name="away", epochs=2, trials=2):
     text = SWEEP.format(trials=trials, uri=uri)
-    return write_sweep(output / f"{name}.yaml", text, epochs=epochs)
+    return small_sweep(output / f"{name}.yaml", text, epochs=epochs)
 
 
 def write_journal(file, folder, trials=3, epochs=5):

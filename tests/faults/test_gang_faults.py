@@ -11,7 +11,7 @@ from raymoco.study.journal.events import SWEEP_EVENTS, Changed, GangLost, GangUp
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.launch import sweep
 from tests.faults.injected import faulty_gang_loop, place_faults
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
 from tests.undisturbed import alone, timeless
 
 SWEEP = """\
@@ -49,8 +49,7 @@ def write(output, levels, count, gang):
         for n, name in enumerate(levels)
     )
     text = SWEEP.format(levels=named, gangs=count, gang=gang)
-    run = {"epochs": 4, "data": {"labelled_fraction": 0.1}}
-    return write_sweep(output / "faults.yaml", text, **run)
+    return small_sweep(output / "faults.yaml", text, epochs=4, data__labelled_fraction=0.1)
 
 
 def test_each_failure_is_counted_to_its_trial_and_changes_no_other_one(
@@ -150,7 +149,7 @@ def test_a_gang_of_two_workers_survives_the_loss_of_either(cluster, faulty, tmp_
 
 @pytest.mark.slow
 def test_a_population_on_two_workers_goes_on_without_a_member_that_fails(cluster, faulty, tmp_path):
-    file = write_sweep(tmp_path / "population.yaml", POPULATION, epochs=4)
+    file = small_sweep(tmp_path / "population.yaml", POPULATION, epochs=4)
     place_faults(tmp_path, **{"t001.1.0": "always raise", "t002.3.1": "kill"})
     folder = sweep(str(file)).folder
     members = load_ledger(folder / "journal.jsonl").all()

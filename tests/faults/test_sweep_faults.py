@@ -19,7 +19,8 @@ from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.terminal.status import read_status
 from tests.faults.injected import processes
-from tests.live_sweeps import begin, end, wait_until, write_sweep
+from tests.live_sweeps import begin, end, wait_until
+from tests.small import small_sweep
 from tests.undisturbed import alone, timeless
 
 CPUS = 3  # of the head
@@ -39,7 +40,7 @@ tracking: {uri: none}
 
 @pytest.fixture
 def file(tmp_path, request):
-    return write_sweep(tmp_path / "long.yaml", SWEEP, epochs=getattr(request, "param", 30))
+    return small_sweep(tmp_path / "long.yaml", SWEEP, epochs=getattr(request, "param", 30))
 
 
 # MLflow 3.17's own use of SQLAlchemy
@@ -202,7 +203,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_resume_repeats_nothing(
 
 @pytest.mark.slow
 def test_a_resume_may_add_seeds_and_take_other_gangs(raymoco, tmp_path):
-    file = write_sweep(tmp_path / "cells.yaml", CELLS, epochs=2)
+    file = small_sweep(tmp_path / "cells.yaml", CELLS, epochs=2)
     assert raymoco("sweep", str(file)).returncode == 0
     before = load_ledger(tmp_path / "cells" / "journal.jsonl").trials
     more = ("seeds=[0, 1]", "budget.concurrent=1", "gang.cpus_per_worker=0.5")
@@ -268,7 +269,7 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_ctrl_c_ends_at_once(running, head
 
 
 def test_ctrl_c_while_preparing_and_during_the_report_ends_as_cleanly(head, raymoco, tmp_path):
-    file = write_sweep(tmp_path / "short.yaml", CELLS, epochs=1)
+    file = small_sweep(tmp_path / "short.yaml", CELLS, epochs=1)
     folder = file.with_suffix("")
     process = begin(head, file)
     assert process.stdout.readline().startswith("prepare")

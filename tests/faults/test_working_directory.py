@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from live_sweeps import end, wait_until, write_sweep
 from mlflow.tracking import MlflowClient
 
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
+from tests.live_sweeps import end, wait_until
+from tests.small import small_sweep, small_words
 
 # MLflow 3.17's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -24,7 +25,6 @@ scheduler: {name: none}
 sampler: {name: random, seed: 3}
 budget: {trials: 2, concurrent: 1}
 """
-RUN = ("digits", "data.limit=300", "optim.batch_size=64", "method.queue_size=32", "model.width=4")
 
 
 def raymoco_in(environment, place, *words):
@@ -62,7 +62,7 @@ def test_a_sweep_whose_working_directory_is_deleted_ends_well_and_mlflow_has_it_
     joins = {"RAY_ADDRESS": head.address} if cluster_of == "somebody" else {}
     place, output = tmp_path / "gone", tmp_path / "out"
     place.mkdir()
-    write_sweep(place / "small.yaml", SWEEP, epochs=3)
+    small_sweep(place / "small.yaml", SWEEP, epochs=3)
     raymoco_in({**head.environment, **joins}, place, "sweep", "small.yaml", f"output={output}")
     client, runs = logged(output)
     parent = runs.pop("small")
@@ -79,7 +79,7 @@ def test_a_sweep_whose_working_directory_is_deleted_ends_well_and_mlflow_has_it_
 def test_a_run_whose_working_directory_is_deleted_ends_well_and_mlflow_has_it_all(head, tmp_path):
     place, output = tmp_path / "gone", tmp_path / "out"
     place.mkdir()
-    words = ("train", *RUN, "epochs=3", f"output={output}", "name=one")
+    words = small_words(epochs=3, output=output, name="one")
     raymoco_in({**head.environment, "RAY_ADDRESS": head.address}, place, *words)
     client, runs = logged(output)
     history = client.get_metric_history(runs["one"].info.run_id, "eval/knn_top1")

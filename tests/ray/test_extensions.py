@@ -5,7 +5,8 @@ import sys
 
 from raymoco.study.journal.ledger import load_ledger
 from tests.extending_page import write_page
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
+from tests.unit.data.third_party import write_arrays, write_package
 
 SWEEP = """\
 kind: ablation
@@ -22,16 +23,23 @@ budget: {concurrent: 1}
 """
 
 
-def test_a_loss_a_term_and_a_backbone_of_somebody_elses_run_in_a_sweep(head, tmp_path):
+def test_a_loss_a_term_a_backbone_a_source_and_views_of_somebody_elses_run_in_a_sweep(
+    head, tmp_path
+):
     lab = tmp_path / "lab"
+    write_package(lab)
     write_page(lab)
+    arrays = write_arrays(tmp_path / "arrays")
     spread = {"use": "mylab.terms:Spread", "weight": 0}
-    file = write_sweep(
+    file = small_sweep(
         tmp_path / "theirs.yaml",
         SWEEP,
         epochs=2,
-        model={"backbone": {"name": "mylab.nets:tiny_vit", "depth": 1}},
-        method={"terms": {"spread": {**spread, "margin": 0.3}}},
+        model__backbone={"name": "mylab.nets:tiny_vit", "depth": 1},
+        method__terms={"spread": {**spread, "margin": 0.3}},
+        data__source={"name": "mylab.sources:Arrays", "path": str(arrays)},
+        data__views={"name": "mylab.views:Noise", "strength": 0.2},
+        data__limit=None,
     )
     done = subprocess.run(
         [sys.executable, "-m", "raymoco", "sweep", str(file)],

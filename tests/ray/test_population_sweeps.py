@@ -14,7 +14,8 @@ from raymoco.engine.session import Session
 from raymoco.event_log import read_journal
 from raymoco.study.journal.events import SWEEP_EVENTS, Changed
 from raymoco.study.journal.ledger import load_ledger
-from tests.live_sweeps import begin, end, wait_until, write_sweep
+from tests.live_sweeps import begin, end, wait_until
+from tests.small import small_sweep
 
 POPULATION = """\
 kind: search
@@ -34,8 +35,8 @@ tracking: {uri: none}
 def population(head, raymoco, tmp_path_factory):
     """Five members: a driver killed in the second round, Ctrl-C in the third, then to the end."""
     output = tmp_path_factory.mktemp("population")
-    run = {"epochs": 6, "data": {"labelled_fraction": 0.3}, "eval": {"linear": {"epochs": 1}}}
-    file = write_sweep(output / "pop.yaml", POPULATION, **run)
+    run = {"epochs": 6, "data__labelled_fraction": 0.3, "eval__linear__epochs": 1}
+    file = small_sweep(output / "pop.yaml", POPULATION, **run)
     process = begin(head, file)
     folder, journal = output / "pop", output / "pop" / "journal.jsonl"
     wait_until(lambda: any(t.epochs > 2 for t in load_ledger(journal).all()), process=process)

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ports import free_port
+
+from tests.ports import free_port
+from tests.small import small_words
 
 ROOT = Path(__file__).parents[2]
 SMALL = "budget.trials=2 budget.concurrent=1 run.epochs=1 run.model.width=4 "
 SMALL += "scheduler.name=none confirm=null"
-TRAIN = ("train", "digits", "data.limit=300", "optim.batch_size=64", "method.queue_size=32",
-         "model.width=4", "epochs=1", "tracking.uri=none")  # fmt: skip
+TRAIN = small_words(epochs=1, name="one", tracking__uri="none")
 
 
 def printed() -> str:
@@ -119,14 +120,14 @@ def test_the_recipe_runs_as_printed_on_a_machine_that_has_not(tmp_path):
 
 
 def test_a_driver_brings_the_token_that_the_cluster_asks_for(after_the_demo, tmp_path):
-    done = after_the_demo.raymoco(*TRAIN, f"output={tmp_path}", "name=one")
+    done = after_the_demo.raymoco(*TRAIN, f"output={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "one" / "metrics.csv").exists()
 
 
 def test_a_driver_without_the_token_says_so_at_once(after_the_demo, tmp_path):
     (tmp_path / ".ray").mkdir()
-    words = (*TRAIN, f"output={tmp_path}", "name=one")
+    words = (*TRAIN, f"output={tmp_path}")
     home = {"HOME": str(tmp_path)}
     for environment, said in [
         (home, "asks for a token, and there is none here"),

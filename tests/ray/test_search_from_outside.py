@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from raymoco.study.journal.ledger import load_ledger
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
 
 THEIRS = Path(__file__).parents[1] / "fixtures" / "theirs" / "mylab_search.py"
 EPOCHS = 8
@@ -29,9 +29,7 @@ def test_a_sampler_and_a_scheduler_from_outside_run_a_search_that_is_resumed(ray
     mylab = tmp_path / "mylab"
     mylab.mkdir()
     shutil.copy(THEIRS, mylab)
-    file = write_sweep(
-        tmp_path / "outside.yaml", OUTSIDE, epochs=EPOCHS, eval={"linear": {"epochs": 1}}
-    )
+    file = small_sweep(tmp_path / "outside.yaml", OUTSIDE, epochs=EPOCHS, eval__linear__epochs=1)
 
     nowhere = raymoco("sweep", str(file))
     assert nowhere.returncode == 2

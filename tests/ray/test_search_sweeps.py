@@ -11,9 +11,10 @@ from optuna.storages.journal import JournalFileBackend
 from raymoco.config import load_run_config
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.proposals.warm_start import SOURCE
-from tests.live_sweeps import begin, wait_until, write_sweep
+from tests.live_sweeps import begin, wait_until
+from tests.small import small_sweep
 
-PROBE_ONCE = {"eval": {"linear": {"epochs": 1}}}
+PROBE_ONCE = {"eval__linear__epochs": 1}
 SEVERAL = """\
 kind: search
 tracking: {uri: none}
@@ -59,7 +60,7 @@ def rows_of(folder):
 
 
 def test_several_objectives_leave_a_pareto_front(raymoco, tmp_path):
-    file = write_sweep(tmp_path / "several.yaml", SEVERAL, epochs=2, **PROBE_ONCE)
+    file = small_sweep(tmp_path / "several.yaml", SEVERAL, epochs=2, **PROBE_ONCE)
     done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "several"
@@ -87,7 +88,7 @@ def eight_are_over_and_two_run(ledger):
 def long(head, tmp_path_factory):
     """A search of 400 trials that somebody ended with Ctrl-C after eight."""
     output = tmp_path_factory.mktemp("long")
-    file = write_sweep(output / "long.yaml", LONG, epochs=3, **PROBE_ONCE)
+    file = small_sweep(output / "long.yaml", LONG, epochs=3, **PROBE_ONCE)
     process = begin(head, file)
     folder, journal = output / "long", output / "long" / "journal.jsonl"
     wait_until(lambda: eight_are_over_and_two_run(load_ledger(journal)), process=process)
@@ -126,7 +127,7 @@ def test_optuna_knows_every_end_after_ctrl_c_and_when_the_hours_are_over(long, r
 def test_a_warm_started_search_ends_when_its_target_is_reached(long, raymoco):
     folder, file = long
     finished = load_ledger(folder / "journal.jsonl").in_state("completed", "pruned")
-    warm = write_sweep(file.with_name("warm.yaml"), WARM, epochs=2, **PROBE_ONCE)
+    warm = small_sweep(file.with_name("warm.yaml"), WARM, epochs=2, **PROBE_ONCE)
     done = raymoco("sweep", str(warm))
     assert done.returncode == 0, done.stderr
     rows = rows_of(folder.with_name("warm"))

@@ -18,7 +18,7 @@ from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
 from raymoco.study.journal.ledger import load_ledger
 from tests.extending_page import write_page
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
 from tests.undisturbed import alone, timeless
 
 SWEEP = """\
@@ -39,7 +39,7 @@ confirm: {top: 1, seeds: [7, 8]}
 @pytest.fixture(scope="module")
 def finished(raymoco, tmp_path_factory):
     output = tmp_path_factory.mktemp("sweep")
-    file = write_sweep(output / "small.yaml", SWEEP, epochs=4, data={"labelled_fraction": 0.1})
+    file = small_sweep(output / "small.yaml", SWEEP, epochs=4, data__labelled_fraction=0.1)
     done = raymoco("sweep", str(file))
     assert done.returncode == 0, done.stderr + done.stdout
     return output / "small", done, file

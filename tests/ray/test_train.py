@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from live_sweeps import wait_until
 
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.engine.metrics_csv import read_metrics
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.event_log import Begun, Closed, read_journal
+from tests.live_sweeps import wait_until
+from tests.small import small_words
 
-SMALL = ("data.limit=300", "optim.batch_size=64", "method.queue_size=32", "model.width=4")
-RUN = ("train", "digits", *SMALL, "tracking.uri=none")
+RUN = small_words(tracking__uri="none")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

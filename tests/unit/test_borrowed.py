@@ -19,6 +19,7 @@ PACKAGE = Path(raymoco.__file__).parent
 
 # where it is used: what it is, as module:attribute
 BORROWED = {
+    "engine/cluster.py": ["ray.job_config:JobConfig"],  # its _py_driver_sys_path
     "engine/process_state.py": ["torch:_C._set_grad_enabled"],
     "engine/ray_train.py": [
         "ray.train.torch:TorchTrainer._create_default_callbacks",

@@ -9,6 +9,9 @@ from pydantic import ValidationError
 
 import raymoco
 from raymoco import metrics
+from raymoco.config import RunConfig
+from raymoco.engine.protocols.reported import require_reported
+from raymoco.errors import ConfigError
 from raymoco.metrics import FAMILIES, LISTED, Metric, describe, metrics_table
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.report.labels import metric_label, metric_name, score_word
@@ -34,13 +37,16 @@ def columns(table):
 
 
 def test_one_entry_is_enough_for_a_new_metric(monkeypatch):
-    with pytest.raises(ValidationError, match="no trial reports 'eval/spread'"):
-        Objective(metric=NEW.name)
+    with pytest.raises(ConfigError, match="no trial reports 'eval/spread'"):
+        require_reported(NEW.name, RunConfig(), imports=True)
     monkeypatch.setitem(LISTED, NEW.name, NEW)
 
     assert Objective(metric=NEW.name).metric == NEW.name
-    with pytest.raises(ValidationError, match=r"did you mean 'eval/spread'\?.*There are: .*spread"):
-        Objective(metric="eval/spred")
+    require_reported(NEW.name, RunConfig(), imports=True)
+    with pytest.raises(ConfigError, match=r"did you mean 'eval/spread'\?.*There are: .*spread"):
+        require_reported("eval/spred", RunConfig(), imports=True)
+    with pytest.raises(ValidationError, match=r"did you mean 'train/loss'\?.*There are: .*spread"):
+        Objective(metric="train/los")
     assert ablation(NEW.name).objective.mode == "min"
 
     assert metric_name(NEW.name) == "spread on eval"
@@ -95,8 +101,8 @@ def test_what_is_said_to_compute_a_metric_exists(computed):
         ("sweep/completed", "completed trials", "", "", ""),
         ("best/eval/knn_top1", "best kNN accuracy on eval so far", "fraction", "higher", ""),
         ("best/train/loss", "best training loss so far", "nats", "lower", ""),
-        ("eval/later_top1", "eval/later_top1", "fraction", "higher", "eval"),
-        ("test/later", "test/later", "", "higher", "test"),
+        ("eval/later_top1", "later top1 on eval", "fraction", "higher", "eval"),
+        ("test/later", "later on test", "", "higher", "test"),
         ("unheard", "unheard", "", "higher", ""),
     ],
 )
@@ -137,3 +143,11 @@ def test_no_other_module_spells_a_metric():
         if any(name in text for name in names)
     ]
     assert not spelled
+
+
+def test_a_table_of_trials_shows_what_another_protocol_measured_on_test():
+    rows = {1: {"epoch": 1, "test/class_means_top1": 0.25, "eval/class_means_top1": 0.5}}
+    table = best_table([TrialRecord("t000", {}, "", 0, rows=rows)], [Objective()], [])
+    assert columns(table)[-1] == "test/class_means_top1"
+    assert list(table.columns[-1].cells) == ["0.2500"]
+    assert metrics.with_results("test/x", reported=["test/y", "eval/z", "epoch"])[-1] == "test/y"

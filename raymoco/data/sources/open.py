@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from raymoco.choices import SOURCES
 from raymoco.config import DataConfig
-from raymoco.config.named import constructor
 from raymoco.data.sources.source import Source
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
@@ -23,12 +19,11 @@ def open_source(data: DataConfig) -> Source:
         DataError: files are missing or do not have the layout that the source expects; the message
             says which file to put where.
     """
-    construct = require_source(data)
     if SOURCES.find(data.source) is not None:
-        source: Source = construct(data)
-        return source
+        ours: Source = SOURCES.make(data.source, data)
+        return ours
     root = data.root and str(absolute(data.root))  # the working directory may be another one by now
-    source = construct(data.model_copy(update={"root": root}))
+    source: Source = SOURCES.make(data.source, data.model_copy(update={"root": root}))
     for attribute in ("name", "classes"):
         if not hasattr(source, attribute):
             raise ConfigError(
@@ -38,10 +33,10 @@ def open_source(data: DataConfig) -> Source:
     return source
 
 
-def require_source(data: DataConfig) -> Callable[[DataConfig], Any]:
-    """Return the function that constructs the source that `data` names; it reads no file.
+def require_source(data: DataConfig) -> None:
+    """Refuse a source that cannot be constructed; no file is read.
 
     Raises:
         ConfigError: the code is not found, does not keep the Protocol, or an option is wrong.
     """
-    return constructor(SOURCES, data.source, ("data",))
+    SOURCES.options(data.source, SOURCES.load(data.source))

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from raymoco.config import DataConfig
 from raymoco.errors import DataError
 
 # encoded bytes; or pixels, (H, W) gray or (H, W, 3) color, for sources that store no PNG or JPEG
@@ -51,6 +52,8 @@ class Source(Protocol):
     `options=` if it has a pydantic model `Options`. The constructor finds the files and reads
     little of them.
     """
+
+    def __init__(self, data: DataConfig) -> None: ...
 
     @property
     def name(self) -> str:

@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from raymoco.choices import VIEWS
-from raymoco.config.named import constructor
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
-
-ARGUMENTS = ("channels", "image_size", "mean", "std")
 
 
 class Views(Protocol):
@@ -25,6 +22,10 @@ class Views(Protocol):
     global generator of the device. No value is read back from the device, so that a step never
     waits.
     """
+
+    def __init__(
+        self, channels: int, image_size: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None: ...
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, C, H, W) uint8 to two tensors (B, C, image_size, image_size) float32, normalized.
@@ -69,7 +70,7 @@ def require_views(views: str | Mapping[str, Any]) -> None:
         ConfigError: see `resolve_views`.
     """
     if name_of(views) not in VIEWS.others:
-        constructor(VIEWS, views, ARGUMENTS)
+        VIEWS.options(views, VIEWS.load(views))
 
 
 def build_views(
@@ -93,7 +94,7 @@ def build_views(
     Raises:
         ConfigError: see `resolve_views`.
     """
-    built: Views = constructor(VIEWS, views, ARGUMENTS)(channels, image_size, mean, std)
+    built: Views = VIEWS.make(views, channels, image_size, mean, std)
     if isinstance(built, nn.Module) and device is not None:
         built.to(device)
     return built

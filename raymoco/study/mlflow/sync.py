@@ -15,7 +15,7 @@ from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.mlflow.translate import open_story
-from raymoco.tracking import NOWHERE, Mirror, Outcome, Place, place_of
+from raymoco.tracking import NOWHERE, Mirror, Outcome, Place, check_tracking, place_of
 
 
 class UndeliveredError(RaymocoError):
@@ -47,10 +47,12 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
         uri: another store than the one in its file.
         again: send everything, also what the store should have already.
     Raises:
-        ConfigError: its `tracking.uri` is none, or its own process still runs and delivers.
+        ConfigError: its `tracking.uri` is none or a third-party store that is not there, or its own
+            process still runs and delivers.
         UndeliveredError: the store does not answer; what it took is not sent again.
     """
     at = found.tracking
+    check_tracking(uri or at.uri, found.folder.parent)
     place = place_of(found.folder, uri or at.uri, at.experiment)
     if place.uri == NOWHERE:
         raise ConfigError(
@@ -66,7 +68,7 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
             _note_ids(found, ids)
     if outcome.left.events:
         raise UndeliveredError(
-            f"MLflow at {place.uri} did not take everything ({outcome.error}): delivered "
+            f"{place.label} did not take everything ({outcome.error}): delivered "
             f"{outcome.points} points, {outcome.left.points} wait in the journal. Try again with: "
             f"raymoco sync {shlex.quote(str(found.folder))}"
             + (f" --uri {shlex.quote(uri)}" if uri else "")

@@ -52,6 +52,8 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     resolved = tracking.tracking_uri(uri, output.absolute())
     if resolved == tracking.NOWHERE:
         raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")
+    if tracking.tracker_path(resolved):
+        raise DataError(f"{place}: this sweep was logged to {resolved}, which is not MLflow.")
     if resolved.startswith("sqlite:///") and not Path(resolved.removeprefix("sqlite:///")).exists():
         raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
     root = f"http://127.0.0.1:{port}"

@@ -88,7 +88,7 @@ class Ruler:
 
 def _scored(trials: Sequence[TrialRecord], *metrics: str) -> list[TrialRecord]:
     """Return the completed trials with a score in each of the metrics."""
-    done = [trial for trial in trials if trial.state == "completed"]
+    done = [trial for trial in trials if trial.completed]
     return [t for t in done if all(math.isfinite(t.score(metric)) for metric in metrics)]
 
 

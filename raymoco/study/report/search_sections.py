@@ -82,7 +82,8 @@ def _confirmation(findings: Findings) -> Section:
 def _best(findings: Findings) -> Section:
     spec = findings.search
     assert spec is not None
-    metrics = with_results(findings.metric)
+    reported = dict.fromkeys(name for trial in findings.best for name in trial.final)
+    metrics = with_results(findings.metric, reported=reported)
     columns = ["trial", *(axis_label(key) for key in spec.search), *map(metric_name, metrics)]
     rows = [
         [

@@ -12,6 +12,7 @@ from raymoco.config import RunConfig, axis_keys
 from raymoco.errors import ConfigError, concerning
 from raymoco.study.sweepfile.axis import setting_count
 from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
+from raymoco.study.sweepfile.metric_checks import check_metrics
 from raymoco.study.sweepfile.registered import is_ours
 from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.sections import Tune
@@ -29,6 +30,8 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
     Raises:
         ConfigError: says which key it is about.
     """
+    with concerning("objective"):
+        check_metrics(spec, base)
     values = base.flat()
     space = spec.space(values)
     asks_sampler = imports or is_ours(SAMPLERS, spec.sampler.name)
@@ -124,6 +127,8 @@ def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
             except ConfigError as error:
                 at = "".join(f" at {key}={value}" for key, value in values.items())
                 raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
+    with concerning("metric"):
+        check_metrics(spec, base)
     refuse_equivalent_cells(spec.cells, base)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from raymoco.engine.protocols.judge import needs_labels
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
-from raymoco.metrics import EVAL_ALIGNMENT, EVAL_EFFECTIVE_RANK, describe
+from raymoco.metrics import EVAL_ALIGNMENT, EVAL_EFFECTIVE_RANK
 from raymoco.study.sweepfile.load import Sweep
 
 
@@ -15,7 +16,7 @@ def check_against_images(sweep: Sweep, *, channels: int, train_images: int, clas
         ConfigError: names the axis or the cell, and why.
     """
     for metric in (objective.metric for objective in sweep.objectives):
-        if classes == 0 and describe(metric).needs_labels:
+        if classes == 0 and needs_labels(sweep.base.eval, metric):
             raise ConfigError(
                 f"no trial will report '{metric}': none of the images has a label. Choose a metric "
                 f"that needs none, such as {EVAL_ALIGNMENT} or {EVAL_EFFECTIVE_RANK}."

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from raymoco.conformance import check_options
 from raymoco.errors import ConfigError, concerning
-from raymoco.registry import IMPORT_PATH, Registry, check_options
+from raymoco.registry import IMPORT_PATH, Registry
 
 
 def name_type(registry: Registry[Any]) -> Any:

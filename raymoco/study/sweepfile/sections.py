@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from raymoco.config import Count, Positive, ScaleConfig, Seed, StrictModel
-from raymoco.metrics import EVAL_KNN, TEST_KNN, describe, optimizable
+from raymoco.metrics import EVAL_KNN, TEST_KNN, describe, is_measured, optimizable
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.yamlfile import nearest
 
@@ -23,8 +23,11 @@ def each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def require_metric(metric: str, known: Sequence[str]) -> None:
-    """Refuse an unknown metric, and name the nearest known one."""
-    if metric not in known:
+    """Refuse an unknown metric, and name the nearest known one.
+
+    A metric that may be a third-party protocol's is checked later, with the base run.
+    """
+    if metric not in known and not is_measured(metric):
         raise ValueError(
             f"no trial reports '{metric}'{nearest(metric, known)} There are: {', '.join(known)}"
         )
@@ -40,7 +43,7 @@ class Objective(StrictModel):
     def _is_reported(self) -> Objective:
         if describe(self.metric).split == "test":
             raise ValueError(f"{self.metric} must not be searched on: use an eval/ metric")
-        require_metric(self.metric, optimizable())
+        require_metric(self.metric, optimizable())  # of all configs; the base run has its own
         return self
 
     def better(self, a: float, b: float) -> bool:

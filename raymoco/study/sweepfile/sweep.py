@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from raymoco.config import Positive, RunConfig, Seed, StrictModel, TrackingConfig
-from raymoco.metrics import EVAL_KNN, deciding, describe, while_training
+from raymoco.metrics import EVAL_KNN, deciding, describe, is_measured, while_training
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
 from raymoco.study.sweepfile.sampler_options import Sampler
@@ -199,6 +199,8 @@ class AblationSpec(SweepSpec):
     baseline: dict[str, LevelName] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     metric: str = EVAL_KNN
+    # which way is better: our metrics say it, somebody else's protocol is asked before it starts
+    mode: Literal["max", "min"] | None = None
     margin: Positive | None = None
     tune: Tune | None = None
 
@@ -222,6 +224,10 @@ class AblationSpec(SweepSpec):
     @model_validator(mode="after")
     def _fits_together(self) -> AblationSpec:
         require_metric(self.metric, deciding())
+        if self.mode and not is_measured(self.metric) and self.mode != describe(self.metric).mode:
+            raise ValueError(
+                f"mode is {self.mode}, but of {self.metric} it is {describe(self.metric).mode}"
+            )
         for factor, levels in self.factors.items():
             if len(levels) < 2:
                 raise ValueError(f"factors.{factor} has one level, but a factor needs two")
@@ -241,12 +247,13 @@ class AblationSpec(SweepSpec):
     @property
     def objective(self) -> Objective:
         """The objective by which tables are ranked."""
-        return _objective(self.metric)
+        return _objective(self.metric, self.mode)
 
     @property
     def tuned_on(self) -> Objective:
         """The objective of `tune`: the ablation's metric, but never one of the test set."""
-        return _objective(while_training(self.metric))
+        metric = while_training(self.metric)
+        return _objective(metric, self.mode if metric == self.metric else None)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -294,8 +301,8 @@ class AblationSpec(SweepSpec):
         return expand_cells(self.factors, self.design, self.baseline)
 
 
-def _objective(metric: str) -> Objective:
-    return Objective.model_construct(metric=metric, mode=describe(metric).mode)
+def _objective(metric: str, mode: Literal["max", "min"] | None) -> Objective:
+    return Objective.model_construct(metric=metric, mode=mode or describe(metric).mode)
 
 
 def _factor_keys(factors: dict[str, dict[str, dict[str, Any]]]) -> list[str]:

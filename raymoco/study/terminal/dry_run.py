@@ -24,7 +24,11 @@ from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sampler_options import independent_axes, learns_from_completed_alone
+from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.sampler_options import (
+    independent_axes,
+    learns_from_completed_alone,
+)
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 STEPS = 3
@@ -39,6 +43,7 @@ def describe_sweep(sweep: Sweep) -> Group:
     Raises:
         InputError: as for any mistake that would stop the sweep before its first trial.
     """
+    sweep = ask_protocols(sweep)
     spec, base = sweep.spec, sweep.base
     check_named_code(sweep)
     shards = ensure_shards(base.data, resolve_output(spec.output))

@@ -28,7 +28,8 @@ def best_table(
     table.add_column("trial", no_wrap=True)
     for axis in axes:
         table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
-    metrics = with_results(*(objective.metric for objective in objectives))
+    reported = dict.fromkeys(name for trial in trials for name in trial.final)
+    metrics = with_results(*(objective.metric for objective in objectives), reported=reported)
     for metric in metrics:
         table.add_column(describe(metric).column, justify="right")
     for trial in trials:

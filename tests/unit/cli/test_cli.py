@@ -1,10 +1,14 @@
 """The command line as a person meets it: one clear message, the right exit code, no traceback."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import raymoco
 
 
 def run(*arguments, cwd=None):
@@ -77,6 +81,22 @@ def test_debug_shows_where(tmp_path):
     done = run("train", "digits", "nothing=1", "--debug", cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" in done.stderr
+
+
+def test_a_command_typed_in_a_deleted_directory_finds_an_absolute_path(tmp_path):
+    place = tmp_path / "gone"
+    place.mkdir()
+    typed = f"rmdir {place}; {sys.executable} -P -m raymoco status {tmp_path / 'none'}"
+    done = subprocess.run(
+        ["bash", "-c", typed],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(Path(raymoco.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
 
 
 def test_an_unknown_command_and_a_missing_argument_are_wrong_usage(tmp_path):

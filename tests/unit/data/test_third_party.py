@@ -19,16 +19,11 @@ from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session
 from raymoco.engine.train import _resume_point
 from raymoco.errors import ConfigError, DataError
+from tests.small import small_run
 from tests.unit.data.third_party import write_arrays, write_package
 
 NOISE = {"name": "mylab.views:Noise", "strength": 0.3}
-SMALL = {
-    "model.width": 4,
-    "optim.batch_size": 32,
-    "method.queue_size": 32,
-    "eval.linear.epochs": 2,
-    "epochs": 2,
-}
+SMALL = {"data__limit": 200, "optim__batch_size": 32, "eval__linear__epochs": 2}
 
 
 def named(source, **keys):
@@ -36,7 +31,7 @@ def named(source, **keys):
 
 
 def test_a_run_trains_on_somebodys_source_with_somebodys_views(mylab, tmp_path):
-    config = RunConfig().with_values({**SMALL, "data.source": mylab, "data.views": NOISE})
+    config = small_run(**SMALL, data__source=mylab, data__views=NOISE, epochs=2)
     check_choices(config)
     shards = ensure_shards(config.data, tmp_path / "out")
     assert shards.manifest.source == "arrays"
@@ -57,7 +52,7 @@ def test_a_run_trains_on_somebodys_source_with_somebodys_views(mylab, tmp_path):
 
 def test_a_run_goes_on_only_with_the_options_that_it_began_with(mylab, tmp_path):
     def resolved(source):
-        config = RunConfig().with_values({**SMALL, "data.source": source, "epochs": 1})
+        config = small_run(**SMALL, data__source=source, epochs=1)
         return config, resolve(config, channels=1, train_images=200)
 
     config, begun = resolved({**mylab, "claimed_bytes": 64})
@@ -120,7 +115,7 @@ def test_somebodys_files_that_have_changed_are_noticed(mylab, tmp_path):
         ({"name": "digits", "path": "x"}, "data.source.path is given, but digits has no options"),
         (
             {"name": "mylab.sources:Closed", "path": "x"},
-            "constructing it fails: RuntimeError: the database is locked",
+            "building it fails: RuntimeError: the database is locked",
         ),
     ],
 )
@@ -136,7 +131,10 @@ def test_a_source_that_is_none_is_refused_in_one_sentence(mylab, source, words):
     [
         ("mylab.views:Noisy", "mylab.views has no 'Noisy'; did you mean 'Noise'?"),
         ("mylab.views:NoPixels", "it is no recipe of views: it has no to_pixels()"),
-        ("mylab.views:TooFew", "cannot be called with (channels, image_size, mean, std): too many"),
+        (
+            "mylab.views:TooFew",
+            "TooFew(channels, image_size, mean, std) cannot be called",
+        ),
         (
             {**NOISE, "strength": "much"},
             "data.views.strength is 'much', but must be a valid number",

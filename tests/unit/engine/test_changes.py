@@ -11,18 +11,14 @@ from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session
 from raymoco.errors import ConfigError
+from tests.small import small_run
 
-BASE = RunConfig().with_values(
-    {
-        "data.limit": 160,
-        "data.labelled_fraction": 0.3,
-        "model.width": 4,
-        "optim.batch_size": 64,
-        "method.queue_size": 32,
-        "eval.linear.epochs": 1,
-        "checkpoint.keep": 9,
-        "epochs": 3,
-    }
+BASE = small_run(
+    data__limit=160,
+    data__labelled_fraction=0.3,
+    eval__linear__epochs=1,
+    checkpoint__keep=9,
+    epochs=3,
 )
 CHANGED = {
     0: {"method.temperature": 0.2},

@@ -21,20 +21,16 @@ from raymoco.engine.session import Session, Stopped
 from raymoco.engine.trained_encoder import export_backbone, load_encoder
 from raymoco.errors import ConfigError, DataError, NotFiniteError
 from raymoco.metrics import LISTED, is_known, is_metric
+from tests.small import small_run
 
 TIMED = ("perf/", "train_seconds")
-BASE = RunConfig().with_values(
-    {
-        "data.limit": 160,
-        "data.labelled_fraction": 0.3,
-        "model.width": 4,
-        "optim.batch_size": 64,
-        "method.queue_size": 32,
-        "method.cross_consistency.weight": 0.5,
-        "method.negative_uniformity.weight": 0.1,
-        "eval.linear.epochs": 5,
-        "epochs": 3,
-    }
+BASE = small_run(
+    data__limit=160,
+    data__labelled_fraction=0.3,
+    method__cross_consistency__weight=0.5,
+    method__negative_uniformity__weight=0.1,
+    eval__linear__epochs=5,
+    epochs=3,
 )
 
 

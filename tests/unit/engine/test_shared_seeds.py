@@ -3,22 +3,14 @@
 import pytest
 import torch
 
-from raymoco.config import RunConfig
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.ssl import build_method
+from tests.small import small_run
 
-BASE = RunConfig().with_values(
-    {
-        "data.limit": 160,
-        "data.labelled_fraction": 0.3,
-        "model.width": 4,
-        "optim.batch_size": 64,
-        "method.queue_size": 32,
-    }
-)
+BASE = small_run(data__limit=160, data__labelled_fraction=0.3)
 CELLS = [
     {},
     {"method.loss": "info_nce"},

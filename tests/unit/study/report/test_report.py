@@ -210,7 +210,7 @@ def test_gang_time_leaves_out_the_night_between_two_drivers(tmp_path):
 @pytest.mark.parametrize(
     ("scheduler", "trials", "reason"),
     [
-        ("{name: pbt, every_epochs: 2}", 40, "a population changes its values on the way"),
+        ("{name: pbt, every_epochs: 2}", 40, "a population changes its values during training"),
         ("{name: asha, grace_epochs: 2}", 12, "8 trials completed, 20 are the fewest"),
     ],
 )

@@ -1,0 +1,153 @@
+"""The protocols of a run: found by name, built, checked, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from raymoco.choices import PROTOCOLS
+from raymoco.config import EvalConfig
+from raymoco.engine.probes import Features
+from raymoco.engine.protocols.protocol import LABELS, NEEDS, Evaluation, EvaluationProtocol
+from raymoco.engine.protocols.reported import active_protocols
+from raymoco.errors import ConfigError
+from raymoco.metrics import LISTED, Metric, Row, short_name
+from raymoco.registry import NAME, name_of
+
+KEY = PROTOCOLS.key
+
+
+def build_protocol(config: EvalConfig, value: str | dict[str, Any]) -> EvaluationProtocol:
+    """One protocol, with its options.
+
+    Raises:
+        ConfigError: its code is not there or is none, or an option is wrong; says which and why.
+    """
+    found, name = PROTOCOLS.load(value), name_of(value)
+    options = _options(config, value, found)
+    try:
+        built = found() if options is None else found(options=options)
+    except Exception as error:
+        if PROTOCOLS.find(value) is not None or isinstance(error, ConfigError):
+            raise
+        # somebody else's code: whatever it raises is their message
+        raise ConfigError(
+            f"{KEY} is '{name}', but building it fails: {type(error).__name__}: {error}"
+        ) from error
+    problem = _problem(built, ours=PROTOCOLS.find(value) is not None)
+    if problem:
+        raise ConfigError(f"{KEY} is '{name}', but {problem}. It must keep {PROTOCOLS.protocol}.")
+    return built  # type: ignore[no-any-return]
+
+
+def build_protocols(config: EvalConfig) -> dict[str, EvaluationProtocol]:
+    """Every protocol that judges a run, by its name.
+
+    Raises:
+        ConfigError: as `build_protocol`, or two report the same metric.
+    """
+    built = {name_of(one): build_protocol(config, one) for one in active_protocols(config)}
+    reports: dict[str, str] = {}
+    for name, protocol in built.items():
+        for metric in protocol.metrics:
+            other = reports.setdefault(metric.name, name)
+            if other != name:
+                raise ConfigError(
+                    f"{KEY} has {other} and {name}, but both report {metric.name}: leave one out."
+                )
+    return built
+
+
+def spelled_protocols(config: EvalConfig) -> list[str | dict[str, Any]]:
+    """The list as the config has it, with every option of somebody else's protocol written out."""
+    spelled: list[str | dict[str, Any]] = []
+    for value in config.protocols:
+        options = None
+        if PROTOCOLS.find(value) is None:
+            options = PROTOCOLS.options(value, PROTOCOLS.load(value))
+        written = {} if options is None else options.model_dump(mode="json")
+        spelled.append({NAME: name_of(value), **written} if written else value)
+    return spelled
+
+
+def of_split(protocols: Iterable[EvaluationProtocol], split: str) -> list[EvaluationProtocol]:
+    """Those that report a metric on a split."""
+    return [one for one in protocols if any(metric.split == split for metric in one.metrics)]
+
+
+def needed(protocols: Iterable[EvaluationProtocol], what: str) -> bool:
+    """Whether one of them needs something."""
+    return any(what in one.needs for one in protocols)
+
+
+def needs_labels(config: EvalConfig, metric: str) -> bool:
+    """Whether a metric is left out where no image has a label."""
+    return any(
+        LABELS in protocol.needs
+        for protocol in build_protocols(config).values()
+        if metric in {one.name for one in protocol.metrics}
+    )
+
+
+def measure(
+    protocols: Sequence[EvaluationProtocol], train: Features, judged: Features, about: Evaluation
+) -> Row:
+    """Judge one split by all protocols that report a metric on it.
+
+    Raises:
+        ConfigError: a protocol does not return the metrics that it names.
+    """
+    row: Row = {}
+    device = judged.features_NF.device
+    for protocol in of_split(protocols, about.split):
+        # a generator of its own: how often a run is judged must not change what training draws
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(about.seed)
+            found = protocol.measure(train, judged, about)
+        names = [short_name(m.name) for m in protocol.metrics if m.split == about.split]
+        if set(found) != set(names):
+            path = f"{type(protocol).__module__}:{type(protocol).__qualname__}"
+            raise ConfigError(
+                f"{KEY}: {path} returned {_listed(found)} for the {about.split} split, but its "
+                f"metrics there are {_listed(names)}."
+            )
+        row |= {f"{about.split}/{name}": float(value) for name, value in found.items()}
+    return row
+
+
+def _options(config: EvalConfig, value: str | dict[str, Any], found: Any) -> Any:
+    choice, name = PROTOCOLS.find(value), name_of(value)
+    if choice is None or not choice.section:
+        return PROTOCOLS.options(value, found)
+    if not isinstance(value, str):
+        option = next(key for key in value if key != NAME)
+        raise ConfigError(
+            f"{KEY}.{option} is given, but what {name} takes stands at eval.{choice.section}."
+        )
+    return getattr(config, choice.section)
+
+
+def _problem(built: Any, *, ours: bool) -> str:
+    """What is wrong with a protocol's attributes, in words; '' if nothing is."""
+    metrics = getattr(built, "metrics", None)
+    if not isinstance(metrics, tuple) or not all(isinstance(one, Metric) for one in metrics):
+        return "its metrics are no tuple of raymoco.metrics.Metric"
+    if not metrics:
+        return "it reports no metric"
+    for metric in metrics:
+        if metric.split not in ("eval", "test") or not short_name(metric.name):
+            return f"its metric {metric.name!r} must be named eval/NAME or test/NAME"
+        if not metric.better:
+            return f"its metric {metric.name} does not say which way is better"
+        if not ours and metric.name in LISTED:
+            return f"its metric {metric.name} is one of raymoco's own"
+    needs = getattr(built, "needs", None)
+    if not isinstance(needs, tuple) or not set(needs) <= set(NEEDS):
+        return f"its needs are {needs!r}, but must be a tuple of {', '.join(NEEDS)}"
+    return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(str, names))) or "nothing"

@@ -1,0 +1,24 @@
+"""A linear classifier on frozen features."""
+
+from __future__ import annotations
+
+from raymoco.config import LinearConfig
+from raymoco.engine.probes import Features, linear_probe
+from raymoco.engine.protocols.protocol import LABELS, TRAIN, Evaluation
+from raymoco.metrics import LISTED, TEST_LINEAR, TEST_LINEAR_TOP5, short_name
+
+
+class Linear:
+    """Trained on the train split; its learning rate is chosen on eval, never on test."""
+
+    Options = LinearConfig
+    metrics = (LISTED[TEST_LINEAR], LISTED[TEST_LINEAR_TOP5])
+    needs = (TRAIN, LABELS)
+
+    def __init__(self, options: LinearConfig) -> None:
+        self._epochs = options.epochs
+
+    def measure(self, train: Features, judged: Features, about: Evaluation) -> dict[str, float]:
+        """Top-1 and top-5 of the best of several heads."""
+        found = linear_probe(train, about.choose, judged, epochs=self._epochs, seed=about.seed)
+        return {short_name(TEST_LINEAR): found["top1"], short_name(TEST_LINEAR_TOP5): found["top5"]}

@@ -1,0 +1,64 @@
+"""What an evaluation protocol must be: from features and labels to metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from raymoco.engine.probes import Features
+from raymoco.metrics import Metric, Split
+
+TRAIN, LABELS, VIEWS = "train", "labels", "views"
+NEEDS = (TRAIN, LABELS, VIEWS)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a protocol may know beside the features that it judges and those of the train split.
+
+    Attributes:
+        split: which one is judged: `eval`, or at the end `test`.
+        choose: features of the eval split, for what has to be chosen: nothing is chosen on test.
+        classes: how many there are; 0 where no image has a label.
+        seed: the run's. torch's own generators are seeded with it before a protocol is called.
+        views: features (M, F) of two random views each of the first M images of the eval split;
+            None on test, and for a protocol that does not need them.
+    """
+
+    split: Split
+    choose: Features
+    classes: int
+    seed: int
+    views: tuple[Tensor, Tensor] | None = None
+
+
+class EvaluationProtocol(Protocol):
+    """Judges an encoder by its frozen features.
+
+    It is built with `options=`, an instance of its pydantic model `Options`, or without arguments
+    if it has none. `metrics` and `needs` may depend on the options.
+
+    Attributes:
+        metrics: what it reports. `eval/NAME` is measured at each evaluation, `test/NAME` at the end
+            of a run.
+        needs: of `train`, `labels` and `views`. Without `labels` it also runs where no image has
+            one; without `train` the features of the train split may be empty.
+    """
+
+    metrics: tuple[Metric, ...]
+    needs: tuple[str, ...]
+
+    def measure(self, train: Features, judged: Features, about: Evaluation) -> Mapping[str, float]:
+        """Judge one split.
+
+        Args:
+            train: the bank: features (N, F) and labels (N,) of the train split. With `labels` in
+                `needs`, each of its rows has a label; otherwise it may be -1.
+            judged: features (M, F) and labels (M,) of the split that is judged; likewise.
+            about: which split it is, and what else may be known.
+        Returns:
+            Each metric of this split by its short name: `knn_top1` for `eval/knn_top1`.
+        """

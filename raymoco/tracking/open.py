@@ -1,0 +1,38 @@
+"""From a tracking URI to the store that it means: MLflow's, or somebody else's by import path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raymoco.choices import TRACKERS
+from raymoco.tracking.places import NOWHERE, Place, tracker_path, tracking_uri
+from raymoco.tracking.protocol import TrackingStore
+
+
+def store_class(uri: str) -> Any:
+    """The class that keeps the Protocol `TrackingStore`, imported; None for nowhere.
+
+    Raises:
+        ConfigError: somebody else's is not there, or is none.
+    """
+    if uri == NOWHERE:
+        return None
+    return TRACKERS.load(tracker_path(uri) or "mlflow")
+
+
+def open_tracking_store(place: Place, owner: str) -> TrackingStore:
+    """Connect to the store of a place, for one sweep or one run."""
+    store: TrackingStore = store_class(place.uri)(place, owner)
+    return store
+
+
+def check_tracking(uri: str | None, output: Path) -> None:
+    """Refuse a tracking URI that means no store, before anything is written.
+
+    Raises:
+        InputError: a scheme that raymoco does not write to, or somebody's store that is not there.
+    """
+    uri = tracking_uri(uri, output)
+    if tracker_path(uri):
+        store_class(uri)
