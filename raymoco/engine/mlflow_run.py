@@ -23,7 +23,7 @@ COMPARED: dict[str, Any] = {
 }
 
 
-class RunStory:
+class RunTranslator:
     """Reads the journal of `raymoco train` and translates each event for MLflow.
 
     Args:

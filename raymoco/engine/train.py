@@ -23,7 +23,7 @@ from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_ne
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
-from raymoco.engine.mlflow_run import RunStory
+from raymoco.engine.mlflow_run import RunTranslator
 from raymoco.engine.output_folder import RunFolder, refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
@@ -160,7 +160,7 @@ class _Receiver:
         at = config.tracking
         self._mirror = tracking.Mirror(
             tracking.place_of(folder, at.uri, at.experiment),
-            lambda: RunStory(folder, config),
+            lambda: RunTranslator(folder, config),
             say=say,
         )
 

@@ -33,7 +33,7 @@ from raymoco.study.journal.events import (
 from raymoco.study.journal.folder import SweepFolder, journal_bytes, open_folder
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.recorder import Recorder
-from raymoco.study.mlflow.translate import SweepStory
+from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.phases import PhaseRunner
 from raymoco.study.proposals.optuna_study import OptunaProposals, open_proposals
 from raymoco.study.proposals.population import open_population
@@ -143,7 +143,7 @@ class _Launch:
         at = self.spec.tracking
         self.mirror = tracking.Mirror(
             tracking.place_of(folder, at.uri, at.experiment),
-            lambda: SweepStory(folder, sweep),
+            lambda: SweepTranslator(folder, sweep),
             self.recorder.tracked,
             progress.say,
         )

@@ -12,7 +12,7 @@ from typing import Any
 from raymoco.errors import InputError
 from raymoco.metrics import TRAIN_LOSS
 from raymoco.study.journal.find import find
-from raymoco.study.mlflow.translate import open_story
+from raymoco.study.mlflow.translate import open_translator
 from raymoco.testing.expect import expect
 from raymoco.tracking import Change, Mirror, Outcome, Place, RefusedError, TrackingStore, place_of
 from raymoco.tracking.open import check_tracking, open_tracking_store
@@ -174,8 +174,8 @@ class _Sweep:
         opens: Callable[[Place, str], TrackingStore] = open_tracking_store,
     ) -> Outcome:
         """What `raymoco sync` does."""
-        story = open_story(find(str(self.place.folder)))
-        outcome = Mirror(self.place, story, opens=opens).deliver(again=again)
+        translator = open_translator(find(str(self.place.folder)))
+        outcome = Mirror(self.place, translator, opens=opens).deliver(again=again)
         if whole:
             problems = [*outcome.refused, *([outcome.error] if outcome.left.events else [])]
             expect(not problems, f"{self.name} does not take a whole journal: {problems}.")

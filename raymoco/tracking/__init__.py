@@ -4,7 +4,7 @@ One writer per sweep, in the driver. The journal is written first and holds ever
 reads it and delivers: in batches, in the background, twice without harm.
 """
 
-from raymoco.tracking.changes import PARENT, RUNNING, Change, Point, Story, points_of
+from raymoco.tracking.changes import PARENT, RUNNING, Change, Point, Translator, points_of
 from raymoco.tracking.mirror import Mirror, Outcome, missing_lines
 from raymoco.tracking.open import check_tracking
 from raymoco.tracking.places import (
@@ -30,8 +30,8 @@ __all__ = [
     "Place",
     "Point",
     "RefusedError",
-    "Story",
     "TrackingStore",
+    "Translator",
     "check_tracking",
     "count_backlog",
     "load_delivered",

@@ -75,7 +75,7 @@ class Change:
 E = TypeVar("E", bound=Event)
 
 
-class Story(Protocol[E]):
+class Translator(Protocol[E]):
     """Reads a journal from its first event on and says what each means for a store."""
 
     @property

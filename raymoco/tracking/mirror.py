@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from raymoco.errors import ConfigError, DataError
 from raymoco.event_log import Begun, RunState, is_alive, read_journal, read_on
 from raymoco.files import hold
-from raymoco.tracking.changes import Change, Story
+from raymoco.tracking.changes import Change, Translator
 from raymoco.tracking.open import open_tracking_store, store_class
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
 from raymoco.tracking.protocol import RefusedError, TrackingStore, reason
@@ -54,7 +54,7 @@ class Mirror:
 
     Args:
         place: what is delivered where.
-        story: begins to read the journal; called again when the store has to be told everything.
+        translator: builds a reader of the journal; called again to send everything again.
         on_made: hears the key and the store's id of each run, once per process.
         say: hears, once, that the store does not answer.
         opens: connects to the store of a place, for an owner.
@@ -63,7 +63,7 @@ class Mirror:
     def __init__(
         self,
         place: Place,
-        story: Callable[[], Story[Any]],
+        translator: Callable[[], Translator[Any]],
         on_made: Callable[[str, str], None] = lambda key, run_id: None,
         say: Callable[[str], None] = lambda line: None,
         opens: Callable[[Place, str], TrackingStore] = open_tracking_store,
@@ -71,9 +71,9 @@ class Mirror:
         self._opens = opens
         self.place = place
         self.outcome = Outcome()
-        self._build_story, self._on_made, self._say = story, on_made, say
-        self._story = story()
-        self._kinds = self._story.kinds
+        self._build_translator, self._on_made, self._say = translator, on_made, say
+        self._translator = translator()
+        self._kinds = self._translator.kinds
         self._delivered = load_delivered(place)
         self._store: TrackingStore | None = None
         self._announced: set[str] = set()
@@ -197,7 +197,7 @@ class Mirror:
         events, self._read = read_on(self.place.journal, self._kinds, self._read, READ_LINES)
         points = 0
         for event in events:
-            for change in self._story.take(event):
+            for change in self._translator.take(event):
                 points += len(change.points) if event.points else 0
                 if change.key in self._pending:
                     self._pending[change.key].merge(change)
@@ -235,8 +235,8 @@ class Mirror:
         return self._store
 
     def _catch_up(self) -> None:
-        """Read again, for the story alone, what has been delivered."""
-        self._story, self._read = self._build_story(), 0
+        """Read again, for the translator alone, what has been delivered."""
+        self._translator, self._read = self._build_translator(), 0
         self._pending.clear()
         while self._read < self._delivered.offset:
             at, until = self._read, self._delivered.offset
@@ -244,7 +244,7 @@ class Mirror:
             if not events:
                 break
             for event in events:
-                self._story.take(event)
+                self._translator.take(event)
         self._delivered.offset = min(self._delivered.offset, self._read)
 
     def _end_abandoned(self) -> None:
@@ -252,7 +252,7 @@ class Mirror:
         begins = [e for e in read_journal(self.place.journal, self._kinds) if isinstance(e, Begun)]
         if self._store is None or not begins or is_alive(begins[-1]) is not False:
             return
-        for key in self._story.open_runs():
+        for key in self._translator.open_runs():
             if key in self._store.ids:
                 tags = {"raymoco.state": RunState.INTERRUPTED}
                 change = Change(key, time.time(), tags=tags, state=RunState.STOPPED)

@@ -12,9 +12,10 @@ from raymoco.config import RunConfig
 from raymoco.study.sweepfile.sweep import sweep_schema
 from tests.extending_page import parts_of_a_sweep, sweep_of_the_page, write_page
 
-CONFIGS = ("birds.yaml", "noise.yaml")
+CONFIGS = ("birds.yaml", "noise.yaml", "judged.yaml")
 TESTS = (
     "test_mylab.py", "test_source.py", "test_views.py", "test_sampler.py", "test_scheduler.py",
+    "test_protocols.py", "test_trackers.py",
 )  # fmt: skip
 SEARCH = """\
 kind: search
@@ -49,7 +50,7 @@ def run(lab, *command):
 def test_the_code_of_the_page_passes_the_suites_as_the_page_calls_them(lab):
     done = run(lab, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS)
     assert done.returncode == 0, done.stdout
-    assert "8 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 @pytest.mark.parametrize("file", ["mine.yaml", *CONFIGS])

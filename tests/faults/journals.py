@@ -16,7 +16,7 @@ from raymoco.study.journal.events import (
 )
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
-from raymoco.study.mlflow.translate import open_story
+from raymoco.study.mlflow.translate import open_translator
 from raymoco.tracking import Mirror, place_of
 from tests.small import small_sweep
 
@@ -66,7 +66,7 @@ def drive(folder: Path, first: int, up):
     """A driver that writes trials down, numbered from `first`, until it is killed."""
     journal = Journal(folder / "journal.jsonl")
     journal.append(begun("an-id", {}))
-    mirror = Mirror(place_of(folder, None, None), open_story(find(str(folder))))
+    mirror = Mirror(place_of(folder, None, None), open_translator(find(str(folder))))
     mirror.start()
     up.set()
     for number in range(first, first + 1000):

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from raymoco.study.journal.find import find
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.mlflow.sync import UndeliveredError, sync
-from raymoco.study.mlflow.translate import open_story
+from raymoco.study.mlflow.translate import open_translator
 from raymoco.tracking import count_backlog, place_of
 from raymoco.tracking.server import LocalServer
 from raymoco.tracking.store import open_store
@@ -282,7 +282,7 @@ def test_ctrl_c_with_a_server_that_hangs_does_not_hang(server, tmp_path):
         from raymoco.tracking import Mirror
 
         found = find(str(tmp_path / "away"))
-        mirror = Mirror(place_of(found.folder, server.uri, None), open_story(found))
+        mirror = Mirror(place_of(found.folder, server.uri, None), open_translator(found))
         mirror.start()
         started = time.monotonic()
         outcome = mirror.close(hasty=True)

@@ -14,7 +14,7 @@ from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.trials_csv import write_trials
-from raymoco.study.mlflow.translate import open_story
+from raymoco.study.mlflow.translate import open_translator
 from raymoco.tracking import NOWHERE, Mirror, Outcome, Place, check_tracking, place_of
 
 
@@ -61,7 +61,7 @@ def sync(found: FoundFolder, uri: str | None = None, *, again: bool = False) -> 
     own = place == place_of(found.folder, at.uri, at.experiment)
     # a resume and `raymoco ui` must not use the ids of runs in another store
     ids: dict[str, str] = {}
-    mirror = Mirror(place, open_story(found), ids.__setitem__)
+    mirror = Mirror(place, open_translator(found), ids.__setitem__)
     with lease(found.folder, "sweep") if own and found.sweep is not None else nullcontext():
         outcome = mirror.deliver(again=again)
         if own and found.sweep is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, assert_never
 
-from raymoco.engine.mlflow_run import RunStory
+from raymoco.engine.mlflow_run import RunTranslator
 from raymoco.event_log import Begun, Closed, EventKinds, RunState, Unknown
 from raymoco.metrics import BEST_SO_FAR, TRIALS_IN_STATE
 from raymoco.study.journal.events import (
@@ -34,7 +34,7 @@ from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.tracking import PARENT, RUNNING, Change, Story, points_of
+from raymoco.tracking import PARENT, RUNNING, Change, Translator, points_of
 from raymoco.tracking.shared_view import comparison_view
 
 NOTE = "mlflow.note.content"
@@ -47,7 +47,7 @@ KINDS = {
 }
 
 
-class SweepStory:
+class SweepTranslator:
     """Reads a sweep's journal from its beginning and translates each event for MLflow.
 
     Args:
@@ -214,10 +214,10 @@ class SweepStory:
         return change
 
 
-def open_story(found: FoundFolder) -> Callable[[], Story[Any]]:
+def open_translator(found: FoundFolder) -> Callable[[], Translator[Any]]:
     """Return a function that builds the translator of a folder's journal."""
     sweep, run = found.sweep, found.run
     if sweep is not None:
-        return lambda: SweepStory(found.folder, sweep)
+        return lambda: SweepTranslator(found.folder, sweep)
     assert run is not None
-    return lambda: RunStory(found.folder, run)
+    return lambda: RunTranslator(found.folder, run)

@@ -89,7 +89,7 @@ def new_figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def looks(count: int) -> list[tuple[str, str, Any]]:
+def distinct_styles(count: int) -> list[tuple[str, str, Any]]:
     """Return color, marker and dash of so many series: any two differ in more than color."""
     found = []
     for number in range(count):

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 
 from raymoco.study.report.document import Drawing
 from raymoco.study.report.figure_style import (
+    distinct_styles,
     finish,
     legend_below,
     legend_inches,
-    looks,
     new_figure,
     style,
 )
@@ -75,11 +75,11 @@ def _interaction(
     lines = {b: clip(f"{two}={b}", NAME_ROOM) for b in levels[two]}
     with style():
         figure, axes = new_figure(2.9 + legend_inches(list(lines.values())))
-        for line, (b, look) in enumerate(zip(lines, looks(len(lines)), strict=True)):
+        for line, (b, mark) in enumerate(zip(lines, distinct_styles(len(lines)), strict=True)):
             # side by side, so that intervals do not overlap
             shift = min(0.06, 0.5 / len(lines)) * (line - (len(lines) - 1) / 2)
             shown = [mean for a in levels[one] if (mean := means[a, b]) is not None]
-            color, marker, dash = look
+            color, marker, dash = mark
             axes.errorbar(
                 [place + shift for place in range(len(shown))],
                 [mean.mean for mean in shown],

@@ -28,7 +28,7 @@ from raymoco.study.report.figure_style import (
 )
 from raymoco.study.report.findings import curve
 from raymoco.study.report.labels import clip, metric_name, score_word, upright_label
-from raymoco.study.report.series_styles import Cast, Look
+from raymoco.study.report.series_styles import CellStyles, SeriesStyle
 from raymoco.study.statistics.paired import cell_mean
 
 NAME_ROOM = 48  # letters in a legend
@@ -38,7 +38,7 @@ POINT: Any = {"markersize": 6, "markeredgecolor": GRID, "markeredgewidth": 0.5}
 
 
 def learning_curves(
-    groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
+    groups: Mapping[str, Sequence[TrialRecord]], metric: str, cells: CellStyles
 ) -> Drawing | None:
     """Draw means over seeds by epoch with 95 % bands, a line per cell; None without data."""
     curves = {
@@ -48,14 +48,14 @@ def learning_curves(
     curves = {name: seeds for name, seeds in curves.items() if seeds}
     if not curves:
         return None
-    looks = cast.looks(
+    marks = cells.styles(
         {name: fmean(seed[max(seed)] for seed in seeds) for name, seeds in curves.items()}
     )
-    labels = [label for look in looks.values() if (label := _label(look))]
+    labels = [label for mark in marks.values() if (label := _label(mark))]
     with style():
         figure, axes = new_figure(2.9 + legend_inches(labels))
-        for name, look in looks.items():
-            _draw_curve(axes, curves[name], look)
+        for name, mark in marks.items():
+            _draw_curve(axes, curves[name], mark)
         axes.set_xlabel("epoch")
         count_by_ones(axes)
         axes.set_ylabel(upright_label(metric))
@@ -65,35 +65,35 @@ def learning_curves(
             "learning-curves",
             "Learning curves",
             f"Mean {metric_name(metric)} over the completed seeds of each cell; bands are 95 % "
-            f"t-intervals, epoch by epoch.{cast.told(len(curves))}",
+            f"t-intervals, epoch by epoch.{cells.unnamed_note(len(curves))}",
         )
 
 
-def _draw_curve(axes: Axes, seeds: Sequence[Mapping[int, float]], look: Look) -> None:
+def _draw_curve(axes: Axes, seeds: Sequence[Mapping[int, float]], mark: SeriesStyle) -> None:
     epochs = sorted(set.intersection(*(set(seed) for seed in seeds)))
     means = [cell_mean([seed[epoch] for seed in seeds]) for epoch in epochs]
     shown = [mean for mean in means if mean is not None]
     heights = [mean.mean for mean in shown]
-    if look.faint:
-        axes.plot(epochs, heights, color=look.color, **FAINT_LINE, label=_label(look))
+    if mark.faint:
+        axes.plot(epochs, heights, color=mark.color, **FAINT_LINE, label=_label(mark))
         return
     axes.plot(
         epochs,
         heights,
-        color=look.color,
-        linestyle=look.dash,
-        marker=look.marker,
+        color=mark.color,
+        linestyle=mark.dash,
+        marker=mark.marker,
         markersize=4,
         markevery=max(1, len(epochs) // 6),
-        label=_label(look),
+        label=_label(mark),
     )
     if not any(math.isnan(mean.low) for mean in shown):
         low, high = [m.low for m in shown], [m.high for m in shown]
-        axes.fill_between(epochs, low, high, color=look.color, alpha=0.12, linewidth=0)
+        axes.fill_between(epochs, low, high, color=mark.color, alpha=0.12, linewidth=0)
 
 
-def _label(look: Look) -> str:
-    return clip(look.label, NAME_ROOM)
+def _label(mark: SeriesStyle) -> str:
+    return clip(mark.label, NAME_ROOM)
 
 
 def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
@@ -130,7 +130,7 @@ def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
 
 
 def score_against_speed(
-    groups: Mapping[str, Sequence[TrialRecord]], metric: str, cast: Cast
+    groups: Mapping[str, Sequence[TrialRecord]], metric: str, cells: CellStyles
 ) -> Drawing | None:
     """Draw each completed trial by its speed and its score, and their Pareto front."""
     if metric == IMAGES_PER_SECOND:
@@ -149,16 +149,16 @@ def score_against_speed(
     together = [point for mine in points.values() for point in mine]
     if len(together) < 2:
         return None
-    looks = cast.looks({name: fmean(score for _, score in mine) for name, mine in points.items()})
-    labels = [label for look in looks.values() if (label := _label(look))] if len(looks) > 1 else []
-    front = sorted(together[i] for i in undominated(together, [speed.higher, cast.higher]))
+    marks = cells.styles({name: fmean(score for _, score in mine) for name, mine in points.items()})
+    labels = [label for mark in marks.values() if (label := _label(mark))] if len(marks) > 1 else []
+    front = sorted(together[i] for i in undominated(together, [speed.higher, cells.higher]))
     with style():
         figure, axes = new_figure(2.9 + legend_inches(labels))
         axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle=":", zorder=1)
-        for name, look in looks.items():
-            drawn = FAINT_POINT if look.faint else POINT
+        for name, mark in marks.items():
+            drawn = FAINT_POINT if mark.faint else POINT
             places = zip(*points[name], strict=True)
-            axes.plot(*places, look.marker, color=look.color, label=_label(look), **drawn)
+            axes.plot(*places, mark.marker, color=mark.color, label=_label(mark), **drawn)
         axes.set_xlabel(f"training speed in the last epoch ({speed.unit})")
         axes.set_ylabel(upright_label(metric))
         if labels:
@@ -170,5 +170,5 @@ def score_against_speed(
             f"{word} against speed",
             "Every completed trial; the dotted line joins those that no other beats in both. "
             "Trials that ran side by side shared the machine, so that speeds of this figure are "
-            f"no benchmark.{cast.told(len(points))}",
+            f"no benchmark.{cells.unnamed_note(len(points))}",
         )

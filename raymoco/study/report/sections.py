@@ -16,7 +16,7 @@ from raymoco.study.report.findings import Findings, cell_groups
 from raymoco.study.report.labels import score_word
 from raymoco.study.report.run_charts import learning_curves, score_against_speed, search_curves
 from raymoco.study.report.search_sections import search_sections
-from raymoco.study.report.series_styles import Cast, figure_names
+from raymoco.study.report.series_styles import CellStyles, figure_names
 
 
 def build_document(findings: Findings) -> Document:
@@ -43,21 +43,21 @@ def _curves(findings: Findings) -> Section:
     if findings.comparisons is None:
         drawing = search_curves(findings.searched, metric)
     else:
-        drawing = learning_curves(cell_groups(findings), metric, _cast(findings))
+        drawing = learning_curves(cell_groups(findings), metric, _cell_styles(findings))
     return Section("Learning curves", drawings=drawn(drawing))
 
 
 def _speed(findings: Findings) -> Section:
     groups = cell_groups(findings) if findings.comparisons else {"trials": findings.searched}
-    found = score_against_speed(groups, findings.metric, _cast(findings))
+    found = score_against_speed(groups, findings.metric, _cell_styles(findings))
     return Section(f"{score_word(findings.metric)} against speed", drawings=drawn(found))
 
 
-def _cast(findings: Findings) -> Cast:
+def _cell_styles(findings: Findings) -> CellStyles:
     found = findings.comparisons
     if found is None:
-        return Cast(findings.higher)
-    return Cast(findings.higher, figure_names(found.cells), found.baseline)
+        return CellStyles(findings.higher)
+    return CellStyles(findings.higher, figure_names(found.cells), found.baseline)
 
 
 def _counts(findings: Findings) -> Section:

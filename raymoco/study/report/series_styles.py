@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raymoco.study.report.figure_style import BLUE, INK, MUTED, VERMILLION, looks
+from raymoco.study.report.figure_style import BLUE, INK, MUTED, VERMILLION, distinct_styles
 from raymoco.study.sweepfile.cells import Cell
 
 CROWD = 12  # more lines than these cannot be distinguished
@@ -16,7 +16,7 @@ BASELINE_ROOM = 32  # characters; the text has the baseline's full name
 
 
 @dataclass(frozen=True)
-class Look:
+class SeriesStyle:
     """The style of one series; a faint one is thin and gray, one of many."""
 
     label: str
@@ -27,7 +27,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Cast:
+class CellStyles:
     """Chooses the styles of a sweep's cells in its figures.
 
     Attributes:
@@ -40,7 +40,7 @@ class Cast:
     names: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
 
-    def looks(self, scores: Mapping[str, float]) -> dict[str, Look]:
+    def styles(self, scores: Mapping[str, float]) -> dict[str, SeriesStyle]:
         """Return a style for each cell, in the order of the legend.
 
         Up to CROWD cells have a style each; of more only the baseline, the best and the worst.
@@ -50,19 +50,22 @@ class Cast:
         """
         called = {name: self.names.get(name, name) for name in scores}
         if len(scores) <= CROWD:
-            own = zip(called.items(), looks(len(called)), strict=True)
-            return {name: Look(label, *look) for (name, label), look in own}
+            own = zip(called.items(), distinct_styles(len(called)), strict=True)
+            return {name: SeriesStyle(label, *mark) for (name, label), mark in own}
         order = sorted(scores, key=lambda name: scores[name], reverse=self.higher)
         named = {order[0]: ("best: ", BEST), order[-1]: ("worst: ", WORST)}
         if self.baseline is not None and self.baseline in scores.keys() - named.keys():
             named = {self.baseline: ("", BASELINE), **named}
-        found = {name: Look(f"{role}{called[name]}", *look) for name, (role, look) in named.items()}
+        found = {
+            name: SeriesStyle(f"{role}{called[name]}", *mark)
+            for name, (role, mark) in named.items()
+        }
         rest = [name for name in scores if name not in named]
-        found |= {name: Look("", *OTHERS, faint=True) for name in rest}
-        found[rest[0]] = Look(f"the other {len(rest)}", *OTHERS, faint=True)
+        found |= {name: SeriesStyle("", *OTHERS, faint=True) for name in rest}
+        found[rest[0]] = SeriesStyle(f"the other {len(rest)}", *OTHERS, faint=True)
         return found
 
-    def told(self, count: int) -> str:
+    def unnamed_note(self, count: int) -> str:
         """Return the caption's note about unnamed cells; '' if all are named."""
         if count <= CROWD:
             return ""

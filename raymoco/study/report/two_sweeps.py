@@ -14,7 +14,7 @@ from raymoco.study.report.findings import Findings, cell_groups
 from raymoco.study.report.forest_plot import forest
 from raymoco.study.report.labels import judged_in, metric_name, number
 from raymoco.study.report.run_charts import learning_curves
-from raymoco.study.report.series_styles import Cast
+from raymoco.study.report.series_styles import CellStyles
 from raymoco.study.statistics.comparisons import (
     Judged,
     compared_trials,
@@ -154,7 +154,7 @@ def _curves(first: Findings, second: Findings) -> Section:
         for name, findings in zip(told_apart(first, second), (first, second), strict=True)
         for cell, trials in cell_groups(findings).items()
     }
-    figure = learning_curves(groups, while_training(metric), Cast(higher=_higher(first)))
+    figure = learning_curves(groups, while_training(metric), CellStyles(higher=_higher(first)))
     return Section("Learning curves", drawings=drawn(figure))
 
 

@@ -17,7 +17,7 @@ from raymoco.study.tune.trainable import ASSIGNMENT
 
 
 @dataclass(frozen=True)
-class Past:
+class EarlierTrial:
     """The attributes of a Tune trial that schedulers read, for a trial of an earlier driver."""
 
     trial_id: str
@@ -48,7 +48,7 @@ class EvaluatedEpochs(TrialScheduler):
     def learn(self, ended: Iterable[TrialRecord]) -> None:
         """Add the trials of an earlier driver as if they had just been reported."""
         for record in ended:
-            past = Past(record.trial_id)
+            past = EarlierTrial(record.trial_id)
             self._scheduler.on_trial_add(cast(Any, None), cast(Any, past))
             self._learn(past, [row for _, row in sorted(record.rows.items())])
 
@@ -97,7 +97,7 @@ class EvaluatedEpochs(TrialScheduler):
 
 def known_rows(trial: Any) -> list[Row]:
     """Return the rows that an earlier driver reported for a Tune trial, by epoch."""
-    if isinstance(trial, Past):
+    if isinstance(trial, EarlierTrial):
         return []
     return [row for _, row in sorted(trial.config[ASSIGNMENT].rows.items())]
 

@@ -10,7 +10,7 @@ from raymoco.event_log import Closed, Journal, RunState, read_journal
 from raymoco.study.journal.events import SWEEP_EVENTS, GangClosed
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.recorder import Recorder
-from raymoco.study.mlflow.translate import SweepStory
+from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.results import Closing
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import NOWHERE, Mirror, count_backlog, place_of
@@ -38,7 +38,7 @@ class Ending:
         )
         self.mirror = Mirror(
             place_of(folder, tracking_uri, None),
-            lambda: SweepStory(folder, sweep),
+            lambda: SweepTranslator(folder, sweep),
             self.recorder.tracked,
         )
         self.mirror.start()

@@ -19,7 +19,7 @@ from raymoco.study.journal.events import (
     Reported,
     TrialState,
 )
-from raymoco.study.mlflow.translate import SweepStory
+from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import Mirror, count_backlog, missing_lines, place_of, tracking_uri
 
@@ -93,7 +93,7 @@ def play(folder, epochs=(1, 2, 3)):
 
 
 def mirror_of(folder, sweep, uri=None, **hears):
-    return Mirror(place_of(folder, uri, None), lambda: SweepStory(folder, sweep), **hears)
+    return Mirror(place_of(folder, uri, None), lambda: SweepTranslator(folder, sweep), **hears)
 
 
 def runs_in(uri, view=ViewType.ACTIVE_ONLY):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from raymoco import report
-from raymoco.study.report.series_styles import CROWD, Cast, figure_names
+from raymoco.study.report.series_styles import CROWD, CellStyles, figure_names
 from raymoco.study.sweepfile.cells import Cell
 from tests.report_pages import Page, text_of
 from tests.written_sweeps import ABLATION, write_ablation
@@ -130,17 +130,21 @@ def test_levels_whose_names_begin_alike_stay_apart(many):
 def test_less_is_better_turns_best_and_worst():
     scores = {f"c{n}": float(n) for n in range(CROWD + 1)}
     for higher, best in ((True, f"c{CROWD}"), (False, "c0")):
-        looks = Cast(higher).looks(scores)
-        assert looks[best].label == f"best: {best}"
-        assert sum(look.faint for look in looks.values()) == CROWD - 1
-        assert set(looks) == set(scores)
-    few = Cast(True, baseline="c0").looks({name: scores[name] for name in list(scores)[:CROWD]})
-    assert len({(look.color, look.marker, look.dash) for look in few.values()}) == CROWD
+        marks = CellStyles(higher).styles(scores)
+        assert marks[best].label == f"best: {best}"
+        assert sum(mark.faint for mark in marks.values()) == CROWD - 1
+        assert set(marks) == set(scores)
+    few = CellStyles(True, baseline="c0").styles(
+        {name: scores[name] for name in list(scores)[:CROWD]}
+    )
+    assert len({(mark.color, mark.marker, mark.dash) for mark in few.values()}) == CROWD
 
 
 def test_a_baseline_that_is_the_best_is_named_once():
-    looks = Cast(True, {"a": "baseline"}, "a").looks({"a": 1.0} | {f"c{n}": 0.0 for n in range(20)})
-    assert [look.label for look in looks.values() if look.label] == [
+    marks = CellStyles(True, {"a": "baseline"}, "a").styles(
+        {"a": 1.0} | {f"c{n}": 0.0 for n in range(20)}
+    )
+    assert [mark.label for mark in marks.values() if mark.label] == [
         "best: baseline", "worst: c19", "the other 19",
     ]  # fmt: skip
 
