@@ -175,7 +175,7 @@ class _Launch:
             phases.kill_broker,
             self._settle,
         )
-        state = RunState.FAILED
+        state, failure = RunState.FAILED, None
         with self.signals.held():
             try:
                 with self.signals.let_through():
@@ -183,9 +183,10 @@ class _Launch:
                 state = RunState.COMPLETED
             except KeyboardInterrupt:
                 state = RunState.STOPPED
-            finally:
-                # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
-                closing.run(state)
+            except BaseException as error:  # noqa: BLE001 - raised again when all is closed
+                failure = error
+            # however it ends: on a cluster that goes on, gangs would hold their CPUs for ever
+            closing.run(state, failure)
         self.recorder.check()
 
     def _run_phases(self, phases: PhaseRunner) -> None:

@@ -79,9 +79,11 @@ class Closing:
     12. `.closed` is written, if all went well: a resume has nothing to do.
     13. The broker ends.
 
-    A step that raises keeps no later one from being taken; its error is raised in the end, and
-    `.closed` is not written. A signal interrupts the report and the wait for MLflow, and nothing
-    else: a sweep whose report was interrupted is stopped, and a resume writes the report.
+    A step that raises keeps no later one from being taken, and `.closed` is not written. In the end
+    what ended the sweep is raised, else the first error of a step; the others are said.
+
+    A signal interrupts the report and the wait for MLflow, and nothing else: a sweep whose report
+    was interrupted is stopped, and a resume writes the report.
 
     Attributes:
         sweep: what was asked for.
@@ -111,15 +113,16 @@ class Closing:
     state: RunState = RunState.FAILED
     _errors: list[Exception] = field(default_factory=list)
 
-    def run(self, state: RunState) -> RunState:
+    def run(self, state: RunState, failure: BaseException | None = None) -> RunState:
         """Take every step.
 
         Args:
             state: how the sweep ended: completed, stopped or failed.
+            failure: what ended it, if it failed.
         Returns:
             The same, or `stopped` if a signal interrupted the report.
         Raises:
-            Exception: the first that a step raised, once all have been taken.
+            BaseException: `failure`, or the first that a step raised, once all have been taken.
         """
         self.state = state
         with self.signals.held():
@@ -128,8 +131,11 @@ class Closing:
                     step()
                 except Exception as error:  # noqa: BLE001 - raised below, once the rest is done
                     self._errors.append(error)
-        if self._errors:
-            raise self._errors[0]
+        first, *others = [failure, *self._errors] if failure else [*self._errors, None]
+        for other in filter(None, others):
+            self.say(f"warning: while the sweep was closed: {type(other).__name__}: {other}")
+        if first is not None:
+            raise first
         return self.state
 
     @property
