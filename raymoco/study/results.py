@@ -83,7 +83,8 @@ class Closing:
     what ended the sweep is raised, else the first error of a step; the others are said.
 
     A signal interrupts the report and the wait for MLflow, and nothing else: a sweep whose report
-    was interrupted is stopped, and a resume writes the report.
+    was interrupted is stopped, and a resume writes the report. One that was stopped before has its
+    report.
 
     Attributes:
         sweep: what was asked for.
@@ -178,7 +179,9 @@ class Closing:
     def _write_report(self) -> None:
         again = f"raymoco report {shlex.quote(str(self.folder))}"
         try:
-            with self.signals.let_through():
+            # the signal that ended the trials has done its work: the report tells what there is
+            stopped = self.state == RunState.STOPPED
+            with self.signals.held() if stopped else self.signals.let_through():
                 write_report(gather_findings(self.folder, self.sweep, self.recorder.ledger))
         except KeyboardInterrupt:
             self.say(f"interrupted: the report is left out; write it with: {again}")

@@ -216,6 +216,14 @@ def test_a_signal_during_the_report_stops_the_sweep_and_a_resume_writes_the_repo
     assert (tmp_path / "one" / "report.html").exists()
 
 
+def test_a_sweep_whose_trials_a_signal_has_ended_has_its_report(begin, tmp_path):
+    ending = begin(write_search(tmp_path / "one", trials=6))
+    ending.signals.heard = True
+    assert ending.closing.run(RunState.STOPPED) == "stopped"
+    assert ending.said == []
+    assert (tmp_path / "one" / "report.html").exists()
+
+
 def test_a_signal_in_another_step_changes_only_how_long_mlflow_is_waited_for(begin, tmp_path):
     ending = begin(write_search(tmp_path / "one", trials=6))
     assert ending.close(lambda: os.kill(os.getpid(), signal.SIGTERM), 10) == "completed"
