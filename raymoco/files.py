@@ -57,7 +57,9 @@ def standing_in(folder: Path, before: Path) -> Iterator[None]:
         ConfigError: the folder cannot be made.
     """
     global _left
-    outer = _left
+    if _left is not None:  # a run around this one, or in another thread, has moved the process
+        yield
+        return
     # '' is the working directory, in a notebook and under `python -c`
     here = str(before) if "" in sys.path else None
     try:
@@ -72,7 +74,7 @@ def standing_in(folder: Path, before: Path) -> Iterator[None]:
             sys.path.insert(0, here)
         yield
     finally:
-        _left = outer
+        _left = None
         if here is not None:
             sys.path.remove(here)
         os.fchdir(place)

@@ -72,6 +72,20 @@ def test_a_relative_path_begins_where_the_process_stood_at_first(tmp_path, monke
     assert absolute("here") == tmp_path / "stays" / "here"
 
 
+def test_a_process_that_stands_elsewhere_already_is_not_moved_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = standing_in(tmp_path / "first", working_directory())
+    second = standing_in(tmp_path / "second", working_directory())
+    first.__enter__()
+    second.__enter__()
+    assert Path.cwd() == tmp_path / "first"
+    # as two runs in two threads of a notebook may: the first to begin is the first to end
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert Path.cwd() == tmp_path
+    assert absolute("x") == tmp_path / "x"
+
+
 def test_a_working_directory_that_goes_is_left_and_come_back_to(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

@@ -7,6 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from raymoco.config import RunConfig, load_run_config
+from raymoco.engine.mlflow_run import RunTranslator
 from raymoco.engine.train import train
 from raymoco.errors import ConfigError, InputError
 from raymoco.event_log import Journal, begun
@@ -201,5 +202,5 @@ def test_the_mirror_imports_a_tracker_before_its_thread_starts(tmp_path):
     journal.close()
     place = place_of(folder, "nowhere.at_all:Store", None)
     with pytest.raises(ConfigError, match="there is no module 'nowhere'"):
-        Mirror(place, lambda: None).start()
+        Mirror(place, lambda: RunTranslator(folder, RunConfig())).start()
     check_tracking(f"{JSON_LINES}?x", tmp_path)
