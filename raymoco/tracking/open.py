@@ -1,4 +1,4 @@
-"""From a tracking URI to the store that it means: MLflow's, or somebody else's by import path."""
+"""Open the store that a tracking URI means: MLflow's, or a third-party one by import path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raymoco.tracking.protocol import TrackingStore
 
 
 def store_class(uri: str) -> Any:
-    """The class that keeps the Protocol `TrackingStore`, imported; None for nowhere.
+    """Import the class of the store, which keeps the Protocol `TrackingStore`; None for nowhere.
 
     Raises:
         ConfigError: somebody else's is not there, or is none.

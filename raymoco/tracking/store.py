@@ -192,7 +192,7 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
 
 
 def _make_sqlite(database: Path) -> None:
-    """MLflow's schema, put in place whole.
+    """Create a database with MLflow's schema, atomically.
 
     It is made by dozens of migrations, and each is committed by itself: what a kill leaves half way
     no later start can open.
@@ -229,7 +229,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether an error may be gone at the next try."""
+    """Whether a repeated call may succeed."""
     if isinstance(error, MlflowException):
         return error.error_code not in REFUSALS
     return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)

@@ -30,7 +30,7 @@ def active_protocols(config: EvalConfig) -> list[str | dict[str, object]]:
 
 
 def reported_metrics(config: RunConfig, *, imports: bool) -> dict[str, Metric]:
-    """Every metric by which a study of this config could be judged, by name.
+    """Return every metric by which a study of this config could be judged, by name.
 
     Args:
         imports: whether somebody else's protocols are imported and asked; without, theirs lack.
@@ -38,7 +38,7 @@ def reported_metrics(config: RunConfig, *, imports: bool) -> dict[str, Metric]:
         ConfigError: a protocol is not there, or is none.
     """
     ours = {choice.path for choice in PROTOCOLS.choices.values()}
-    # what training itself reports
+    # the metrics of training itself
     found = {m.name: m for m in LISTED.values() if m.decides and m.computed not in ours}
     for value in active_protocols(config.eval):
         choice = PROTOCOLS.find(value)
