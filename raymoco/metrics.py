@@ -148,7 +148,7 @@ LISTED = {metric.name: metric for metric in (
 
 @dataclass(frozen=True)
 class Family:
-    """Metrics that nobody can list, for the rest of their names comes from elsewhere.
+    """Metrics that cannot be listed, because a part of their names comes from elsewhere.
 
     Args:
         prefix: with its slash.
@@ -227,7 +227,7 @@ def is_metric(column: str) -> bool:
 
 
 def is_measured(name: str) -> bool:
-    """Whether it may be the metric of somebody else's evaluation protocol."""
+    """Whether it may be the metric of a third-party evaluation protocol."""
     return name not in LISTED and any(
         family.measured and name.startswith(family.prefix) for family in FAMILIES
     )

@@ -34,7 +34,7 @@ class Features:
         return Features(self.features_NF[has], self.labels_N[has])
 
     def without_rows(self) -> Features:
-        """What stands for a split that nobody needs."""
+        """Features for a split that no protocol needs."""
         return Features(self.features_NF[:0], self.labels_N[:0])
 
 

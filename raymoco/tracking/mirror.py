@@ -102,7 +102,7 @@ class Mirror:
         """Deliver what is left, as long as the store answers and within the timeout.
 
         Args:
-            hasty: somebody waits at a terminal.
+            hasty: a user waits at a terminal, so use a shorter timeout.
         Returns:
             What was delivered, and what still waits in the journal.
         """

@@ -14,7 +14,7 @@ def store_class(uri: str) -> Any:
     """Import the class of the store, which keeps the Protocol `TrackingStore`; None for nowhere.
 
     Raises:
-        ConfigError: somebody else's is not there, or is none.
+        ConfigError: a third-party store is missing or does not keep the Protocol.
     """
     if uri == NOWHERE:
         return None
@@ -31,7 +31,7 @@ def check_tracking(uri: str | None, output: Path) -> None:
     """Refuse a tracking URI that means no store, before anything is written.
 
     Raises:
-        InputError: a scheme that raymoco does not write to, or somebody's store that is not there.
+        InputError: a scheme that raymoco does not write to, or a third-party store is missing.
     """
     uri = tracking_uri(uri, output)
     if tracker_path(uri):

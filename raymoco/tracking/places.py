@@ -22,7 +22,7 @@ READ_LINES = 10_000
 def tracking_uri(uri: str | None, output: Path) -> str:
     """Return the given URI, or that of the sqlite store in the output folder.
 
-    Somebody else's store is `package.module:Name`, or `package.module:Name?ADDRESS`; it is not
+    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`; it is not
     looked at here.
 
     Raises:
@@ -35,7 +35,7 @@ def tracking_uri(uri: str | None, output: Path) -> str:
     if uri != NOWHERE and not uri.startswith(("sqlite:///", "http://", "https://", "databricks")):
         raise InputError(
             f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT, "
-            f"{NOWHERE}, or somebody's package.module:Name."
+            f"{NOWHERE}, or your own package.module:Name."
         )
     return uri
 

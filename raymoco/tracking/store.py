@@ -214,7 +214,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage != "active":
-            # to bring back what somebody has deleted is not for a sweep to decide
+            # a sweep must not restore an experiment that a user has deleted
             raise DataError(
                 f"its experiment '{name}' was deleted there: `mlflow experiments restore "
                 f"--experiment-id {found.experiment_id}` brings it back, tracking.experiment names "
