@@ -53,12 +53,17 @@ def standing_in(folder: Path, before: Path) -> Iterator[None]:
 
     Args:
         before: `working_directory()`, read while it existed.
+    Raises:
+        ConfigError: the folder cannot be made.
     """
     global _left
     outer = _left
     # '' is the working directory, in a notebook and under `python -c`
     here = str(before) if "" in sys.path else None
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made a folder: {error.strerror}.") from None
     place = os.open(".", os.O_PATH)  # even a deleted directory can be opened and returned to
     try:
         os.chdir(folder)

@@ -1,14 +1,20 @@
 """Folders as sweeps leave them, written without a training: for tests of what reads them."""
 
+from __future__ import annotations
+
 import json
 import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.proposals.remaining import open_tuning
-from raymoco.study.sweepfile.load import load_sweep
+from raymoco.study.sweepfile.cells import Cell
+from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.sweep import AblationSpec
 
 HOSTILE = '<script>alert("1")</script> & 50 % of $x_1$ | {a} \\ ~ ^ #'
 
@@ -55,19 +61,24 @@ BEGUN = {
 
 
 def write_ablation(
-    folder: Path, text: str = ABLATION, failed: tuple[str, ...] = (), score=None
+    folder: Path,
+    text: str = ABLATION,
+    failed: tuple[str, ...] = (),
+    score: Callable[[Cell, int], float] | None = None,
 ) -> Path:
     """An ablation whose every trial has ended; `failed` are trial ids, `score(cell, seed)`."""
     sweep = _begin(folder, text)
+    spec = sweep.spec
+    assert isinstance(spec, AblationSpec)
     draw = random.Random(0)
-    events = [BEGUN]
+    events: list[dict[str, Any]] = [BEGUN]
     ledger = Ledger()
-    tuning = open_tuning(sweep, sweep.spec, folder, ledger)
+    tuning = open_tuning(sweep, spec, folder, ledger)
     for p in tuning:
         events += _trial(p.trial_id, p.values, p.cell, p.seed, draw.uniform(0.8, 0.9), p.phase)
-    noise = {seed: draw.gauss(0, 0.01) for seed in sweep.spec.seeds}
-    for number, cell in enumerate(sweep.spec.cells):
-        for seed in sweep.spec.seeds:
+    noise = {seed: draw.gauss(0, 0.01) for seed in spec.seeds}
+    for number, cell in enumerate(spec.cells):
+        for seed in spec.seeds:
             trial_id = f"{cell.slug}-s{seed}"
             drawn = 0.9 + 0.02 * (number % 2) + noise[seed] + draw.gauss(0, 0.003)
             scored = drawn if score is None else score(cell, seed)
@@ -80,7 +91,7 @@ def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
     """A search of completed, pruned and failed trials, the best of it confirmed."""
     sweep = _begin(folder, text)
     draw = random.Random(1)
-    events = [BEGUN]
+    events: list[dict[str, Any]] = [BEGUN]
     for number in range(trials):
         values = {
             "method.temperature": 0.05 * 10 ** draw.random(),
@@ -97,13 +108,21 @@ def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
     return _finish(folder, sweep, events)
 
 
-def _begin(folder: Path, text: str):
+def _begin(folder: Path, text: str) -> Sweep:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sweep.yaml").write_text(text)
     return load_sweep(folder / "sweep.yaml")
 
 
-def _trial(trial_id, values, cell, seed, score, phase="", state="completed"):
+def _trial(
+    trial_id: str,
+    values: Mapping[str, Any],
+    cell: str,
+    seed: int,
+    score: float,
+    phase: str = "",
+    state: str = "completed",
+) -> Iterator[dict[str, Any]]:
     epochs = {"completed": 5, "pruned": 2, "failed": 1}[state]
     reason = {"completed": "", "pruned": "a scheduler stopped it", "failed": "nan at epoch 2"}
     yield {
@@ -131,7 +150,7 @@ def _trial(trial_id, values, cell, seed, score, phase="", state="completed"):
     yield {**end, "time": 112.5}
 
 
-def _finish(folder: Path, sweep, events) -> Path:
+def _finish(folder: Path, sweep: Sweep, events: Iterable[dict[str, Any]]) -> Path:
     ledger = Ledger()
     lines = []
     for number, event in enumerate(events):

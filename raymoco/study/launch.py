@@ -177,7 +177,7 @@ class _Launch:
             phases.kill_broker,
             self._settle,
         )
-        state = RunState.FAILED
+        state, failure = RunState.FAILED, None
         with self.signals.held():
             try:
                 with self.signals.let_through():
@@ -185,9 +185,10 @@ class _Launch:
                 state = RunState.COMPLETED
             except KeyboardInterrupt:
                 state = RunState.STOPPED
-            finally:
-                # always: on a cluster that keeps running, gangs would hold their CPUs forever
-                closing.run(state)
+            except BaseException as error:  # noqa: BLE001 - raised again when all is closed
+                failure = error
+            # always: on a cluster that keeps running, gangs would hold their CPUs forever
+            closing.run(state, failure)
         self.recorder.check()
 
     def _run_phases(self, phases: PhaseRunner) -> None:

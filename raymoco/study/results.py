@@ -79,9 +79,12 @@ class Closing:
     12. `.closed` is written if all steps succeeded: a resume has nothing to do.
     13. The broker ends.
 
-    If a step raises, the later ones run nevertheless; its error is raised at the end, and `.closed`
-    is not written. A signal interrupts only the report and the wait for MLflow: a sweep whose
-    report was interrupted is stopped, and a resume writes the report.
+    If a step raises, the later ones run nevertheless, and `.closed` is not written. At the end
+    what ended the sweep is raised, else the first error of a step; the others are printed.
+
+    A signal interrupts only the report and the wait for MLflow: a sweep whose report was
+    interrupted is stopped, and a resume writes the report. A sweep that was stopped before has its
+    report.
 
     Attributes:
         sweep: the checked sweep file.
@@ -111,15 +114,16 @@ class Closing:
     state: RunState = RunState.FAILED
     _errors: list[Exception] = field(default_factory=list)
 
-    def run(self, state: RunState) -> RunState:
+    def run(self, state: RunState, failure: BaseException | None = None) -> RunState:
         """Run every step.
 
         Args:
             state: how the sweep ended: completed, stopped or failed.
+            failure: what ended it, if it failed.
         Returns:
             The same, or `stopped` if a signal interrupted the report.
         Raises:
-            Exception: the first error of a step, after all steps have run.
+            BaseException: `failure`, or the first error of a step, after all steps have run.
         """
         self.state = state
         with self.signals.held():
@@ -128,8 +132,11 @@ class Closing:
                     step()
                 except Exception as error:  # noqa: BLE001 - raised below, after the other steps
                     self._errors.append(error)
-        if self._errors:
-            raise self._errors[0]
+        first, *others = [failure, *self._errors] if failure else [*self._errors, None]
+        for other in filter(None, others):
+            self.say(f"warning: while the sweep was closed: {type(other).__name__}: {other}")
+        if first is not None:
+            raise first
         return self.state
 
     @property
@@ -172,7 +179,9 @@ class Closing:
     def _write_report(self) -> None:
         again = f"raymoco report {shlex.quote(str(self.folder))}"
         try:
-            with self.signals.let_through():
+            # the signal that ended the trials has done its work: the report tells what there is
+            stopped = self.state == RunState.STOPPED
+            with self.signals.held() if stopped else self.signals.let_through():
                 write_report(gather_findings(self.folder, self.sweep, self.recorder.ledger))
         except KeyboardInterrupt:
             self.say(f"interrupted: the report is left out; write it with: {again}")

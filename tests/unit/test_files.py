@@ -9,7 +9,7 @@ import pytest
 
 from raymoco.config import load_run_config
 from raymoco.engine.resolve import resolve
-from raymoco.errors import InputError
+from raymoco.errors import ConfigError, InputError
 from raymoco.files import absolute, hold, standing_in, working_directory
 
 HOLDER = """\
@@ -84,3 +84,12 @@ def test_a_working_directory_that_goes_is_left_and_come_back_to(tmp_path, monkey
     assert absolute(tmp_path / "x") == tmp_path / "x"
     with pytest.raises(InputError, match="the working directory was deleted"):
         absolute("x")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ConfigError, match=r"/file/out cannot be made a folder: Not a directory\."),
+        standing_in(tmp_path / "file" / "out", working_directory()),
+    ):
+        pass

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from raymoco.engine.signals import Interrupts
+from raymoco.errors import GangError
 from raymoco.event_log import Closed, Journal, RunState, read_journal
 from raymoco.study.journal.events import SWEEP_EVENTS, GangClosed
 from raymoco.study.journal.ledger import load_ledger
@@ -152,6 +153,20 @@ def test_a_step_that_fails_keeps_no_other_from_being_taken(begin, tmp_path, numb
     assert ending.there() == everything - (set() if number == 13 else {".closed"})
 
 
+def test_what_ended_a_sweep_is_raised_and_what_fails_while_it_closes_is_said(begin, tmp_path):
+    ending = begin(write_search(tmp_path / "one", trials=6))
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    ending.closing.close_gangs = ending.closing.settle = fail
+    with pytest.raises(GangError, match="no gang is left"):
+        ending.closing.run(RunState.FAILED, GangError("no gang is left"))
+    said = "warning: while the sweep was closed: OSError: [Errno 28] No space left on device"
+    assert ending.said == [said, said]
+    assert "broker killed" in ending.order
+
+
 def test_the_recorder_writes_down_what_gangs_say_while_they_shut_down(begin, tmp_path):
     ending = begin(write_search(tmp_path / "one", trials=6))
     event = GangClosed(gang="gang-0", reason="the sweep is over", orderly=True)
@@ -198,6 +213,14 @@ def test_a_signal_during_the_report_stops_the_sweep_and_a_resume_writes_the_repo
     ending.die()
     again = begin(tmp_path / "one")
     assert again.close() == "completed"
+    assert (tmp_path / "one" / "report.html").exists()
+
+
+def test_a_sweep_whose_trials_a_signal_has_ended_has_its_report(begin, tmp_path):
+    ending = begin(write_search(tmp_path / "one", trials=6))
+    ending.signals.heard = True
+    assert ending.closing.run(RunState.STOPPED) == "stopped"
+    assert ending.said == []
     assert (tmp_path / "one" / "report.html").exists()
 
 
