@@ -103,7 +103,7 @@ def _does_not_take(function: Any, wanted: Any, *, bound: bool, more: tuple[str, 
 
 
 def check_options(model: type[BaseModel], given: Mapping[str, Any], key: str, name: str) -> Any:
-    """Build somebody's options model.
+    """Validate options by a third-party pydantic model.
 
     Raises:
         ConfigError: names key, value and what it must be; for an unknown one the nearest.

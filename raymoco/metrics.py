@@ -1,4 +1,4 @@
-"""Every metric once: what it is called, which way is better, who may judge by it, who computes it.
+"""All metrics, each defined once: name, label, unit, direction, use, and where it is computed.
 
 A new metric is an entry of LISTED and the code that computes it: sweep files, tables, reports,
 MLflow's pages and docs/method.md ask here. A name that nobody can list beforehand, such as that of
@@ -82,17 +82,17 @@ class Metric:
 
     @property
     def mode(self) -> Literal["max", "min"]:
-        """The same in a sweep file's words."""
+        """The direction, in the words of a sweep file."""
         return "max" if self.higher else "min"
 
     @property
     def label_with_unit(self) -> str:
-        """In words, as an axis says it."""
+        """The label with its unit, for an axis."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
     def column(self) -> str:
-        """What heads its column in the terminal."""
+        """The heading of its column in the terminal."""
         return self.heading or self.name
 
     @property
@@ -106,7 +106,7 @@ class Metric:
         return self.decides and self.split != "test"
 
 
-# in the order in which messages and docs/method.md have them
+# in the order of messages and of docs/method.md
 # fmt: off
 LISTED = {metric.name: metric for metric in (
     Metric(EVAL_KNN, "kNN accuracy on eval", FRACTION, "higher",
@@ -148,7 +148,7 @@ LISTED = {metric.name: metric for metric in (
 
 @dataclass(frozen=True)
 class Family:
-    """Metrics that nobody can list, for the rest of their names comes from elsewhere.
+    """Metrics that cannot be listed, because a part of their names comes from elsewhere.
 
     Args:
         prefix: with its slash.
@@ -227,7 +227,7 @@ def is_metric(column: str) -> bool:
 
 
 def is_measured(name: str) -> bool:
-    """Whether it may be the metric of somebody else's evaluation protocol."""
+    """Whether it may be the metric of a third-party evaluation protocol."""
     return name not in LISTED and any(
         family.measured and name.startswith(family.prefix) for family in FAMILIES
     )
@@ -275,7 +275,7 @@ END = "<!-- end of metrics -->\n"
 
 
 def metrics_table() -> str:
-    """Every metric and family as a row of Markdown."""
+    """Return every metric and family as a row of Markdown."""
     rows: list[tuple[str, ...]] = [COLUMNS, ("---",) * len(COLUMNS)]
     for one in LISTED.values():
         deciders = ["search"] * one.optimizable + ["ablation"] * one.decides

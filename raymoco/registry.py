@@ -241,7 +241,7 @@ class Registry(Generic[C]):
             close = nearest(name, self.names).removesuffix(".")
             raise ValueError(
                 f"{self.key} is '{name}', but must be one of {', '.join(self.names)}, or "
-                f"somebody's package.module:Name{close}"
+                f"your own package.module:Name{close}"
             )
         return value
 

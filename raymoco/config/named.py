@@ -26,7 +26,7 @@ def named(registry: Registry[Any]) -> BeforeValidator:
             # the key and the value are prepended, as to every message of pydantic
             raise PydanticCustomError(
                 "no_such_name",
-                "be one of {ours}, or somebody's package.module:Name{close}",
+                "be one of {ours}, or your own package.module:Name{close}",
                 {
                     "ours": ", ".join(n for n in registry.names if n not in ONE_SPELLING),
                     "close": f" ({close.removeprefix('; ')})" if close != "." else "",

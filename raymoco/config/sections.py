@@ -167,7 +167,7 @@ class MethodConfig(StrictModel):
             if term.use is None and name not in TERMS.names:
                 raise ValueError(
                     f"method.terms.{name} needs `use`: a name of {', '.join(TERMS.names)}, or "
-                    "somebody's package.module:Name"
+                    "your own package.module:Name"
                 )
             TERMS.at(f"method.terms.{name}.use").validate(term.use or name)
             if NAME in term.options:
@@ -221,7 +221,7 @@ class LinearConfig(StrictModel):
 
 
 def _protocol(value: Any) -> Any:
-    """Check the name of a protocol; somebody else's is looked at when a run is resolved."""
+    """Check the name of a protocol; import paths are imported when a run is resolved."""
     if not isinstance(value, str | Mapping):
         raise ValueError(f"{value!r} is no name of a protocol, and no mapping with one")
     return PROTOCOLS.validate(value)
@@ -278,7 +278,7 @@ class ScaleConfig(StrictModel):
 class TrackingConfig(StrictModel):
     """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere.
 
-    Somebody else's store is `package.module:Name`, or `package.module:Name?ADDRESS`.
+    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`.
     """
 
     uri: str | None = None

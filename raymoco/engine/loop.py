@@ -124,7 +124,7 @@ class _Run:
     def train(self, resume_from: Path | None) -> Row:
         first = self._restore(resume_from) if resume_from is not None else 0
         if first:
-            # the receiver may have been killed before it wrote these down; it knows twins
+            # the receiver may have been killed before recording these; it skips known rows
             for row in self.rows:
                 self.session.report(row, None)
         else:
@@ -166,7 +166,7 @@ class _Run:
         lr = 0.0
         started = time.perf_counter()
         batches = self.images.epoch(epoch)
-        # the first epoch of this process is the one that --profile looks at
+        # --profile records the first epoch of this process
         folder, self._profile = self._profile, None
         with StepProfiler(folder, steps, self.device) as profiler:
             for number in range(steps):
@@ -184,7 +184,7 @@ class _Run:
                         sums[name] = sums[name] + loss if name in sums else loss
                 profiler.step()
         seen = steps * config.optim.batch_size
-        # the one place where an epoch waits for the device
+        # the only place where an epoch waits for the device
         names = list(sums)
         means = self.session.mean(torch.stack([sums[name].float() for name in names]) / steps)
         row: Row = {

@@ -23,7 +23,7 @@ PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 @dataclass(frozen=True)
 class Features:
-    """Features (N, F) float32 and labels (N,) int64 of one split; -1 = no label."""
+    """The features (N, F) float32 and labels (N,) int64 of one split; -1 = no label."""
 
     features_NF: Tensor
     labels_N: Tensor
@@ -34,7 +34,7 @@ class Features:
         return Features(self.features_NF[has], self.labels_N[has])
 
     def without_rows(self) -> Features:
-        """What stands for a split that nobody needs."""
+        """Features for a split that no protocol needs."""
         return Features(self.features_NF[:0], self.labels_N[:0])
 
 
@@ -42,7 +42,7 @@ class Features:
 def extract_features(
     encoder: Any, batches: Iterable[Any], prepare: Callable[[Tensor], Tensor], device: torch.device
 ) -> Features:
-    """Backbone features of every image of a split, in its order, encoder in eval mode."""
+    """Extract the backbone features of every image of a split, in order, in eval mode."""
     was_training = encoder.training
     encoder.eval()
     features, labels = [], []
@@ -57,7 +57,7 @@ def extract_features(
 
 @torch.no_grad()
 def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -> float:
-    """Accuracy of the weighted vote of the k nearest features of the bank.
+    """Return the accuracy of the weighted vote of the k nearest features of the bank.
 
     Args:
         bank: rows whose labels vote; all labels >= 0.
@@ -104,7 +104,7 @@ def _nearest(query_BF: Tensor, bank_NF: Tensor, k: int) -> tuple[Tensor, Tensor]
 def linear_probe(
     train: Features, choose: Features, test: Features, *, epochs: int, seed: int
 ) -> dict[str, float]:
-    """Top-1 and top-5 of a linear classifier on frozen features.
+    """Return top-1 and top-5 of a linear classifier on frozen features.
 
     One head per learning rate trains in parallel on the same batches; the head that is best on
     `choose` (the eval split) is measured on `test`, so that the test set chooses nothing. Features

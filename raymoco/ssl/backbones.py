@@ -31,7 +31,7 @@ def torchvision_classifier(name: str) -> TorchvisionBackbone:
         (near,) = difflib.get_close_matches(name, backbone_names(), n=1, cutoff=0.0)
         raise ConfigError(
             f"model.backbone is '{name}', but must be one of {', '.join(BACKBONES.names)}, a "
-            f"classifier of torchvision, or somebody's package.module:Name; did you mean '{near}'?"
+            f"classifier of torchvision, or your own package.module:Name; did you mean '{near}'?"
         )
     return TorchvisionBackbone(name)
 

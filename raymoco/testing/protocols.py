@@ -25,7 +25,7 @@ NEAR_CHANCE = 0.12  # five standard errors of an accuracy on ROWS images
 
 
 def check_protocol(protocol: str, **options: Any) -> None:
-    """Check that an evaluation protocol is one that a run can be judged by.
+    """Check that an evaluation protocol can evaluate a run.
 
     It is found by its path and built as for a run. It must report exactly the metrics that it
     names, finite, the same each time, and leave the features as they are. One that needs labels

@@ -1,4 +1,4 @@
-"""Conformance of a tracker: a sweep is delivered to it, whole, in pieces, twice and badly."""
+"""Conformance of a tracker: deliver a sweep at once, in parts, twice, and with faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ budget: {trials: 2}
 
 @dataclass(frozen=True)
 class HeldRun:
-    """What a tracker holds of one run, as its own test reads it.
+    """The content of one run in a tracker, as read by the tracker's test.
 
     Args:
         params, tags: by name; values are compared as text.
@@ -52,7 +52,7 @@ Read = Callable[[Place, str], Mapping[str, HeldRun]]
 
 
 def check_tracker(tracker: str, read: Read) -> None:
-    """Check that a tracker holds a sweep rightly, whatever happens on the way.
+    """Check that a tracker stores a sweep completely, whatever faults occur.
 
     A journal is delivered as `raymoco sweep` and `raymoco sync` would: all of it must arrive once
     and in order; a second delivery must change nothing; what comes later must be added, also by
@@ -117,7 +117,7 @@ def _survives_faults(sweep: _Sweep) -> None:
     sweep.write(EPOCHS)
     faults = _Faults()
     for _ in range(40):
-        # a mirror of its own each time: what it knows, it must have from the store and its file
+        # a new mirror each time: all its state must come from the store and its file
         if not sweep.deliver(opens=faults.open, whole=False).left.events:
             break
     sweep.expect_whole("after a delivery to a store that was away now and then")

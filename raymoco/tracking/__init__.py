@@ -1,4 +1,4 @@
-"""MLflow, or another store: what it is told, where, and by whom. `tracking.store` is MLflow's.
+"""Delivery of a journal to MLflow or another store. Only `tracking.store` imports MLflow.
 
 One writer per sweep, in the driver. The journal is written first and holds everything; the mirror
 reads it and delivers: in batches, in the background, twice without harm.

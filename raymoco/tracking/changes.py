@@ -1,4 +1,4 @@
-"""What a store is to be told, as data: no call is made here, and nothing of MLflow is needed."""
+"""The changes to deliver to a store, as data, without calls and without MLflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARENT = ""
 
 @dataclass(frozen=True)
 class Point:
-    """One value of one metric; the time is the event's, so that a second delivery is the same."""
+    """One value of one metric, with its event's time, so that a second delivery is identical."""
 
     name: str
     value: float
@@ -26,7 +26,7 @@ class Point:
 
 @dataclass
 class Change:
-    """What one run in a store is to hold more than before; merging two keeps the later of each.
+    """Additions to one run in a store; merging two changes keeps the later values.
 
     Args:
         key: the caller's own name for the run, "" for the parent, a trial id for a child.
@@ -59,7 +59,7 @@ class Change:
         self.until = self.until or self.time
 
     def merge(self, later: Change) -> None:
-        """Take a later change of the same run into this one."""
+        """Merge a later change of the same run into this one."""
         self.until = later.until
         self.name = self.name or later.name
         self.child = self.child or later.child
@@ -76,23 +76,23 @@ E = TypeVar("E", bound=Event)
 
 
 class Translator(Protocol[E]):
-    """Reads a journal from its first event on and says what each means for a store."""
+    """Reads a journal from its first event on and translates each event for a store."""
 
     @property
     def kinds(self) -> EventKinds[E]:
-        """The events of such a journal."""
+        """The kinds of events in the journal."""
 
     def take(self, event: E) -> list[Change]:
-        """What an event changes."""
+        """Return the changes by an event."""
 
     def open_runs(self) -> list[str]:
-        """The keys of the runs that have begun and not ended."""
+        """Return the keys of the runs that have begun and not ended."""
 
 
 def points_of(
     row: Mapping[str, float | int], time: float, *, step: int | None = None, first: str = ""
 ) -> list[Point]:
-    """The metrics of a row.
+    """Return the metrics of a row as points.
 
     Args:
         time: of the event, in seconds.

@@ -1,4 +1,4 @@
-"""Delivers a journal to a store: in the background of a driver, or later by `raymoco sync`.
+"""Deliver a journal to a store, in the background of a driver or later by `raymoco sync`.
 
 The journal is the spool. Nothing waits in memory: what the store has got is an offset in a file, so
 that a store that is away, or a driver that is killed, costs a later delivery and nothing else.
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 READ_LINES = 10_000
 PACE_S = 1.0
-# how long the end of a sweep or a run waits: nothing is lost by leaving
+# how long the end of a sweep or a run waits for the store; later deliveries lose nothing
 PATIENT_S, HASTY_S = 30.0, 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 
 
 @dataclass
 class Outcome:
-    """What a delivery did and what it could not do.
+    """The result of a delivery.
 
     Args:
         events, points: how many were delivered by this process.
@@ -50,7 +50,7 @@ class Outcome:
 
 
 class Mirror:
-    """One writer for one place: reads on in the journal, and tells the store what it means.
+    """The only writer for one place: follows the journal and delivers changes to the store.
 
     Args:
         place: what is delivered where.
@@ -86,23 +86,23 @@ class Mirror:
         self._deadline = 0.0
 
     def start(self) -> None:
-        """Deliver from now on, in a thread; nowhere is no place to deliver to."""
+        """Start a thread that delivers, unless the place is nowhere."""
         if self.place.uri == NOWHERE:
             return
-        # here and not in the thread: imports from two threads at once meet half-made modules
+        # not in the thread: with imports in two threads one may see an incomplete module
         store_class(self.place.uri)
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """The journal has grown."""
+        """Tell the thread that the journal has grown."""
         self._news.set()
 
     def close(self, *, hasty: bool = False) -> Outcome:
-        """Deliver what is left, as long as the store answers and the time lasts.
+        """Deliver what is left, as long as the store answers and within the timeout.
 
         Args:
-            hasty: somebody waits at a terminal.
+            hasty: a user waits at a terminal, so use a shorter timeout.
         Returns:
             What was delivered, and what still waits in the journal.
         """
@@ -140,7 +140,7 @@ class Mirror:
             while self._round():
                 pass
             self._end_abandoned()
-        except Exception as error:  # noqa: BLE001 - said in the outcome; the journal keeps it all
+        except Exception as error:  # noqa: BLE001 - in the outcome; the journal keeps everything
             self._note_error(error)
         finally:
             self._release_lock()
@@ -161,7 +161,7 @@ class Mirror:
             except Exception as error:  # noqa: BLE001 - a dead writer would lose all that follows
                 self._note_error(error)
                 away = True
-            # at the end a server that never answered is not waited for
+            # at the end, do not wait for a server that never answered
             if last and not (away and self._store and time.monotonic() < self._deadline):
                 self._release_lock()
                 return
@@ -172,10 +172,10 @@ class Mirror:
                 pause = min(2 * pause, LAST_RETRY_S)
             else:
                 self._news.wait()
-                self._closing.wait(PACE_S)  # what comes meanwhile goes with it
+                self._closing.wait(PACE_S)  # collects events for one delivery
 
     def _round(self) -> bool:
-        """Deliver the next piece of the journal; whether there was one."""
+        """Deliver the next part of the journal; return whether there was one."""
         store = self._connected()
         if store is None:
             return False
@@ -219,7 +219,7 @@ class Mirror:
             self._on_made(key, store.ids[key])
 
     def _connected(self) -> TrackingStore | None:
-        """The store, once the journal has an owner."""
+        """Return the store, once the journal has an owner."""
         if self._store is None:
             events, _ = read_on(self.place.journal, self._kinds, 0, 1)
             if not events:
@@ -235,7 +235,7 @@ class Mirror:
         return self._store
 
     def _catch_up(self) -> None:
-        """Read again, for the translator alone, what has been delivered."""
+        """Read the delivered part again, for the translator's state only."""
         self._translator, self._read = self._build_translator(), 0
         self._pending.clear()
         while self._read < self._delivered.offset:
@@ -248,7 +248,7 @@ class Mirror:
         self._delivered.offset = min(self._delivered.offset, self._read)
 
     def _end_abandoned(self) -> None:
-        """No run stays open when nobody is there to end it."""
+        """End open runs whose process is gone."""
         begins = [e for e in read_journal(self.place.journal, self._kinds) if isinstance(e, Begun)]
         if self._store is None or not begins or is_alive(begins[-1]) is not False:
             return
@@ -284,7 +284,7 @@ class Mirror:
 
 
 def missing_lines(place: Place, outcome: Outcome) -> list[str]:
-    """What a person has to know of a delivery that did not come to its end; empty if it did."""
+    """Return warnings about an incomplete delivery; empty if it was complete."""
     lines = []
     if outcome.left.events:
         lines.append(

@@ -1,4 +1,4 @@
-"""From a tracking URI to the store that it means: MLflow's, or somebody else's by import path."""
+"""Open the store that a tracking URI means: MLflow's, or a third-party one by import path."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from raymoco.tracking.protocol import TrackingStore
 
 
 def store_class(uri: str) -> Any:
-    """The class that keeps the Protocol `TrackingStore`, imported; None for nowhere.
+    """Import the class of the store, which keeps the Protocol `TrackingStore`; None for nowhere.
 
     Raises:
-        ConfigError: somebody else's is not there, or is none.
+        ConfigError: a third-party store is missing or does not keep the Protocol.
     """
     if uri == NOWHERE:
         return None
@@ -31,7 +31,7 @@ def check_tracking(uri: str | None, output: Path) -> None:
     """Refuse a tracking URI that means no store, before anything is written.
 
     Raises:
-        InputError: a scheme that raymoco does not write to, or somebody's store that is not there.
+        InputError: a scheme that raymoco does not write to, or a third-party store is missing.
     """
     uri = tracking_uri(uri, output)
     if tracker_path(uri):

@@ -1,4 +1,4 @@
-"""Where a store is, and how much of a journal it has."""
+"""The place of a store, and how much of a journal it has received."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from raymoco.registry import IMPORT_PATH
 
 NOWHERE = "none"
 EXPERIMENT = "raymoco"
-ADDRESS = "?"  # what follows it in a URI is for somebody else's store alone to understand
+ADDRESS = "?"  # separates the import path of a third-party store from its address
 READ_LINES = 10_000
 
 
 def tracking_uri(uri: str | None, output: Path) -> str:
-    """The given URI, or the sqlite store at its absolute path in the output folder.
+    """Return the given URI, or that of the sqlite store in the output folder.
 
-    Somebody else's store is `package.module:Name`, or `package.module:Name?ADDRESS`; it is not
+    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`; it is not
     looked at here.
 
     Raises:
@@ -35,13 +35,13 @@ def tracking_uri(uri: str | None, output: Path) -> str:
     if uri != NOWHERE and not uri.startswith(("sqlite:///", "http://", "https://", "databricks")):
         raise InputError(
             f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT, "
-            f"{NOWHERE}, or somebody's package.module:Name."
+            f"{NOWHERE}, or your own package.module:Name."
         )
     return uri
 
 
 def tracker_path(uri: str) -> str:
-    """The import path in the URI of somebody else's store; "" for MLflow's and for nowhere."""
+    """Return the import path in a third-party store's URI; "" for MLflow and for nowhere."""
     path = uri.partition(ADDRESS)[0]
     return path if IMPORT_PATH.fullmatch(path) else ""
 
@@ -62,27 +62,27 @@ class Place:
 
     @property
     def tracker(self) -> str:
-        """What keeps the store, for messages."""
+        """The name of the store, for messages."""
         return tracker_path(self.uri) or "MLflow"
 
     @property
     def label(self) -> str:
-        """What keeps the store, and where, for messages."""
+        """The name and the address of the store, for messages."""
         return self.uri if tracker_path(self.uri) else f"MLflow at {self.uri}"
 
     @property
     def address(self) -> str:
-        """What follows the name of somebody else's store in its URI, behind a `?`."""
+        """The part of a third-party store's URI after the `?`."""
         return self.uri.partition(ADDRESS)[2]
 
     @property
     def journal(self) -> Path:
-        """What is delivered."""
+        """The journal to deliver."""
         return self.folder / JOURNAL
 
     @property
     def artifacts(self) -> Path:
-        """Where a sqlite store keeps artifacts; a server decides for itself."""
+        """The artifact folder of a sqlite store; a server has its own."""
         return self.folder.parent / "mlartifacts"
 
     def file(self, ending: str) -> Path:
@@ -92,13 +92,13 @@ class Place:
 
 
 def place_of(folder: Path, uri: str | None, experiment: str | None) -> Place:
-    """The place that a config's `tracking` block means for a folder in its output folder."""
+    """Return the place that a config's `tracking` section means for a folder."""
     return Place(folder, tracking_uri(uri, folder.parent), experiment or EXPERIMENT)
 
 
 @dataclass
 class Delivered:
-    """How far a store has got: `offset` bytes of the journal; `error` while it does not answer."""
+    """How far a store has received the journal: `offset` in bytes; `error` while it fails."""
 
     uri: str
     experiment: str
@@ -106,12 +106,12 @@ class Delivered:
     error: str = ""
 
     def save(self, place: Place) -> None:
-        """Write it down, whole at any moment."""
+        """Save it atomically."""
         write_atomically(place.file("json"), json.dumps(asdict(self)) + "\n")
 
 
 def load_delivered(place: Place) -> Delivered:
-    """What has been delivered to a place so far."""
+    """Load how much has been delivered to a place."""
     file = place.file("json")
     if not file.exists():
         return Delivered(place.uri, place.experiment)
@@ -120,14 +120,14 @@ def load_delivered(place: Place) -> Delivered:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What a store has not got yet."""
+    """The number of events and points that a store has not received yet."""
 
     events: int
     points: int
 
 
 def count_backlog(place: Place, kinds: EventKinds[Any]) -> Backlog:
-    """Count what stands in the journal behind what has been delivered.
+    """Count what has not been delivered of a journal.
 
     Args:
         kinds: the events of such a journal.

@@ -1,4 +1,4 @@
-"""What a tracker must be: a place that takes changes, and finds again the runs that it holds."""
+"""The Protocol of a tracker: a store that accepts changes and finds its runs again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """The store answered, and said no: to try again would change nothing."""
+    """The store has refused a change for good: trying again would not help."""
 
 
 class TrackingStore(Protocol):
@@ -31,7 +31,7 @@ class TrackingStore(Protocol):
     def __init__(self, place: Place, owner: str) -> None: ...
 
     def write(self, change: Change) -> None:
-        """Deliver one change; of what was delivered before, nothing becomes double.
+        """Deliver one change; repeated deliveries must not duplicate anything.
 
         It may come again, whole or merged with later ones, when an answer was lost. A run that is
         not there yet is made if the change has a name.
@@ -43,7 +43,7 @@ class TrackingStore(Protocol):
 
 
 def reason(error: BaseException) -> str:
-    """Why a store did not answer, in a few words."""
+    """Describe in a few words why a store did not answer."""
     text = str(error)
     if "Connection refused" in text:
         return "connection refused"
@@ -54,6 +54,6 @@ def reason(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the name of its class."""
+    """Return the first line of an error's message, or the name of its class."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""An MLflow server of one's own, on loopback."""
+"""A local MLflow server on loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START_S = 120.0
 
 
 class LocalServer:
-    """`mlflow server` on a store, as a process group of its own.
+    """Runs `mlflow server` on a store in its own process group.
 
     Args:
         store: where it keeps runs, such as sqlite:////tmp/mlflow.db.
@@ -51,7 +51,8 @@ class LocalServer:
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
-                # its jobs judge language models; their seven processes take a core for a minute
+                # its jobs evaluate language models, and their seven processes use a core for a
+                # minute
                 env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )
         deadline = time.monotonic() + START_S
@@ -64,12 +65,12 @@ class LocalServer:
         return self
 
     def wait(self) -> int:
-        """Stay until it ends; its exit status."""
+        """Wait until it ends; return its exit status."""
         assert self._process is not None
         return self._process.wait()
 
     def kill(self) -> None:
-        """End it and what it started, at once."""
+        """Kill it and its child processes."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

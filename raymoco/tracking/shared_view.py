@@ -14,7 +14,7 @@ from raymoco.metrics import with_results
 
 SECTION = "raymoco"
 SHOWN_RUNS = 100
-AXES = 8  # more of them in one chart cannot be read
+AXES = 8  # more axes make a chart unreadable
 
 
 def view_key(identity: str) -> str:

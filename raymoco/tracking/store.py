@@ -192,7 +192,7 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
 
 
 def _make_sqlite(database: Path) -> None:
-    """MLflow's schema, put in place whole.
+    """Create a database with MLflow's schema, atomically.
 
     It is made by dozens of migrations, and each is committed by itself: what a kill leaves half way
     no later start can open.
@@ -214,7 +214,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage != "active":
-            # to bring back what somebody has deleted is not for a sweep to decide
+            # a sweep must not restore an experiment that a user has deleted
             raise DataError(
                 f"its experiment '{name}' was deleted there: `mlflow experiments restore "
                 f"--experiment-id {found.experiment_id}` brings it back, tracking.experiment names "
@@ -229,7 +229,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether an error may be gone at the next try."""
+    """Whether a repeated call may succeed."""
     if isinstance(error, MlflowException):
         return error.error_code not in REFUSALS
     return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)

@@ -1,4 +1,4 @@
-"""How an encoder is judged: a protocol per file, a Protocol for somebody else's.
+"""Evaluation protocols: a module per protocol, and the Protocol for third-party ones.
 
 Nothing is imported here: a sweep file asks `reported.py` for the metrics, and must not wait for
 torch.

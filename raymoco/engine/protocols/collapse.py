@@ -1,4 +1,4 @@
-"""Signs of collapse, which no label is needed for: every run is judged by them."""
+"""Signs of collapse, which need no labels and are measured in every run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from raymoco.metrics import (
 
 
 class Collapse:
-    """How near two views of an image are, how evenly and in how many directions images lie."""
+    """Alignment of two views, uniformity, and effective rank of the features."""
 
     metrics = (LISTED[EVAL_ALIGNMENT], LISTED[EVAL_UNIFORMITY], LISTED[EVAL_EFFECTIVE_RANK])
     needs = (VIEWS,)
 
     def measure(self, train: Features, judged: Features, about: Evaluation) -> dict[str, float]:
-        """Alignment of the views; uniformity and effective rank of the split."""
+        """Return alignment of the views, and uniformity and effective rank of the split."""
         assert about.views is not None
         return {
             short_name(EVAL_ALIGNMENT): alignment(*about.views),

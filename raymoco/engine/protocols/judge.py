@@ -1,4 +1,4 @@
-"""The protocols of a run: found by name, built, checked, and asked."""
+"""Build and check the evaluation protocols of a run, and measure with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = PROTOCOLS.key
 
 
 def build_protocol(config: EvalConfig, value: str | dict[str, Any]) -> EvaluationProtocol:
-    """One protocol, with its options.
+    """Build one protocol with its options.
 
     Raises:
         ConfigError: its code is not there or is none, or an option is wrong; says which and why.
@@ -32,7 +32,7 @@ def build_protocol(config: EvalConfig, value: str | dict[str, Any]) -> Evaluatio
     except Exception as error:
         if PROTOCOLS.find(value) is not None or isinstance(error, ConfigError):
             raise
-        # somebody else's code: whatever it raises is their message
+        # third-party code may raise anything: show its message
         raise ConfigError(
             f"{KEY} is '{name}', but building it fails: {type(error).__name__}: {error}"
         ) from error
@@ -43,7 +43,7 @@ def build_protocol(config: EvalConfig, value: str | dict[str, Any]) -> Evaluatio
 
 
 def build_protocols(config: EvalConfig) -> dict[str, EvaluationProtocol]:
-    """Every protocol that judges a run, by its name.
+    """Build every protocol that evaluates a run, by name.
 
     Raises:
         ConfigError: as `build_protocol`, or two report the same metric.
@@ -61,7 +61,7 @@ def build_protocols(config: EvalConfig) -> dict[str, EvaluationProtocol]:
 
 
 def spelled_protocols(config: EvalConfig) -> list[str | dict[str, Any]]:
-    """The list as the config has it, with every option of somebody else's protocol written out."""
+    """Return the config's list with every option of third-party protocols written out."""
     spelled: list[str | dict[str, Any]] = []
     for value in config.protocols:
         options = None
@@ -73,12 +73,12 @@ def spelled_protocols(config: EvalConfig) -> list[str | dict[str, Any]]:
 
 
 def of_split(protocols: Iterable[EvaluationProtocol], split: str) -> list[EvaluationProtocol]:
-    """Those that report a metric on a split."""
+    """Return the protocols that report a metric on a split."""
     return [one for one in protocols if any(metric.split == split for metric in one.metrics)]
 
 
 def needed(protocols: Iterable[EvaluationProtocol], what: str) -> bool:
-    """Whether one of them needs something."""
+    """Whether one of the protocols needs this."""
     return any(what in one.needs for one in protocols)
 
 
@@ -94,7 +94,7 @@ def needs_labels(config: EvalConfig, metric: str) -> bool:
 def measure(
     protocols: Sequence[EvaluationProtocol], train: Features, judged: Features, about: Evaluation
 ) -> Row:
-    """Judge one split by all protocols that report a metric on it.
+    """Measure one split by all protocols that report a metric on it.
 
     Raises:
         ConfigError: a protocol does not return the metrics that it names.
@@ -102,7 +102,7 @@ def measure(
     row: Row = {}
     device = judged.features_NF.device
     for protocol in of_split(protocols, about.split):
-        # a generator of its own: how often a run is judged must not change what training draws
+        # restore the generators: the number of evaluations must not affect training
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(about.seed)
             found = protocol.measure(train, judged, about)

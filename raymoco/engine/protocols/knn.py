@@ -1,4 +1,4 @@
-"""The weighted vote of the nearest neighbors."""
+"""kNN: the weighted vote of the nearest neighbors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from raymoco.metrics import EVAL_KNN, LISTED, TEST_KNN, short_name
 
 
 class Knn:
-    """Each image is voted on by its nearest images of the train split."""
+    """Classifies each image by a vote of its nearest images in the train split."""
 
     Options = KnnConfig
     metrics = (LISTED[EVAL_KNN], LISTED[TEST_KNN])
@@ -19,6 +19,6 @@ class Knn:
         self._options = options
 
     def measure(self, train: Features, judged: Features, about: Evaluation) -> dict[str, float]:
-        """The share of images that the vote classifies rightly."""
+        """Return the share of images that the vote classifies correctly."""
         k, temperature = self._options.k, self._options.temperature
         return {short_name(EVAL_KNN): knn_top1(train, judged, k=k, temperature=temperature)}

@@ -19,6 +19,6 @@ class Linear:
         self._epochs = options.epochs
 
     def measure(self, train: Features, judged: Features, about: Evaluation) -> dict[str, float]:
-        """Top-1 and top-5 of the best of several heads."""
+        """Return top-1 and top-5 of the best of several heads."""
         found = linear_probe(train, about.choose, judged, epochs=self._epochs, seed=about.seed)
         return {short_name(TEST_LINEAR): found["top1"], short_name(TEST_LINEAR_TOP5): found["top5"]}

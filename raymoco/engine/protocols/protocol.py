@@ -1,4 +1,4 @@
-"""What an evaluation protocol must be: from features and labels to metrics."""
+"""The Protocol of evaluation protocols: from features and labels to metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS = (TRAIN, LABELS, VIEWS)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a protocol may know beside the features that it judges and those of the train split.
+    """What a protocol may use besides the features of the judged split and the train split.
 
     Attributes:
         split: which one is judged: `eval`, or at the end `test`.
@@ -52,7 +52,7 @@ class EvaluationProtocol(Protocol):
     needs: tuple[str, ...]
 
     def measure(self, train: Features, judged: Features, about: Evaluation) -> Mapping[str, float]:
-        """Judge one split.
+        """Measure one split.
 
         Args:
             train: the bank: features (N, F) and labels (N,) of the train split. With `labels` in

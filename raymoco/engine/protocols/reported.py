@@ -30,15 +30,15 @@ def active_protocols(config: EvalConfig) -> list[str | dict[str, object]]:
 
 
 def reported_metrics(config: RunConfig, *, imports: bool) -> dict[str, Metric]:
-    """Every metric by which a study of this config could be judged, by name.
+    """Return every metric by which a study of this config could be judged, by name.
 
     Args:
-        imports: whether somebody else's protocols are imported and asked; without, theirs lack.
+        imports: whether to import third-party protocols; without, their metrics are missing.
     Raises:
         ConfigError: a protocol is not there, or is none.
     """
     ours = {choice.path for choice in PROTOCOLS.choices.values()}
-    # what training itself reports
+    # the metrics of training itself
     found = {m.name: m for m in LISTED.values() if m.decides and m.computed not in ours}
     for value in active_protocols(config.eval):
         choice = PROTOCOLS.find(value)
@@ -56,7 +56,7 @@ def require_reported(metric: str, config: RunConfig, *, imports: bool) -> None:
     """Refuse a metric that no trial with this config would report, and name the nearest.
 
     Args:
-        imports: as for `reported_metrics`; without, what may be somebody else's is let through.
+        imports: as for `reported_metrics`; without, possible third-party metrics are accepted.
     Raises:
         ConfigError: no trial reports it.
     """

@@ -24,7 +24,7 @@ from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.sweepfile.sections import GangConfig
 
 BROKER_DIED = (
-    "the broker, the actor between Tune and the gangs, has died. What was reported until then is "
+    "the broker, the actor between Tune and the gangs, has died. Everything reported so far is "
     "in the journal: go on with --resume."
 )
 

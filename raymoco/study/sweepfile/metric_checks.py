@@ -1,4 +1,4 @@
-"""Refuse a sweep that would be judged by a metric that none of its trials reports."""
+"""Refuse a sweep whose metric none of its trials reports."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def check_metrics(
     spec: SearchSpec | AblationSpec, base: RunConfig, *, imports: bool = False
 ) -> None:
-    """Compare what a sweep is judged by with what the protocols of its run report.
+    """Check that the protocols of a sweep's run report the metrics that judge it.
 
     Args:
-        imports: whether somebody else's protocols are imported and asked.
+        imports: whether to import third-party protocols and read their metrics.
     Raises:
         ConfigError: no trial, or not every cell, reports the metric.
     """
@@ -49,7 +49,7 @@ def check_metrics(
 
 
 def ask_protocols(sweep: Sweep) -> Sweep:
-    """Import the protocols of a sweep that is about to run, and write down what they say.
+    """Import the protocols of a sweep before it runs, and store the direction of its metric.
 
     Returns:
         The sweep; its file says which way the metric of somebody else's protocol is better, so that

@@ -23,7 +23,7 @@ def name_type(registry: Registry[Any]) -> Any:
             # the key and the value are prepended, as to every message of pydantic
             raise PydanticCustomError(
                 "not_registered",
-                "be {ours}, or somebody's package.module:Name",
+                "be {ours}, or your own package.module:Name",
                 {"ours": ours},
             )
         return name

@@ -199,7 +199,7 @@ class AblationSpec(SweepSpec):
     baseline: dict[str, LevelName] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     metric: str = EVAL_KNN
-    # which way is better: our metrics say it, somebody else's protocol is asked before it starts
+    # the direction: known for raymoco's metrics; a third-party protocol is asked before the sweep
     mode: Literal["max", "min"] | None = None
     margin: Positive | None = None
     tune: Tune | None = None

@@ -173,7 +173,7 @@ def test_what_a_tracker_from_outside_does_not_take_is_told_by_its_own_name(tmp_p
     [
         ("nowhere.at_all:Store", "tracking.uri is 'nowhere.at_all:Store', but there is no module"),
         (f"{HERE}.test_trackers:NoWrite?x", r"it is no tracker: it has no write\(\)"),
-        ("localhost:5000", "or somebody's package.module:Name"),
+        ("localhost:5000", "or your own package.module:Name"),
     ],
 )
 def test_a_wrong_tracker_is_refused_before_anything_is_written(tmp_path, uri, words):

@@ -71,7 +71,7 @@ def test_somebody_elses_code_is_named_by_its_path_and_has_options_of_its_own(fil
         ("population_size: 6", "popsize: 6", 10, "has no such option; it belongs to cmaes"),
         ("mylab_search:Patience", "mylab_search:patience", 12, "did you mean 'Patience'"),
         ("mylab_search:Patience", "mylab_search:UnfinishedScheduler", 12, "abstract method"),
-        ("mylab_search:Patience", "patience", 12, "'none', or somebody's package.module:Name"),
+        ("mylab_search:Patience", "patience", 12, "'none', or your own package.module:Name"),
         ("    epochs: 3", "    epoch: 3", 14, "did you mean 'epochs'"),
         ("name: mylab_search:Patience", "grace_epochs: 3\n  name: a:B", 11, "belong under options"),
         ("mylab_search:Patience", "median", 14, "median has no such option"),
