@@ -16,7 +16,7 @@ def run(*arguments, cwd=None):
         [sys.executable, "-m", "raymoco", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         cwd=cwd,
     )

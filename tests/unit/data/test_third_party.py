@@ -212,7 +212,7 @@ def test_on_the_command_line_a_wrong_path_is_one_sentence_and_2(tmp_path, comman
             [sys.executable, "-P", "-m", "raymoco", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
             cwd=tmp_path,
         )

@@ -207,7 +207,7 @@ def test_two_builds_of_one_source_at_once_give_one_folder(tmp_path):
     pair = [spawn.Process(target=_build, args=arguments) for _ in range(2)]
     for process in pair:
         process.start()
-    found = [told.get(timeout=60) for _ in pair]
+    found = [told.get(timeout=300) for _ in pair]
     for process in pair:
         process.join(10)
     assert found[0] == found[1]
