@@ -98,7 +98,8 @@ def sweep(
     )
     slots = gangs_needed(loaded, ledger)
     signals = Interrupts()
-    with progress, signals.installed(), connect(spec.gang, output, slots), signals.installed():
+    # before the first line is printed: a shell's background jobs start with SIGINT ignored
+    with signals.installed(), progress, connect(spec.gang, output, slots), signals.installed():
         resolved, images = prepare_run(loaded.base, output, progress.say)
         check_against_images(
             loaded,

@@ -9,7 +9,7 @@ from pathlib import Path
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import place_of
-from tests.live_sweeps import write_sweep
+from tests.small import small_sweep
 from tests.unit.tracking.test_trackers import read_json_lines
 
 UNIT = Path(__file__).parents[1] / "unit"
@@ -29,8 +29,8 @@ def test_its_metric_judges_an_ablation_and_arrives_everywhere(head, raymoco, tmp
     shutil.copy(UNIT / "engine" / "somebodys_protocols.py", lab / "mylab_protocols.py")
     shutil.copy(UNIT / "tracking" / "json_lines.py", lab / "mylab_tracker.py")
     uri = f"mylab_tracker:JsonLines?{log}"
-    judged = {"protocols": ["knn", "mylab_protocols:Norm"]}
-    file = write_sweep(tmp_path / "judged.yaml", SWEEP, epochs=1, eval=judged)
+    judged = ["knn", "mylab_protocols:Norm"]
+    file = small_sweep(tmp_path / "judged.yaml", SWEEP, epochs=1, eval__protocols=judged)
     folder = tmp_path / "judged"
 
     refused = raymoco("sweep", str(file), f"tracking.uri={uri}")

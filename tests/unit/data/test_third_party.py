@@ -194,7 +194,7 @@ def test_a_name_that_is_nearly_right_is_suggested():
     with pytest.raises(ConfigError) as refused:
         RunConfig().with_values({"data.views": "glyphs"})
     assert str(refused.value) == (
-        "data.views is 'glyphs', but must be one of auto, glyph, grey, colour, or somebody's "
+        "data.views is 'glyphs', but must be one of auto, glyph, grey, colour, or your own "
         "package.module:Name (did you mean 'glyph'?)."
     )
 
