@@ -172,6 +172,8 @@ class PhaseRunner:
                 if reason is not None:
                     self._stop(reason)
             self._gangs.check_broker()  # Tune ends when the broker dies, with a less helpful error
+            self._recorder.catch_up()  # or the next phase would be chosen without the last report
+            self._recorder.check()
         except KeyboardInterrupt:
             self._progress.say("interrupted: ending the running trials")
             try:

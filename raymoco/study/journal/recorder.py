@@ -58,6 +58,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
+        self._caught: threading.Event | None = None
         self.error: Exception | None = None
         self._folder.logs.mkdir(exist_ok=True)
 
@@ -65,6 +66,17 @@ class Recorder:
         """Start a thread that reads the broker's events."""
         self._thread = threading.Thread(target=self._listen, args=(broker,), daemon=True)
         self._thread.start()
+
+    def catch_up(self) -> None:
+        """Wait until every event that the broker has had so far is recorded.
+
+        What a phase leaves is judged by the ledger, and the last report may still be on its way.
+        """
+        if self._thread is None:
+            return
+        caught = self._caught = threading.Event()
+        while self._thread.is_alive() and not caught.wait(0.05):
+            pass  # a thread that ended by an error says so in check()
 
     def finish(self) -> None:
         """Read the remaining events and end the thread; `check` raises an error of the thread."""
@@ -108,10 +120,13 @@ class Recorder:
         try:
             while True:
                 last_round = self._done.is_set()
+                caught = self._caught
                 events = ray.get(broker.events.remote(seen, WAIT_S))
                 for event in events:
                     self.record(event)
                 seen += len(events)
+                if caught is not None and not events:  # nothing was left when it was asked
+                    caught.set()
                 if last_round and not events:
                     return
         except RayActorError:
