@@ -55,7 +55,9 @@ def logged(output):
     return client, {run.info.run_name: run for run in found}
 
 
-@pytest.mark.parametrize("cluster_of", ["somebody", "its own"])
+@pytest.mark.parametrize(
+    "cluster_of", ["somebody", pytest.param("its own", marks=pytest.mark.slow)]
+)
 def test_a_sweep_whose_working_directory_is_deleted_ends_well_and_mlflow_has_it_all(
     head, tmp_path, cluster_of
 ):
