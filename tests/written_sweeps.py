@@ -101,10 +101,13 @@ def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
         score = 0.95 - abs(values["method.temperature"] - 0.1) + draw.gauss(0, 0.005)
         state = "failed" if number % 10 == 9 else "pruned" if number % 4 == 3 else "completed"
         events += _trial(f"t{number:03d}", values, "", 0, score, state=state)
+    search = sweep.search
+    assert search is not None
+    against = search.confirm.against if search.confirm else {}
     for seed in (100, 101, 102):
-        for rank, cell in enumerate(("default", "t000", "t001")):
+        for rank, cell in enumerate(("default", "t000", "t001", *against)):
             score = 0.9 + 0.01 * rank + draw.gauss(0, 0.004)
-            events += _trial(f"{cell}-s{seed}", {}, cell, seed, score)
+            events += _trial(f"{cell}-s{seed}", against.get(cell, {}), cell, seed, score)
     return _finish(folder, sweep, events)
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.proposals.confirmation import NOTHING_ELSE
+from raymoco.study.statistics.comparisons import confirmed_cells
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sections import CONFIRMED
-from raymoco.study.terminal.tables import best_table, cells_table
+from raymoco.study.terminal.tables import best_table, cells_table, confirmation_table
 
 if TYPE_CHECKING:
     from raymoco.study.results import SweepResult
@@ -42,15 +42,14 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         if trial.state == TrialState.FAILED:
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items()), markup=False)
-    for row in result.confirmation:
-        said = f"{row.name} against default, {CONFIRMED}, new seeds: {row.words}"
-        console.print(said, markup=False)
-    if (
-        sweep.spec.confirmations
-        and result.best
-        and not result.confirmation
-        and not result.interrupted
-    ):
+    confirmed = sweep.spec.confirmations and result.best and not result.interrupted
+    if result.confirmation:
+        console.print()
+        console.print(confirmation_table(sweep, result.ledger, result.confirmation))
+        for row in result.confirmation:
+            if row.verdict == "not resolved":
+                console.print(f"{row.name}: {row.words}", markup=False)
+    if confirmed and not confirmed_cells(sweep, result.ledger)[0]:
         console.print(NOTHING_ELSE, markup=False)
     # with the full path of Python: after `make demo` .venv is not activated
     command = f"{shlex.quote(sys.executable)} -m raymoco ui {shlex.quote(str(result.folder))}"

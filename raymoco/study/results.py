@@ -23,6 +23,7 @@ from raymoco.study.statistics.comparisons import (
     Judged,
     compare_cells,
     judge_confirmation,
+    write_confirmation,
 )
 from raymoco.study.sweepfile.load import Sweep
 
@@ -37,6 +38,7 @@ class SweepResult:
     confirmation: list[Judged]
     comparisons: Comparisons | None
     interrupted: bool
+    ledger: Ledger = field(repr=False)
 
 
 def read_result(
@@ -47,9 +49,10 @@ def read_result(
         folder,
         ledger.all(),
         best_first(sweep, ledger),
-        judge_confirmation(ledger) if sweep.spec.confirmations else [],
+        judge_confirmation(sweep, ledger) if sweep.spec.confirmations else [],
         compare_cells(sweep, ledger),
         interrupted,
+        ledger,
     )
 
 
@@ -175,6 +178,9 @@ class Closing:
         comparisons = compare_cells(self.sweep, self.recorder.ledger)
         if comparisons is not None:
             comparisons.write(self.folder)
+        else:
+            judged = judge_confirmation(self.sweep, self.recorder.ledger)
+            write_confirmation(judged, self.folder)
 
     def _write_report(self) -> None:
         again = f"raymoco report {shlex.quote(str(self.folder))}"

@@ -32,7 +32,7 @@ search:
 scheduler: {name: asha, grace_epochs: 1, reduction_factor: 2}
 sampler: {name: random, seed: 3}
 budget: {trials: 8, concurrent: 2}
-confirm: {top: 1, seeds: [7, 8]}
+confirm: {top: 1, seeds: [7, 8], against: {moco: {method.loss: info_nce}}}
 """
 
 
@@ -136,7 +136,13 @@ def test_the_best_trial_is_written_as_a_config_that_train_takes(finished):
 def test_the_end_says_what_was_found_and_where_to_look(finished):
     folder, done, _ = finished
     assert "best trials" in done.stdout
-    assert re.search(r"^t00\d against default, test/knn_top1", done.stdout, re.MULTILINE)
+    assert "Trained again with 2 fresh seeds, judged on" in done.stdout
+    assert re.search(r"^ *t00\d, the best ", done.stdout, re.MULTILINE)
+    assert re.search(r"^ *loss=info_nce ", done.stdout, re.MULTILINE)
+    with (folder / "comparisons.csv").open(newline="") as stream:
+        compared = [(row["cell"], row["baseline"]) for row in csv.DictReader(stream)]
+    best = compared[0][0]
+    assert compared == [(best, "default"), (best, "moco"), ("default", "moco")]
     assert f"raymoco ui {folder}" in done.stdout
     for noise in ("Traceback", "WARNING", "INFO", "(raylet)", "Warning:"):
         assert noise not in done.stdout + done.stderr

@@ -168,6 +168,11 @@ class Ledger:
         """The trials of a search, without confirmations and without ablation cells."""
         return [trial for trial in self.all() if not trial.cell]
 
+    def images(self, split: str) -> int | None:
+        """The number of images in a split; None if no driver has recorded it."""
+        count = (self.begun[-1] if self.begun else {}).get(f"raymoco.{split}_images", "")
+        return int(count) if count.isdigit() and int(count) > 0 else None
+
     def in_state(self, *states: TrialState) -> list[TrialRecord]:
         """The trials in one of these states, in the order of their proposal."""
         return [trial for trial in self.all() if trial.state in states]

@@ -27,22 +27,22 @@ def confirm_proposals(
     best: list[TrialRecord],
     default: Mapping[str, Any],
 ) -> list[Proposal]:
-    """Return proposals for the default and the best trials' values with every fresh seed.
+    """Return proposals for default, baselines and the best trials' values with every fresh seed.
 
     Args:
         best: completed trials, best first; the default itself is skipped.
         default: every value of the base run by dotted key.
     Returns:
-        An empty list if there is nothing to confirm. A cell is named after its trial: if a resume
-            finds a better trial, that is another cell.
+        An empty list if there is nothing to compare: no trial beside the default, and no baseline.
+            A cell is named after its trial: if a resume finds a better trial, that is another cell.
     """
+    cells: dict[str, dict[str, Any]] = {DEFAULT: {}, **confirm.against}
     others = beside_default(best, default)
-    if not others:
+    cells |= {trial.trial_id: trial.values for trial in others[: confirm.top]}
+    if len(cells) == 1:
         return []
-    cells: dict[str, TrialRecord | None] = {DEFAULT: None}
-    cells |= {trial.trial_id: trial for trial in others[: confirm.top]}
     return [
-        Proposal(f"{cell}-s{seed}", dict(trial.values) if trial else {}, seed, cell)
+        Proposal(f"{cell}-s{seed}", dict(values), seed, cell)
         for seed in confirm.seeds
-        for cell, trial in cells.items()
+        for cell, values in cells.items()
     ]

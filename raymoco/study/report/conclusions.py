@@ -15,7 +15,7 @@ from raymoco.study.report.labels import (
     metric_name,
     number,
 )
-from raymoco.study.statistics.comparisons import Judged
+from raymoco.study.statistics.comparisons import Judged, confirmed_cells
 from raymoco.study.statistics.paired import (
     ALPHA,
     PairedDifference,
@@ -129,11 +129,11 @@ def _of_a_search(findings: Findings) -> list[str]:
     ]
     if findings.confirmation:
         said += [
-            in_words(
-                f"{row.name} against the default on fresh seeds, {metric_name(CONFIRMED)}", row
-            )
+            in_words(f"{row.name} on fresh seeds, {metric_name(CONFIRMED)}", row)
             for row in findings.confirmation
         ]
+        if not confirmed_cells(findings.sweep, findings.ledger)[0]:
+            said.append(NOTHING_ELSE)
     elif findings.search is not None and findings.search.confirm is not None:
         own = findings.sweep.base.flat()
         waits = "It was not confirmed yet: no pair with the default has finished."

@@ -80,9 +80,7 @@ class Findings:
 
     def judged_images(self, metric: str) -> int | None:
         """The number of images in the metric's split; None if it was not recorded."""
-        known = self.ledger.begun[-1] if self.ledger.begun else {}
-        count = known.get(f"raymoco.{describe(metric).split}_images", "")
-        return int(count) if count.isdigit() and int(count) > 0 else None
+        return self.ledger.images(describe(metric).split)
 
 
 def read_findings(folder: Path) -> Findings:
@@ -106,7 +104,7 @@ def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
         # a population's values change during training: no single value stands for a trial
         if not search.scheduler.population:
             importance = axis_importance(trials, search.search, search.objective)
-        confirmed = judge_confirmation(ledger)
+        confirmed = judge_confirmation(sweep, ledger)
     return Findings(folder, sweep, ledger, compare_cells(sweep, ledger), confirmed, importance)
 
 

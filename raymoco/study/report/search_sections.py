@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raymoco.metrics import with_results
+from raymoco.metrics import TEST_LINEAR, with_results
 from raymoco.study.journal.ranking import pareto_front
 from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
 from raymoco.study.report.document import Grid, Section
@@ -16,10 +16,15 @@ from raymoco.study.report.search_charts import (
     parallel_coordinates,
     slices,
 )
-from raymoco.study.statistics.comparisons import compared_trials
+from raymoco.study.statistics.comparisons import (
+    compared_trials,
+    confirmed_cells,
+    scores_by_cell,
+)
 from raymoco.study.statistics.importance import FEWEST
+from raymoco.study.statistics.paired import cell_mean
 from raymoco.study.sweepfile.axis import format_value
-from raymoco.study.sweepfile.sections import CONFIRMED
+from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
 BEST_SHOWN = 10
 
@@ -57,20 +62,38 @@ def _front(findings: Findings) -> Section:
 def _confirmation(findings: Findings) -> Section:
     if not findings.confirmation:
         return Section("Confirmation on the test set")
-    confirming = compared_trials(findings.ledger.all())
-    cells = dict.fromkeys(trial.cell for trial in confirming)
-    values = {trial.cell: trial.values for trial in confirming}
-    grid = judged_grid("against default", findings.confirmation, "One Holm family.")
-    set_by = Grid(["cell", "sets"], [[cell, settings(values[cell])] for cell in sorted(cells)])
+    values = {trial.cell: trial.values for trial in compared_trials(findings.ledger.all())}
+    trials, baselines = confirmed_cells(findings.sweep, findings.ledger)
+    whom = "The best of the search and the default"
+    if baselines:
+        whom = f"The best of the search, the default and {' and '.join(baselines)}"
+    grid = judged_grid("comparison", findings.confirmation, "One Holm family.")
+    metrics = [
+        metric for metric in (CONFIRMED, TEST_LINEAR) if scores_by_cell(findings.ledger, metric)
+    ]
+    rows = []
+    for cell in (*trials, DEFAULT, *baselines):
+        row = [cell]
+        for metric in metrics:
+            scores = list(scores_by_cell(findings.ledger, metric).get(cell, {}).values())
+            mean = cell_mean(scores)
+            row += [str(len(scores))] if metric == CONFIRMED else []
+            row += [number(mean.mean), interval(mean.low, mean.high)] if mean else ["", ""]
+        rows.append([*row, settings(values.get(cell, {}))])
+    columns = ["cell", "seeds"]
+    for metric in metrics:
+        columns += [metric_name(metric), f"{metric_name(metric)}, 95 %"]
+    columns.append("sets")
+    cells = Grid(columns, rows, "Means over fresh seeds", numeric(columns))
     return Section(
         "Confirmation on the test set",
-        ["The best of the search and the default, trained again with seeds that chose nothing."],
-        [grid, set_by],
+        [f"{whom}, trained again with seeds that chose nothing."],
+        [cells, grid],
         drawn(
             forest(
                 findings.confirmation,
                 "confirmation",
-                "The best against the default",
+                "What was confirmed",
                 "Paired differences on the test set, fresh seeds, unadjusted 95 % t-intervals. "
                 "Filled: resolved after Holm's adjustment.",
                 CONFIRMED,

@@ -67,6 +67,8 @@ def _cells(findings: Findings) -> dict[str, dict[str, Any]]:
     For a search only the default: `t000` is a different trial in every search.
     """
     known = {DEFAULT: dict[str, Any]()}
+    if findings.search is not None and findings.search.confirm is not None:
+        known |= findings.search.confirm.against
     if findings.ablation is not None:
         known = {cell.name: cell.values for cell in findings.ablation.cells}
     tried = dict.fromkeys(trial.cell for trial in compared_trials(findings.ledger.all()))

@@ -15,6 +15,7 @@ from raymoco.study.report.latex import to_latex
 from raymoco.study.report.render import to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
 from raymoco.study.report.two_sweeps import build_comparison, told_apart
+from raymoco.study.statistics.comparisons import write_confirmation
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def write_report(findings: Findings) -> Report:
     """Write the report of one sweep, and its tables, because the sweep may still run."""
     if findings.comparisons is not None:
         findings.comparisons.write(findings.folder)
+    else:
+        write_confirmation(findings.confirmation, findings.folder)
     files = _files(findings, findings.name)
     return write_document(build_document(findings), findings.folder, files)
 

@@ -15,6 +15,7 @@ from raymoco.metrics import describe
 from raymoco.study.journal.events import TrialPhase, TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.journal.ranking import ranked
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import (
     ALPHA,
@@ -219,20 +220,50 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     )
 
 
-def judge_confirmation(ledger: Ledger) -> list[Judged]:
-    """Compare a search's best with the default, on the test set; empty without `confirm`.
+def judge_confirmation(sweep: Sweep, ledger: Ledger) -> list[Judged]:
+    """Compare a search's best with the default and the baselines, on the test set.
 
-    It includes trials that were the best when an earlier driver ended, and those whose runs all
-    failed, so that no confirmation is lost silently.
+    Each confirmed trial is compared with the default, and the best of them and the default with
+    each baseline of `confirm.against`: one family. It includes trials that were the best when an
+    earlier driver ended, and those whose runs all failed, so that no confirmation is lost silently.
+
+    Returns:
+        An empty list without `confirm`, and before a pair has ended.
     """
     scores, failed = scores_by_cell(ledger, CONFIRMED), failed_seeds(ledger, CONFIRMED)
     if DEFAULT not in {*scores, *failed}:
         return []
-    cells = dict.fromkeys(trial.cell for trial in compared_trials(ledger.all()))  # best first
+    trials, baselines = confirmed_cells(sweep, ledger)
+    pairs = [(trial, DEFAULT) for trial in trials]
+    pairs += [(ours, other) for ours in (*trials[:1], DEFAULT) for other in baselines]
     contrasts = [
-        Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells if cell != DEFAULT
+        Contrast(f"{one} against {other}", {}, {}, {one: 1.0, other: -1.0}) for one, other in pairs
     ]
     return judge(contrasts, scores, failed, higher=describe(CONFIRMED).higher)
+
+
+def confirmed_cells(sweep: Sweep, ledger: Ledger) -> tuple[list[str], list[str]]:
+    """Return the confirmed trials of a search, best first, and the baselines beside the default."""
+    spec = sweep.search
+    against = spec.confirm.against if spec is not None and spec.confirm is not None else {}
+    cells = dict.fromkeys(trial.cell for trial in compared_trials(ledger.all()))
+    places = {
+        trial.trial_id: place
+        for place, trial in enumerate(ranked(ledger.search_trials, sweep.spec.objective))
+    }
+    trials = [cell for cell in cells if cell != DEFAULT and cell not in against]
+    trials.sort(key=lambda cell: places.get(cell, len(places)))
+    return trials, [name for name in against if name in cells]
+
+
+def write_confirmation(judged: Sequence[Judged], folder: Path) -> None:
+    """Write comparisons.csv of a search: a row per comparison of its confirmation, if any."""
+    rows = []
+    for row in judged:
+        one, other = sorted(row.contrast.weights, key=lambda cell: -row.contrast.weights[cell])
+        rows.append([one, other, *row.row()])
+    if rows:
+        write_table(SweepFolder(folder).comparisons, ("cell", "baseline", *FOUND), rows)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

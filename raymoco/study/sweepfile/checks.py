@@ -11,11 +11,12 @@ from raymoco.choices import SAMPLERS, SCHEDULERS
 from raymoco.config import RunConfig, axis_keys
 from raymoco.errors import ConfigError, concerning
 from raymoco.study.sweepfile.axis import setting_count
+from raymoco.study.sweepfile.cells import Cell
 from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
 from raymoco.study.sweepfile.metric_checks import check_metrics
 from raymoco.study.sweepfile.registered import is_ours
 from raymoco.study.sweepfile.search_space import SearchSpace, different
-from raymoco.study.sweepfile.sections import Tune
+from raymoco.study.sweepfile.sections import DEFAULT, Confirm, Tune
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.yamlfile import nearest
 
@@ -34,6 +35,8 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
         check_metrics(spec, base)
     values = base.flat()
     space = spec.space(values)
+    if spec.confirm is not None:
+        _check_baselines(spec.confirm, base)
     asks_sampler = imports or is_ours(SAMPLERS, spec.sampler.name)
     if asks_sampler:
         _check_sampler(spec, space)
@@ -63,6 +66,22 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
             ("enqueue",),
         )
     return spec
+
+
+def _check_baselines(confirm: Confirm, base: RunConfig) -> None:
+    """Refuse a baseline that no run can be, or that trains like the default or another one."""
+    cells = [Cell({"confirm": DEFAULT}, {})]
+    for name, values in confirm.against.items():
+        where = ("confirm", "against", name)
+        for key in values:
+            if key not in axis_keys(base):
+                raise ConfigError(f"'{key}' is not an axis{nearest(key, axis_keys(base))}", where)
+        try:
+            base.with_values(values)
+            cells.append(Cell({"confirm": name}, values))
+            refuse_equivalent_cells(cells, base)
+        except ConfigError as error:
+            raise ConfigError(str(error), where) from None
 
 
 def _check_sampler(spec: SearchSpec, space: SearchSpace) -> None:

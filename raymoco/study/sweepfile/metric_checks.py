@@ -31,6 +31,11 @@ def check_metrics(
         configs = [("", base)]
         if spec.confirm:
             metrics.append(CONFIRMED)
+            configs += [
+                (f"confirm.against.{name}: ", base.with_values(values))
+                for name, values in spec.confirm.against.items()
+                if any(key.startswith("eval.") for key in values)
+            ]
     else:
         metrics = [spec.metric, *([spec.tuned_on.metric] if spec.tune else [])]
         configs = [

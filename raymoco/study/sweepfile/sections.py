@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
@@ -85,13 +86,32 @@ class GangConfig(ScaleConfig):
         return ScaleConfig(**{name: getattr(self, name) for name in ScaleConfig.model_fields})
 
 
+DEFAULT = "default"  # the cell of a confirmation with the run's own values
+TRIAL_NAME = r"t\d+(-r\d+)?"  # how the trials of a search are called
+
+
 class Confirm(StrictModel):
-    """After a search, train the best trials and the default again, with fresh seeds."""
+    """After a search, train the best trials and the default again, with fresh seeds.
+
+    `against` has further baselines by name: the values by which each differs from the run.
+    """
 
     top: Count = 3
     seeds: Annotated[tuple[Seed, ...], Field(min_length=2)] = (100, 101, 102)
+    against: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z][\w.+=-]*$")],
+        Annotated[dict[str, Any], Field(min_length=1)],
+    ] = Field(default_factory=dict)
 
     _once = field_validator("seeds")(each_once)
+
+    @field_validator("against")
+    @classmethod
+    def _names_are_free(cls, against: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in against:
+            if name == DEFAULT or re.fullmatch(TRIAL_NAME, name):
+                raise ValueError(f"'{name}' is what a trial is called: name the baseline otherwise")
+        return against
 
 
 class Tune(StrictModel):
@@ -103,6 +123,5 @@ class Tune(StrictModel):
 
 
 WHOLE_SWEEPS = ("output", "tracking", "scale")  # keys of a run that belong to the whole sweep
-DEFAULT = "default"  # the cell of a confirmation with the run's own values
 
 CONFIRMED = TEST_KNN  # the metric of a confirmation

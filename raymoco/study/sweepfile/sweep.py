@@ -168,8 +168,10 @@ class SearchSpec(SweepSpec):
 
     @property
     def confirmations(self) -> int:
-        """The best and the default, with every fresh seed."""
-        return (self.confirm.top + 1) * len(self.confirm.seeds) if self.confirm else 0
+        """The best, the default and the baselines, with every fresh seed."""
+        if self.confirm is None:
+            return 0
+        return (self.confirm.top + 1 + len(self.confirm.against)) * len(self.confirm.seeds)
 
     def phase_of(self, cell: str, phase: str) -> str:
         """Return a trial's phase, by its cell and phase in the journal: `search`, `confirm`."""
@@ -178,15 +180,19 @@ class SearchSpec(SweepSpec):
     def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Return the values that every run must accept, with a description of each."""
         space = self.space(base)
-        return [
+        ends = [
             (f"search.{key}", {**space.witness(key), key: value})
             for key, axis in self.search.items()
             for value in axis.extremes
         ]
+        against = self.confirm.against if self.confirm else {}
+        return ends + [(f"confirm.against.{name}", dict(v)) for name, v in against.items()]
 
     def count_in_words(self, epochs: int) -> str:
         """Describe the number of trials and epochs, for `--dry-run`."""
-        return f"{self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
+        text = f"{self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
+        against = self.confirm.against if self.confirm else {}
+        return f"{text}, also {' and '.join(against)}" if against else text
 
 
 class AblationSpec(SweepSpec):

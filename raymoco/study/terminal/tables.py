@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from raymoco.metrics import describe, with_results
-from raymoco.study.journal.ledger import TrialRecord
-from raymoco.study.statistics.comparisons import Comparisons
-from raymoco.study.sweepfile.axis import SHORT, format_value
-from raymoco.study.sweepfile.sections import Objective
+from raymoco.metrics import TEST_LINEAR, describe, with_results
+from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.statistics.comparisons import (
+    Comparisons,
+    Judged,
+    compared_trials,
+    confirmed_cells,
+    scores_by_cell,
+)
+from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.sweepfile.axis import SHORT, format_value, short_name
+from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT, Objective
 
 
 def best_table(
@@ -43,6 +51,62 @@ def _score(score: float) -> str:
     if math.isnan(score):
         return ""
     return f"{score:.4f}" if abs(score) < 100 else f"{score:.0f}"
+
+
+def confirmation_table(sweep: Sweep, ledger: Ledger, judged: Sequence[Judged]) -> Table:
+    """Return a table of what a search has confirmed: the mean of each cell, and its differences.
+
+    Args:
+        judged: the comparisons of the confirmation, which name two cells each.
+    """
+    spec = sweep.search
+    assert spec is not None
+    assert spec.confirm is not None
+    trials, baselines = confirmed_cells(sweep, ledger)
+    best = trials[0] if trials else ""
+    values = {t.cell: t.values for t in compared_trials(ledger.all())}
+    images = ledger.images("test")
+    title = f"Trained again with {len(spec.confirm.seeds)} fresh seeds, judged on "
+    title += f"{images:,} test images" if images else "the test set"
+    table = Table(
+        title=f"{title}, ± half the 95 % interval over seeds", title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )  # fmt: skip
+    table.add_column("")
+    scores = {metric: scores_by_cell(ledger, metric) for metric in (CONFIRMED, TEST_LINEAR)}
+    metrics = [metric for metric, found in scores.items() if found]
+    for metric in metrics:
+        table.add_column(describe(metric).column.replace(" ", "\n"), no_wrap=True)
+    others = [DEFAULT, *([best] if best else [])]
+    for other in others:
+        table.add_column(f"to\n{other}", no_wrap=True)
+    for cell in (*trials, DEFAULT, *baselines):
+        sets = "the file as it is" if cell == DEFAULT else short_name(values[cell])
+        name = f"{cell}, the best" if cell == best else cell
+        shown = [_mean(scores[metric].get(cell, {})) for metric in metrics]
+        shown[1:] = [mean.partition(" ")[0] for mean in shown[1:]]
+        differences = [_difference(judged, cell, other) for other in others]
+        table.add_row(Text(f"{name}\n  {sets}"), *shown, *differences)
+    return table
+
+
+def _mean(by_seed: Mapping[int, float]) -> str:
+    mean = cell_mean(list(by_seed.values()))
+    return f"{mean.mean:.3f}{_reach(mean.low, mean.high).replace(' +- ', ' ±')}" if mean else ""
+
+
+def _difference(judged: Sequence[Judged], one: str, other: str) -> str:
+    """One cell minus another, and whether that is resolved; '' if they are not compared."""
+    for row in judged:
+        weights, found = row.contrast.weights, row.difference
+        if set(weights) != {one, other}:
+            continue
+        if found is None:
+            return "not resolved"
+        reach = "" if math.isnan(found.low) else f" ±{found.reach:.3f}"
+        word = {"helps": "resolved", "hurts": "resolved"}.get(row.verdict, row.verdict)
+        return f"{weights[one] * found.difference:+z.3f}{reach}\n{word}"
+    return ""
 
 
 def cells_table(found: Comparisons) -> Table:

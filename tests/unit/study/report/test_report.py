@@ -104,7 +104,7 @@ def test_a_search_shows_all_that_it_has(search):
         key=lambda row: float(row["eval/knn_top1"]),
     )  # fmt: skip
     assert f"the best reached {float(best['eval/knn_top1']):.4f}" in page
-    assert "t000 against the default on fresh seeds" in page
+    assert "t000 against default on fresh seeds" in page
 
 
 def test_the_page_needs_nothing_else_and_is_well_formed(ablation, search):

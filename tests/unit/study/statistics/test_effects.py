@@ -16,8 +16,9 @@ from raymoco.study.statistics.comparisons import Comparisons, judge_confirmation
 from raymoco.study.statistics.effects import cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import ALPHA, seeds_needed
 from raymoco.study.sweepfile.cells import expand_cells
+from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.sections import CONFIRMED
-from tests.written_sweeps import ABLATION, write_ablation
+from tests.written_sweeps import ABLATION, SEARCH, write_ablation
 
 TWO = {
     "a": {"off": {"x": 0}, "on": {"x": 1}},
@@ -209,6 +210,13 @@ def test_a_cell_that_always_failed_stays_in_the_family_and_makes_no_other_surer(
     assert "not resolved" in [row.verdict for row in found.effects]
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    file = tmp_path_factory.mktemp("search") / "sweep.yaml"
+    file.write_text(SEARCH)
+    return load_sweep(file)
+
+
 def confirmed_ledger(failed):
     ledger = Ledger()
     for seed in (100, 101, 102, 103):
@@ -221,25 +229,30 @@ def confirmed_ledger(failed):
     return ledger
 
 
-def test_a_best_trial_whose_confirmation_always_fails_is_told_and_helps_nobody():
-    whole = {row.name: row for row in judge_confirmation(confirmed_ledger(None))}
-    lost = {row.name: row for row in judge_confirmation(confirmed_ledger("t000"))}
-    assert list(whole) == list(lost) == ["t000", "t001"]
-    assert (lost["t000"].difference, lost["t000"].failed) == (None, 4)
-    assert "4 pairs lost to failed trials" in lost["t000"].words
-    assert lost["t001"].p_holm == pytest.approx(2 * whole["t001"].difference.p)
+def test_a_best_trial_whose_confirmation_always_fails_is_told_and_helps_nobody(searched):
+    whole = {row.name: row for row in judge_confirmation(searched, confirmed_ledger(None))}
+    lost = {row.name: row for row in judge_confirmation(searched, confirmed_ledger("t000"))}
+    assert list(whole) == list(lost) == ["t000 against default", "t001 against default"]
+    assert (lost["t000 against default"].difference, lost["t000 against default"].failed) == (
+        None,
+        4,
+    )
+    assert "4 pairs lost to failed trials" in lost["t000 against default"].words
+    assert lost["t001 against default"].p_holm == pytest.approx(
+        2 * whole["t001 against default"].difference.p
+    )
 
 
-def test_a_default_that_always_fails_is_told_and_one_that_has_not_run_is_waited_for():
-    rows = judge_confirmation(confirmed_ledger("default"))
+def test_a_default_that_always_fails_is_told_and_one_that_has_not_run_is_waited_for(searched):
+    rows = judge_confirmation(searched, confirmed_ledger("default"))
     assert [(row.name, row.difference, row.failed) for row in rows] == [
-        ("t000", None, 4),
-        ("t001", None, 4),
+        ("t000 against default", None, 4),
+        ("t001 against default", None, 4),
     ]
     ledger = Ledger()
-    assert judge_confirmation(ledger) == []
+    assert judge_confirmation(searched, ledger) == []
     add_trial(ledger, "t000", 100, 0.9, metric=CONFIRMED)
-    assert judge_confirmation(ledger) == []
+    assert judge_confirmation(searched, ledger) == []
 
 
 def test_a_completed_trial_whose_metric_is_not_a_number_counts_as_failed():
