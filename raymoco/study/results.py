@@ -24,12 +24,17 @@ from raymoco.study.statistics.comparisons import (
     compare_cells,
     judge_confirmation,
 )
+from raymoco.study.statistics.plan import plan_notes
+from raymoco.study.statistics.stopping import look_words
 from raymoco.study.sweepfile.load import Sweep
 
 
 @dataclass
 class SweepResult:
-    """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's."""
+    """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's.
+
+    `notes` say at which look an ablation stopped, and what of its plan was changed.
+    """
 
     folder: Path
     trials: list[TrialRecord] = field(repr=False)
@@ -37,12 +42,14 @@ class SweepResult:
     confirmation: list[Judged]
     comparisons: Comparisons | None
     interrupted: bool
+    notes: list[str] = field(default_factory=list)
 
 
 def read_result(
     sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool = False
 ) -> SweepResult:
     """Build the result of a sweep from its ledger."""
+    words = look_words(sweep, ledger)
     return SweepResult(
         folder,
         ledger.all(),
@@ -50,6 +57,7 @@ def read_result(
         judge_confirmation(ledger) if sweep.spec.confirmations else [],
         compare_cells(sweep, ledger),
         interrupted,
+        [*([f"look {words}"] if words else []), *plan_notes(sweep.spec, ledger)],
     )
 
 

@@ -17,13 +17,14 @@ from raymoco.study.report.labels import (
     number,
     settings,
 )
+from raymoco.study.report.look_sections import looks_section
 from raymoco.study.report.series_styles import figure_names
 from raymoco.study.statistics.paired import binomial_reach
 from raymoco.study.sweepfile.axis import format_value
 
 
 def ablation_sections(findings: Findings) -> list[Section]:
-    """Return sections of cell means, differences to the baseline, effects and interactions."""
+    """Return sections of cell means, differences to the baseline, effects, and the looks."""
     found, spec = findings.comparisons, findings.ablation
     assert found is not None
     assert spec is not None
@@ -84,7 +85,7 @@ def ablation_sections(findings: Findings) -> list[Section]:
             )
         )
         effects.drawings += interaction_plots(found)
-    return [cells, differences, effects]
+    return [cells, differences, effects, looks_section(findings)]
 
 
 def tuning_section(findings: Findings) -> Section:
@@ -128,4 +129,4 @@ def tuning_section(findings: Findings) -> Section:
 
 
 def _margin(margin: float | None) -> str:
-    return "" if margin is None else f" Shaded: differences up to {margin}, which are negligible."
+    return "" if margin is None else f" Shaded: differences up to the margin {margin}."
