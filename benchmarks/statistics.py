@@ -21,48 +21,51 @@ from raymoco.study.statistics.looks import spend, take_looks
 from raymoco.study.statistics.paired import ALPHA, cell_mean
 from raymoco.study.sweepfile.sections import Looks, Spending
 
-Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 Scores = dict[str, dict[int, float]]
+# from what each seed does to all cells alike, the scores of so many cells
+Draw = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
 
 LEVEL, STD, IMAGES = 0.9, 0.01, 148  # about those of digits
 FAMILIES = (1, 4, 8)
 SEEDS = (3, 5, 10, 20)
 LOOKS = (5, 10, 20)
+MARGIN = 3 / IMAGES  # three images
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.normal(0, STD, shape)
+def _normal(rng: np.random.Generator, by_seed: np.ndarray, cells: int) -> np.ndarray:
+    return by_seed + rng.normal(0, STD, (cells, by_seed.size))
 
 
-def _heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Student's t with 3 degrees of freedom: a seed in fifty goes far astray."""
-    return np.asarray(rng.standard_t(3, shape) * STD / np.sqrt(3))
+def _heavy(rng: np.random.Generator, by_seed: np.ndarray, cells: int) -> np.ndarray:
+    """Student's t with 3 degrees of freedom: now and then a seed goes far astray."""
+    drawn = rng.standard_t(3, (cells, by_seed.size))
+    return np.asarray(by_seed + drawn * STD / np.sqrt(3))
 
 
-def _skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def _whole_images(rng: np.random.Generator, by_seed: np.ndarray, cells: int) -> np.ndarray:
+    """Normal, rounded to whole images: many differences tie, and some are 0."""
+    return np.round(_normal(rng, by_seed, cells) * IMAGES) / IMAGES
+
+
+def _skewed(rng: np.random.Generator, by_seed: np.ndarray, cells: int) -> np.ndarray:
     """Exponential below a ceiling, alike in every cell: the differences are symmetric again."""
-    return STD - rng.exponential(STD, shape)
+    return by_seed + STD - rng.exponential(STD, (cells, by_seed.size))
 
 
-def _skewed_apart(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def _skewed_apart(rng: np.random.Generator, by_seed: np.ndarray, cells: int) -> np.ndarray:
     """The same beside a baseline that hardly varies: equal means, but differences as skewed.
 
     The worst case of a t-interval, and one that the sign-flip test does not allow for either.
     """
-    drawn = _skewed(rng, shape)
-    drawn[0] = rng.normal(0, STD / 10, shape[1:])
+    drawn = _skewed(rng, by_seed, cells)
+    drawn[0] = by_seed + rng.normal(0, STD / 10, by_seed.size)
     return drawn
-
-
-def _rounded(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Normal, rounded to whole images: many differences tie, and some are 0."""
-    return np.round(rng.normal(0, STD, shape) * IMAGES) / IMAGES
 
 
 DRAWS: dict[str, Draw] = {
     "normal": _normal,
     "heavy tails": _heavy,
-    "whole images": _rounded,
+    "whole images": _whole_images,
     "skewed alike": _skewed,
     "skewed, baseline not": _skewed_apart,
 }
@@ -87,13 +90,13 @@ def contrasts(rows: int) -> list[Contrast]:
 
 
 def simulated(
-    draw: Draw, rows: int, seeds: int, rounds: int, shift: float = 0.0
+    name: str, rows: int, seeds: int, rounds: int, shift: float = 0.0
 ) -> Iterator[Scores]:
     """The scores of each simulated sweep: a baseline and `rows` cells, `shift` above it."""
-    rng = np.random.default_rng([rows, seeds])
+    rng = np.random.default_rng([list(DRAWS).index(name), rows, seeds])
     for _ in range(rounds):
         # what a seed does to all cells alike cancels out in the differences
-        drawn = LEVEL + rng.normal(0, STD, seeds) + draw(rng, (rows + 1, seeds))
+        drawn = DRAWS[name](rng, rng.normal(LEVEL, STD, seeds), rows + 1)
         drawn[1:] += shift
         yield {f"{cell}": dict(enumerate(by_seed)) for cell, by_seed in enumerate(drawn.tolist())}
 
@@ -106,13 +109,13 @@ def wrongly_resolved(judged: Sequence[Judged]) -> bool:
 def family_wise(rounds: int, seeds: Sequence[int] = (5, 10)) -> Table:
     """Share of families without any true difference in which one is said to help or to hurt."""
     table = _table("No cell differs: a row helps or hurts", ["scores", "rows", "seeds"])
-    for name, draw in DRAWS.items():
+    for name in DRAWS:
         for rows in FAMILIES:
             family = contrasts(rows)
             for n in seeds:
                 wrong = sum(
                     wrongly_resolved(judge(family, scores, {}, higher=True))
-                    for scores in simulated(draw, rows, n, rounds)
+                    for scores in simulated(name, rows, n, rounds)
                 )
                 table.add(name, rows, n, *_share(wrong, rounds))
     table.notes.append(f"At most {ALPHA:.2g} is promised; Holm over the rows of a file.")
@@ -123,10 +126,10 @@ def coverage(rounds: int, seeds: Sequence[int] = SEEDS) -> Table:
     """Share of 95 % intervals over seeds that hold the true difference, and the true mean."""
     table = _table("95 % intervals over seeds that hold the truth", ["scores", "interval", "seeds"])
     family = contrasts(1)
-    for name, draw in DRAWS.items():
+    for name in DRAWS:
         for n in seeds:
             held = means = 0
-            for scores in simulated(draw, 1, n, rounds):
+            for scores in simulated(name, 1, n, rounds):
                 (row,) = judge(family, scores, {}, higher=True)
                 found, mean = row.difference, cell_mean(list(scores["1"].values()))
                 assert found is not None
@@ -135,7 +138,7 @@ def coverage(rounds: int, seeds: Sequence[int] = SEEDS) -> Table:
                 means += mean.low <= LEVEL <= mean.high
             table.add(name, "difference", n, *_share(held, rounds))
             table.add(name, "cell mean", n, *_share(means, rounds))
-    table.notes.append("Rounded scores: the truth is that before rounding.")
+    table.notes.append("Of rounded scores the truth is that before rounding.")
     return table
 
 
@@ -144,20 +147,19 @@ def false_negligible(rounds: int, seeds: Sequence[int] = (5, 10, 20)) -> Table:
     table = _table(
         "Every cell differs by the margin: a row is negligible", ["scores", "rows", "seeds"]
     )
-    margin = 2 * STD
-    for name, draw in DRAWS.items():
+    for name in DRAWS:
         for rows in (1, 4):
             family = contrasts(rows)
             for n in seeds:
                 wrong = sum(
                     any(
                         row.verdict == "negligible"
-                        for row in judge(family, scores, {}, higher=True, margin=margin)
+                        for row in judge(family, scores, {}, higher=True, margin=MARGIN)
                     )
-                    for scores in simulated(draw, rows, n, rounds, shift=margin)
+                    for scores in simulated(name, rows, n, rounds, shift=MARGIN)
                 )
                 table.add(name, rows, n, *_share(wrong, rounds))
-    table.notes.append(f"The margin is {margin:g}, twice the standard deviation of a cell.")
+    table.notes.append(f"The margin is {MARGIN:.4f}, twice the standard deviation of a cell.")
     return table
 
 
@@ -174,12 +176,12 @@ def family_wise_with_looks(rounds: int) -> Table:
                 looks = Looks(seeds=LOOKS, spending=spending)
                 wrong = sum(
                     wrongly_at_any_look(contrasts(rows), scores, looks)
-                    for scores in simulated(DRAWS[name], rows, looks.most, rounds)
+                    for scores in simulated(name, rows, looks.most, rounds)
                 )
                 table.add(name, rows, spending, *_share(wrong, rounds))
             every = sum(
                 any(wrongly_resolved(_first(contrasts(rows), scores, n, ALPHA)) for n in LOOKS)
-                for scores in simulated(DRAWS[name], rows, LOOKS[-1], rounds)
+                for scores in simulated(name, rows, LOOKS[-1], rounds)
             )
             table.add(name, rows, "none: 0.05 at each", *_share(every, rounds))
     said = "; ".join(
@@ -193,11 +195,11 @@ def family_wise_with_looks(rounds: int) -> Table:
 def sign_flip_size(rounds: int, seeds: Sequence[int] = (5, 6, 8, 10, 12)) -> Table:
     """Share of p below 0.05 of the sign-flip test and of t's, where nothing differs."""
     table = _table("No difference: p < 0.05", ["scores", "test", "seeds"])
-    for name, draw in DRAWS.items():
+    for name in DRAWS:
         for n in seeds:
             found = [
                 judge(contrasts(1), scores, {}, higher=True)[0]
-                for scores in simulated(draw, 1, n, rounds)
+                for scores in simulated(name, 1, n, rounds)
             ]
             flips = sum(sign_flip(row.differences) < ALPHA for row in found)
             table.add(name, "sign-flip", n, *_share(flips, rounds))

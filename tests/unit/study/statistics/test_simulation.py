@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.statistics import (
-    DRAWS,
+    MARGIN,
     contrasts,
     simulated,
     wrongly_at_any_look,
@@ -31,15 +31,15 @@ def test_where_no_cell_differs_few_families_of_four_hold_a_verdict(name):
     family = contrasts(4)
     wrong = sum(
         wrongly_resolved(judge(family, scores, {}, higher=True))
-        for scores in simulated(DRAWS[name], 4, 5, ROUNDS)
+        for scores in simulated(name, 4, 5, ROUNDS)
     )
     assert seldom(wrong)
 
 
 def test_at_the_margin_few_are_called_negligible():
     wrong = sum(
-        judge(contrasts(1), scores, {}, higher=True, margin=0.02)[0].verdict == "negligible"
-        for scores in simulated(DRAWS["normal"], 1, 8, ROUNDS, shift=0.02)
+        judge(contrasts(1), scores, {}, higher=True, margin=MARGIN)[0].verdict == "negligible"
+        for scores in simulated("normal", 1, 8, ROUNDS, shift=MARGIN)
     )
     assert wrong > 0
     assert seldom(wrong)
@@ -50,7 +50,7 @@ def test_looks_on_the_way_make_no_more_errors(spending):
     looks = Looks(seeds=(4, 8), spending=spending)
     wrong = sum(
         wrongly_at_any_look(contrasts(2), scores, looks)
-        for scores in simulated(DRAWS["normal"], 2, 8, ROUNDS)
+        for scores in simulated("normal", 2, 8, ROUNDS)
     )
     assert seldom(wrong)
 
@@ -58,7 +58,7 @@ def test_looks_on_the_way_make_no_more_errors(spending):
 def test_about_95_of_100_intervals_hold_the_truth():
     held = sum(
         row.difference.low <= 0 <= row.difference.high
-        for scores in simulated(DRAWS["normal"], 1, 5, ROUNDS)
+        for scores in simulated("normal", 1, 5, ROUNDS)
         for row in judge(contrasts(1), scores, {}, higher=True)
     )
     assert stats.binomtest(held, ROUNDS, 0.95).pvalue > 0.001
