@@ -38,6 +38,11 @@ def plan_notes(spec: SearchSpec | AblationSpec, ledger: Ledger) -> list[str]:
             f"The margin {spec.margin} is that of the file. The version that began this sweep did "
             "not record since when it has been there."
         )
+    elif spec.margin is None and not margin_stood(spec, ledger):
+        notes.append(
+            f"The sweep began with margin {planned[MARGIN]}, which is not in the file any more: "
+            "nothing is tested against it."
+        )
     elif not margin_stood(spec, ledger):
         began = "none" if planned[MARGIN] == NONE else f"margin {planned[MARGIN]}"
         notes.append(

@@ -63,6 +63,13 @@ def test_a_margin_that_was_edited_later_is_tested_but_decides_nothing(tmp_path, 
         assert row.equivalence.p < 0.05
 
 
+def test_a_margin_that_was_taken_out_is_told(tmp_path):
+    folder = begun_with(tmp_path / "terms", ABLATION + MARGIN)
+    (folder / "sweep.yaml").write_text(ABLATION)
+    (note,) = notes(folder)
+    assert "began with margin 0.02, which is not in the file any more" in note
+
+
 def test_a_journal_of_version_0_1_does_not_say_and_the_report_tells(tmp_path):
     folder = write_ablation(tmp_path / "terms", ABLATION + MARGIN, score=near)
     assert verdicts(folder) == {"negligible"}
