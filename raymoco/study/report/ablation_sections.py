@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raymoco.metrics import describe
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_trials
-from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
+from raymoco.study.report.comparison_table import drawn, judged_grid, margin_grids, numeric
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.forest_plot import forest
@@ -53,7 +53,10 @@ def ablation_sections(findings: Findings) -> list[Section]:
     differences = Section(
         "Differences to the baseline",
         [f"The baseline is {found.baseline}."],
-        [judged_grid("cell", list(found.rows.values()), "One Holm family.")],
+        [
+            judged_grid("cell", list(found.rows.values()), "One Holm family."),
+            *margin_grids("cell", list(found.rows.values())),
+        ],
         drawn(
             forest(
                 list(found.rows.values()),
@@ -71,6 +74,7 @@ def ablation_sections(findings: Findings) -> list[Section]:
     effects = Section("Factors", drawings=[])
     if len(found.effects) > 1 or spec.design != "one_at_a_time":
         effects.grids.append(judged_grid("effect", found.effects, "A Holm family of its own."))
+        effects.grids += margin_grids("effect", found.effects)
         effects.drawings += drawn(
             forest(
                 found.effects,

@@ -1,4 +1,4 @@
-"""Shared by the sections: the table of judged comparisons, and skipping empty figures."""
+"""Shared by the sections: the tables of judged comparisons, and skipping empty figures."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ from raymoco.study.report.document import Drawing, Grid
 from raymoco.study.report.labels import interval, number, p_value
 from raymoco.study.statistics.comparisons import Judged
 
-SIGN_FLIP = "p sign-flip"
-EQUIVALENCE = ["90 % interval", "p TOST", "p TOST Holm", "needed for negligible"]
-
 
 def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
     """Return comparisons of one family as a table; `first` heads the column of names."""
     columns = [first, "seeds", "difference", "95 % interval", "p", "p Holm", "verdict", "needed"]
-    columns.append(SIGN_FLIP)
-    with_margin = any(row.equivalence for row in rows)
-    columns += EQUIVALENCE * with_margin
+    columns.append("p sign-flip")
     if any(row.failed for row in rows):
         columns.append("pairs lost")
     table = []
@@ -33,31 +28,41 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
                 p_value(row.p_holm),
             ]
         needed = "" if row.seeds is None else str(row.seeds)
-        more = [p_value(row.p_sign_flip), *(_equivalence(row) if with_margin else [])]
-        line = [row.name, *shown, row.verdict, needed, *more, str(row.failed)]
+        line = [row.name, *shown, row.verdict, needed, p_value(row.p_sign_flip), str(row.failed)]
         table.append(line[: len(columns)])
-    caption = f"{family} needed: seeds to detect a difference this small with 80 % power"
-    caption += "; p sign-flip: exact over the seeds, not adjusted"
-    if with_margin:
-        caption += (
-            "; p TOST: of the difference against the margin, a Holm family of its own; needed for "
-            "negligible: seeds with 80 % power, if the true difference is 0 / is the observed one"
-        )
-    right = {*columns[1:6], "needed", SIGN_FLIP, *EQUIVALENCE, "pairs lost"}
-    return Grid(columns, table, caption, frozenset(right))
+    caption = (
+        f"{family} needed: seeds to detect a difference this small with 80 % power. p sign-flip: "
+        "the exact test over the same seeds, not adjusted"
+    )
+    return Grid(columns, table, caption, frozenset(columns[1:]) - {"verdict"})
 
 
-def _equivalence(row: Judged) -> list[str]:
-    found = row.equivalence
-    if found is None:
-        return ["", "", "", ""]
-    needed = " / ".join("-" if n is None else str(n) for n in row.seeds_for_negligible)
-    return [
-        interval(found.low, found.high, sign=True),
-        p_value(found.p),
-        p_value(row.p_tost_holm),
-        "" if row.seeds_for_negligible == (None, None) else needed,
-    ]
+def margin_grids(first: str, rows: Sequence[Judged]) -> list[Grid]:
+    """Return the tests of the same comparisons against the margin; nothing without a margin."""
+    limits = [row.equivalence for row in rows if row.equivalence is not None]
+    if not limits:
+        return []
+    columns = [first, "90 % interval", "p TOST", "p Holm", "negligible"]
+    columns += ["needed if 0", "needed as observed"]
+    table = []
+    for row in rows:
+        found = row.equivalence
+        tests = ["", "", ""]
+        if found is not None:
+            tests = [
+                interval(found.low, found.high, sign=True),
+                p_value(found.p),
+                p_value(row.p_tost_holm),
+            ]
+        said = "yes" if row.verdict == "negligible" else "no"
+        needed = ["" if n is None else str(n) for n in row.seeds_for_negligible]
+        table.append([row.name, *tests, said, *needed])
+    caption = (
+        f"Against the margin of {limits[0].margin:g}: two one-sided t-tests over seeds, a Holm "
+        "family of their own. needed: seeds to call it negligible with 80 % power, if the true "
+        "difference is 0 or the observed one"
+    )
+    return [Grid(columns, table, caption, frozenset(columns[1:]) - {"negligible"})]
 
 
 def numeric(columns: Sequence[str]) -> frozenset[str]:

@@ -54,7 +54,7 @@ def look_sentences(findings: Findings) -> list[str]:
     last = taken[-1]
     at = f"The results are those of the look at {last.seeds} seeds"
     if last.seeds == most:
-        return [f"{at}, the last: alpha {last.level:.2g} was left for it."]
+        return [f"{at}, the last, judged at level {last.level:.2g}."]
     level = f"judged at level {last.level:.2g}"
     if last.open:
         after = found.looks[len(taken)].seeds

@@ -109,10 +109,10 @@ class Judged:
         """How many seeds are needed to call it negligible.
 
         The first if the true difference is 0, the second if it is the observed one. None where it
-        is called so already, without a margin, or where MOST_SEEDS are not enough.
+        is resolved or negligible, without a margin, or where MOST_SEEDS are not enough.
         """
         found, limit = self.difference, self.equivalence
-        if self.verdict in ("negligible", "identical") or found is None or limit is None:
+        if self.verdict != "not resolved" or found is None or limit is None:
             return None, None
         alpha = self.level / self.rows
         by_zero = seeds_for_negligible(found, limit.margin, alpha)
