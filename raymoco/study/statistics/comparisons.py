@@ -202,8 +202,8 @@ def judge(
         level: of both families.
         decides: false before the first look: nothing is resolved or negligible then.
     """
-    by_seed = [tuple(contrast.by_seed(scores).values()) for contrast in contrasts]
-    found = [mean_difference(differences) for differences in by_seed]
+    by_seed = [contrast.by_seed(scores) for contrast in contrasts]
+    found = [mean_difference(list(values.values())) for values in by_seed]
     limits = [None if margin is None else tost(difference, margin) for difference in found]
     adjusted = _adjusted([math.nan if d is None else d.p for d in found])
     adjusted_tost = _adjusted([math.nan if limit is None else limit.p for limit in limits])
@@ -231,7 +231,7 @@ def judge(
                 p,
                 said,
                 failed,
-                differences=by_seed[number],
+                differences=tuple(by_seed[number].values()),
                 rows=len(contrasts),
                 level=level,
                 equivalence=limits[number],
