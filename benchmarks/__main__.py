@@ -10,7 +10,9 @@ from rich.console import Console
 
 from benchmarks.tables import machine, write_json
 
+NAMES: tuple[str, ...]
 NAMES = ("loss", "step", "growth", "stream", "views", "evaluate", "sweep", "tracking", "replay")
+NAMES += ("statistics",)
 
 
 def main() -> None:

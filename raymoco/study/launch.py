@@ -49,6 +49,8 @@ from raymoco.study.proposals.remaining import (
 )
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.results import Closing, SweepResult, read_result
+from raymoco.study.statistics.plan import plan_notes, plan_tags
+from raymoco.study.statistics.stopping import look_words, seeds_to_train
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
@@ -89,7 +91,8 @@ def sweep(
         # refuse before anything is written; later the study contains the trials
         load_warm_start(search.warm_start, output, loaded.space, search.objectives)
     ledger = open_folder(folder, spec.to_yaml(), resume)
-    if files.closed.exists() and not open_trials(loaded, folder, ledger):
+    seeds = seeds_to_train(loaded, ledger)
+    if files.closed.exists() and not open_trials(loaded, folder, ledger, seeds):
         return read_result(loaded, folder, ledger)
     check_named_code(loaded)
     seen = journal_bytes(folder)
@@ -194,7 +197,10 @@ class _Launch:
 
     def _run_phases(self, phases: PhaseRunner) -> None:
         identity = self.ledger.identity or uuid4().hex
-        self.recorder.record(begun(identity, provenance(self.images, self.spec.gang)))
+        tags = provenance(self.images, self.spec.gang) | plan_tags(self.spec)
+        self.recorder.record(begun(identity, tags))
+        for note in plan_notes(self.spec, self.ledger):
+            self.progress.say(f"warning: {note}")
         self.mirror.start()
         phases.start()
         enough = budget_check(self.spec.budget, self.spec.objective, self.ledger)
@@ -221,10 +227,29 @@ class _Launch:
     ) -> None:
         tuning = open_tuning(self.sweep, spec, self.folder, self.ledger)
         phases.run_trials("tune", ListProposals(tuning), len(tuning), fifo(), enough)
-        if enough() is None:
+        if spec.looks is not None:
+            self._look(phases, spec, enough)
+        elif enough() is None:
             waiting = open_cells(spec, self.folder, self.ledger)
             proposals = ListProposals(waiting)
             phases.run_trials("ablation", proposals, len(waiting), fifo(), enough, last=True)
+
+    def _look(
+        self, phases: PhaseRunner, spec: AblationSpec, enough: Callable[[], str | None]
+    ) -> None:
+        """Train up to each look in turn, until one has decided every row."""
+        trained: int | None = 0
+        while enough() is None:
+            seeds = seeds_to_train(self.sweep, self.ledger)
+            if trained == seeds:
+                break
+            waiting = open_cells(spec, self.folder, self.ledger, seeds)
+            # gangs stay for the next look, which is known only when this one is over
+            last = seeds == len(spec.seeds)
+            proposals = ListProposals(waiting)
+            phases.run_trials(f"look-{seeds}", proposals, len(waiting), fifo(), enough, last=last)
+            self.progress.say(f"look     {look_words(self.sweep, self.ledger)}")
+            trained = seeds
 
     def _sample(
         self, phases: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]

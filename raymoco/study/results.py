@@ -25,12 +25,17 @@ from raymoco.study.statistics.comparisons import (
     judge_confirmation,
     write_confirmation,
 )
+from raymoco.study.statistics.plan import plan_notes
+from raymoco.study.statistics.stopping import look_words
 from raymoco.study.sweepfile.load import Sweep
 
 
 @dataclass
 class SweepResult:
-    """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's."""
+    """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's.
+
+    `notes` say at which look an ablation stopped, and what of its plan was changed.
+    """
 
     folder: Path
     trials: list[TrialRecord] = field(repr=False)
@@ -39,12 +44,14 @@ class SweepResult:
     comparisons: Comparisons | None
     interrupted: bool
     ledger: Ledger = field(repr=False)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_result(
     sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool = False
 ) -> SweepResult:
     """Build the result of a sweep from its ledger."""
+    words = look_words(sweep, ledger)
     return SweepResult(
         folder,
         ledger.all(),
@@ -53,6 +60,7 @@ def read_result(
         compare_cells(sweep, ledger),
         interrupted,
         ledger,
+        [*([f"look {words}"] if words else []), *plan_notes(sweep.spec, ledger)],
     )
 
 

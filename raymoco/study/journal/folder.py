@@ -180,7 +180,8 @@ def _changes(before: str, now: str) -> str:
     """Return the lines that differ, except for keys that a resume may change."""
     was, is_ = (YAML(typ="safe").load(text) for text in (before, now))
     added = set(was.get("seeds", ())) <= set(is_.get("seeds", ()))
-    free = (*FREE, "seeds") if added else FREE
+    # with looks the order of seeds says which of them a look has, and their number is planned
+    free = (*FREE, "seeds") if added and "looks" not in is_ else FREE
 
     def fixed(text: str) -> list[str]:
         lines, keep = [], True

@@ -59,15 +59,22 @@ def beyond_budget(spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Propos
     return interrupted_before(folder, ledger, cells=False)[max(0, trials_left(spec, ledger)) :]
 
 
-def open_trials(sweep: Sweep, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Return known trials that have not ended; one stands for all that are not proposed yet."""
+def open_trials(
+    sweep: Sweep, folder: Path, ledger: Ledger, seeds: int | None = None
+) -> list[Proposal]:
+    """Return known trials that have not ended; one stands for all that are not proposed yet.
+
+    Args:
+        seeds: as for `open_cells`.
+    """
     search, ablation = sweep.search, sweep.ablation
     if search is not None:
         if trials_left(search, ledger) > 0:
             return [Proposal("search", {}, sweep.base.seed)]
         return open_confirmations(sweep, search, folder, ledger)
     assert ablation is not None
-    return open_tuning(sweep, ablation, folder, ledger) or open_cells(ablation, folder, ledger)
+    tuning = open_tuning(sweep, ablation, folder, ledger)
+    return tuning or open_cells(ablation, folder, ledger, seeds)
 
 
 def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
@@ -90,11 +97,16 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
     return _open(wanted, folder, ledger)
 
 
-def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
+def open_cells(
+    spec: AblationSpec, folder: Path, ledger: Ledger, seeds: int | None = None
+) -> list[Proposal]:
     """Return the trials of the comparison that have not ended.
 
     With `tune` each cell uses its tuned values. A cell without a completed tuning trial is left
     out: comparing an untuned cell with tuned ones would not be fair.
+
+    Args:
+        seeds: how many of the file's seeds are trained, up to the next look; None: all.
     """
     tuned: dict[str, dict[str, Any] | None] = {cell.name: {} for cell in spec.cells}
     if spec.tune is not None:
@@ -102,7 +114,7 @@ def open_cells(spec: AblationSpec, folder: Path, ledger: Ledger) -> list[Proposa
     # seed by seed: if the sweep ends early, it has complete pairs
     wanted = [
         Proposal(f"{cell.slug}-s{seed}", {**cell.values, **values}, seed, cell.name)
-        for seed in spec.seeds
+        for seed in spec.seeds[:seeds]
         for cell in spec.cells
         if (values := tuned[cell.name]) is not None
     ]

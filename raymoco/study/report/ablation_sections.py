@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raymoco.metrics import describe
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_trials
-from raymoco.study.report.comparison_table import drawn, judged_grid, numeric
+from raymoco.study.report.comparison_table import drawn, judged_grid, margin_grids, numeric
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.forest_plot import forest
@@ -17,13 +17,14 @@ from raymoco.study.report.labels import (
     number,
     settings,
 )
+from raymoco.study.report.look_sections import looks_section
 from raymoco.study.report.series_styles import figure_names
 from raymoco.study.statistics.paired import binomial_reach
 from raymoco.study.sweepfile.axis import format_value
 
 
 def ablation_sections(findings: Findings) -> list[Section]:
-    """Return sections of cell means, differences to the baseline, effects and interactions."""
+    """Return sections of cell means, differences to the baseline, effects, and the looks."""
     found, spec = findings.comparisons, findings.ablation
     assert found is not None
     assert spec is not None
@@ -52,7 +53,10 @@ def ablation_sections(findings: Findings) -> list[Section]:
     differences = Section(
         "Differences to the baseline",
         [f"The baseline is {found.baseline}."],
-        [judged_grid("cell", list(found.rows.values()), "One Holm family.")],
+        [
+            judged_grid("cell", list(found.rows.values()), "One Holm family."),
+            *margin_grids("cell", list(found.rows.values())),
+        ],
         drawn(
             forest(
                 list(found.rows.values()),
@@ -70,6 +74,7 @@ def ablation_sections(findings: Findings) -> list[Section]:
     effects = Section("Factors", drawings=[])
     if len(found.effects) > 1 or spec.design != "one_at_a_time":
         effects.grids.append(judged_grid("effect", found.effects, "A Holm family of its own."))
+        effects.grids += margin_grids("effect", found.effects)
         effects.drawings += drawn(
             forest(
                 found.effects,
@@ -84,7 +89,7 @@ def ablation_sections(findings: Findings) -> list[Section]:
             )
         )
         effects.drawings += interaction_plots(found)
-    return [cells, differences, effects]
+    return [cells, differences, effects, looks_section(findings)]
 
 
 def tuning_section(findings: Findings) -> Section:
@@ -128,4 +133,4 @@ def tuning_section(findings: Findings) -> Section:
 
 
 def _margin(margin: float | None) -> str:
-    return "" if margin is None else f" Shaded: differences up to {margin}, which are negligible."
+    return "" if margin is None else f" Shaded: differences up to the margin {margin}."

@@ -1,4 +1,4 @@
-"""Shared by the sections: the table of judged comparisons, and skipping empty figures."""
+"""Shared by the sections: the tables of judged comparisons, and skipping empty figures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from raymoco.study.statistics.comparisons import Judged
 def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
     """Return comparisons of one family as a table; `first` heads the column of names."""
     columns = [first, "seeds", "difference", "95 % interval", "p", "p Holm", "verdict", "needed"]
+    columns.append("p sign-flip")
     if any(row.failed for row in rows):
         columns.append("pairs lost")
     table = []
@@ -27,9 +28,41 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
                 p_value(row.p_holm),
             ]
         needed = "" if row.seeds is None else str(row.seeds)
-        table.append([row.name, *shown, row.verdict, needed, str(row.failed)][: len(columns)])
-    caption = f"{family} needed: seeds to detect a difference this small with 80 % power"
-    return Grid(columns, table, caption, frozenset(columns[1:6]) | {"needed", "pairs lost"})
+        line = [row.name, *shown, row.verdict, needed, p_value(row.p_sign_flip), str(row.failed)]
+        table.append(line[: len(columns)])
+    caption = (
+        f"{family} needed: seeds to detect a difference this small with 80 % power. p sign-flip: "
+        "the exact test over the same seeds, not adjusted"
+    )
+    return Grid(columns, table, caption, frozenset(columns[1:]) - {"verdict"})
+
+
+def margin_grids(first: str, rows: Sequence[Judged]) -> list[Grid]:
+    """Return the tests of the same comparisons against the margin; nothing without a margin."""
+    limits = [row.equivalence for row in rows if row.equivalence is not None]
+    if not limits:
+        return []
+    columns = [first, "90 % interval", "p TOST", "p Holm", "negligible"]
+    columns += ["needed if 0", "needed as observed"]
+    table = []
+    for row in rows:
+        found = row.equivalence
+        tests = ["", "", ""]
+        if found is not None:
+            tests = [
+                interval(found.low, found.high, sign=True),
+                p_value(found.p),
+                p_value(row.p_tost_holm),
+            ]
+        said = "yes" if row.verdict == "negligible" else "no"
+        needed = ["" if n is None else str(n) for n in row.seeds_for_negligible]
+        table.append([row.name, *tests, said, *needed])
+    caption = (
+        f"Against the margin of {limits[0].margin:g}: two one-sided t-tests over seeds, a Holm "
+        "family of their own. needed: seeds to call it negligible with 80 % power, if the true "
+        "difference is 0 or the observed one"
+    )
+    return [Grid(columns, table, caption, frozenset(columns[1:]) - {"negligible"})]
 
 
 def numeric(columns: Sequence[str]) -> frozenset[str]:

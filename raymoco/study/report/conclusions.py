@@ -15,12 +15,10 @@ from raymoco.study.report.labels import (
     metric_name,
     number,
 )
+from raymoco.study.report.look_sections import look_sentences
 from raymoco.study.statistics.comparisons import Judged, confirmed_cells
-from raymoco.study.statistics.paired import (
-    ALPHA,
-    PairedDifference,
-    binomial_reach,
-)
+from raymoco.study.statistics.paired import PairedDifference, binomial_reach
+from raymoco.study.statistics.plan import plan_notes
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.sections import CONFIRMED
 
@@ -72,31 +70,32 @@ def covered(
     return [f"{covers}."]
 
 
-def in_words(subject: str, row: Judged, margin: float | None = None) -> str:
+def in_words(subject: str, row: Judged) -> str:
     """Return one comparison as a sentence: subject, verdict, difference, seeds needed."""
     found = row.difference
     lost = f" {_pairs_lost(row.failed)}" if row.failed else ""
     if found is None:
         return f"{subject}: not resolved. Fewer than two seeds finished in both.{lost}"
+    why = f"; {row.withheld}" if row.withheld else ""
     if row.verdict in ("helps", "hurts"):
-        return f"{subject} {row.verdict}: {found.interval}.{lost}"
+        return f"{subject} {row.verdict}: {found.interval}{why}.{lost}"
     if row.verdict == "identical":
         return f"{subject} changes nothing: {counted(found.n, 'seed')}, all equal.{lost}"
-    if row.verdict == "negligible":
-        return f"{subject}: negligible, within +-{margin}: {found.interval}.{lost}"
+    if row.verdict == "negligible" and row.equivalence is not None:
+        within = f"{row.equivalence.interval}, {counted(found.n, 'seed')}"
+        return f"{subject}: negligible: {number(found.difference, sign=True)}, {within}.{lost}"
     if math.isnan(found.p):
         return f"{subject}: not resolved. {found.interval}.{lost}"
     spread = f"{number(found.difference, sign=True)}, 95 % interval {_interval(found)}"
     left = row.resolution
-    if row.p_holm < ALPHA:
-        left = f"{counted(found.n, 'seed')}, but with lost pairs nothing is said to help"
-    return f"{subject}: not resolved. {spread}; {left}.{lost}"
+    if row.p_holm < row.level:
+        left = f"{counted(found.n, 'seed')}"
+    return f"{subject}: not resolved. {spread}; {left}{why}.{lost}"
 
 
 def _of_an_ablation(findings: Findings) -> list[str]:
     comparisons = findings.comparisons
     assert comparisons is not None
-    margin = comparisons.margin
     said = []
     for effect in comparisons.effects:
         levels, against = effect.contrast.levels, effect.contrast.against
@@ -105,15 +104,18 @@ def _of_an_ablation(findings: Findings) -> list[str]:
             subject = f"{factor} {level} instead of {against[factor]}"
         else:
             subject = f"{' with '.join(f'{f} {v}' for f, v in levels.items())}, beyond their sum"
-        said.append(in_words(subject, effect, margin))
+        said.append(in_words(subject, effect))
     if not said:  # no trials have run that could judge a factor
-        said = [in_words(f"{r.name} against {comparisons.baseline}", r, margin)
-                for r in comparisons.rows.values()]  # fmt: skip
+        said = [
+            in_words(f"{r.name} against {comparisons.baseline}", r)
+            for r in comparisons.rows.values()
+        ]
     what = f"Differences are in {judged_in(findings.metric, findings.higher)}, paired by seed"
     several = len({" x ".join(effect.contrast.levels) for effect in comparisons.effects}) > 1
     design = findings.ablation.design if findings.ablation is not None and several else ""
     what += SETTINGS_OF_OTHERS.get(design, "")
-    return [*said, f"{what}."]
+    notes = [*look_sentences(findings), *plan_notes(findings.sweep.spec, findings.ledger)]
+    return [*said, f"{what}.", *notes]
 
 
 def _of_a_search(findings: Findings) -> list[str]:

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
+from raymoco.study.statistics.equivalence import Equivalence, seeds_for_negligible, tost
+from raymoco.study.statistics.exact import sign_flip
+from raymoco.study.statistics.looks import Look, seeds_over, spend, take_looks
 from raymoco.study.statistics.paired import (
     ALPHA,
     MOST_SEEDS,
@@ -29,11 +33,19 @@ from raymoco.study.statistics.paired import (
     seeds_needed,
     verdict,
 )
+from raymoco.study.statistics.plan import margin_stood
 from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
+FOUND: tuple[str, ...]
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
+FOUND += ("p_sign_flip", "p_tost", "low_90", "high_90", "p_tost_holm")
+
+# why a verdict that the numbers would give is withheld
+LOST_PAIRS = "with lost pairs nothing is said to help or to be negligible"
+LATE_MARGIN = "nothing is called negligible by a margin that the sweep did not begin with"
+NO_LOOK = "nothing is judged before a look"
 
 
 def compared_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -58,8 +70,12 @@ class Judged:
         difference: None with fewer than two seeds.
         p_holm: p adjusted over all rows of its file; nan where the row has no p.
         failed: the number of pairs lost to failed trials.
-        seeds: how many are needed to detect a difference this small; None where it is resolved,
-            or where MOST_SEEDS are not enough.
+        differences: the contrast of each seed, in the order of seeds.
+        rows: the number of rows of its file.
+        level: of the verdict; smaller than ALPHA at a look.
+        equivalence: the tests against the margin; None without a margin or without a difference.
+        p_tost_holm: its p adjusted over the equivalence rows of the file, another family.
+        withheld: why the verdict that the numbers alone would give is not given; mostly empty.
     """
 
     contrast: Contrast
@@ -67,11 +83,46 @@ class Judged:
     p_holm: float
     verdict: str
     failed: int
-    seeds: int | None
+    differences: tuple[float, ...] = ()
+    rows: int = 1
+    level: float = ALPHA
+    equivalence: Equivalence | None = None
+    p_tost_holm: float = math.nan
+    withheld: str = ""
 
     @property
     def name(self) -> str:
         return self.contrast.name
+
+    @cached_property
+    def seeds(self) -> int | None:
+        """How many seeds are needed to detect a difference this small.
+
+        None where it is resolved, or where MOST_SEEDS are not enough.
+        """
+        found = self.difference
+        if self.verdict != "not resolved" or found is None or self.p_holm < self.level:
+            return None
+        return seeds_needed(found, self.level / self.rows)
+
+    @cached_property
+    def seeds_for_negligible(self) -> tuple[int | None, int | None]:
+        """How many seeds are needed to call it negligible.
+
+        The first if the true difference is 0, the second if it is the observed one. None where it
+        is resolved or negligible, without a margin, or where MOST_SEEDS are not enough.
+        """
+        found, limit = self.difference, self.equivalence
+        if self.verdict != "not resolved" or found is None or limit is None:
+            return None, None
+        alpha = self.level / self.rows
+        by_zero = seeds_for_negligible(found, limit.margin, alpha)
+        return by_zero, seeds_for_negligible(found, limit.margin, alpha, found.difference)
+
+    @cached_property
+    def p_sign_flip(self) -> float:
+        """p of the sign-flip test, not adjusted; nan with fewer than two seeds."""
+        return sign_flip(self.differences) if self.difference is not None else math.nan
 
     @property
     def words(self) -> str:
@@ -80,11 +131,15 @@ class Judged:
         found = self.difference
         if found is None:
             return f"not resolved: fewer than two seeds finished in both{lost}"
+        why = f"; {self.withheld}" if self.withheld else ""
+        if self.verdict == "negligible" and self.equivalence is not None:
+            within = f"{self.equivalence.interval}, {found.n} seeds"
+            return f"{found.difference:+z.4f}, {within}: negligible{why}{lost}"
         if self.verdict != "not resolved" or math.isnan(found.p):
-            return f"{found.interval}: {self.verdict}{lost}"
-        if self.p_holm < ALPHA:  # a failed pair is the only reason why it is not `helps`
-            return f"{found.interval}: not resolved{lost}"
-        return f"{found.interval}: not resolved; {self.resolution}{lost}"
+            return f"{found.interval}: {self.verdict}{why}{lost}"
+        if self.p_holm < self.level:  # it would be resolved, if that were not withheld
+            return f"{found.interval}: not resolved{why}{lost}"
+        return f"{found.interval}: not resolved; {self.resolution}{why}{lost}"
 
     @property
     def resolution(self) -> str:
@@ -98,7 +153,17 @@ class Judged:
             needed = "the mean difference is 0"
         else:
             needed = f"more than {MOST_SEEDS:,} seeds are needed to detect a difference this small"
-        return f"±{found.reach:.4f} with {found.n} seeds; {needed}"
+        return f"±{found.reach:.4f} with {found.n} seeds; {needed}{self._for_negligible}"
+
+    @property
+    def _for_negligible(self) -> str:
+        if self.equivalence is None:
+            return ""
+        by_zero, as_observed = self.seeds_for_negligible
+        if by_zero is None:
+            return f", more than {MOST_SEEDS:,} to call it negligible"
+        also = f", about {as_observed} if it is the observed one" if as_observed else ""
+        return f", about {by_zero} to call it negligible if the true difference is 0{also}"
 
     def row(self) -> list[Any]:
         """The values of its row, unrounded, in the order of FOUND."""
@@ -106,8 +171,11 @@ class Judged:
         numbers = (
             [d.n, d.difference, d.low, d.high, d.p, self.p_holm] if d else [0, *[math.nan] * 5]
         )
-        shown = ["" if isinstance(x, float) and math.isnan(x) else x for x in numbers]
-        return [*shown, self.verdict, self.failed, "" if self.seeds is None else self.seeds]
+        seeds = math.nan if self.seeds is None else self.seeds
+        limit = self.equivalence or Equivalence(math.nan, math.nan, math.nan, math.nan)
+        more = [self.p_sign_flip, limit.p, limit.low, limit.high, self.p_tost_holm]
+        values = [*numbers, self.verdict, self.failed, seeds, *more]
+        return ["" if isinstance(x, float) and math.isnan(x) else x for x in values]
 
 
 def judge(
@@ -117,8 +185,11 @@ def judge(
     *,
     higher: bool,
     margin: float | None = None,
+    calls_negligible: bool = True,
+    level: float = ALPHA,
+    decides: bool = True,
 ) -> list[Judged]:
-    """Test each contrast over seeds, all of them as one family.
+    """Test each contrast over seeds, all of them as one family; against the margin, as another one.
 
     A contrast that cannot be tested counts as p = 1: the family has all requested contrasts.
     Otherwise a cell that always fails would make the others more significant.
@@ -127,20 +198,55 @@ def judge(
         scores: by cell and seed, of completed trials.
         failed_seeds: by cell, the seeds of trials without a score.
         higher: whether a higher metric is better.
+        margin: smaller differences do not matter; None: they are not tested against any.
+        calls_negligible: whether the margin may decide: false if it was set after the sweep began.
+        level: of both families.
+        decides: false before the first look: nothing is resolved or negligible then.
     """
-    found = [mean_difference(list(c.by_seed(scores).values())) for c in contrasts]
-    p_values = [math.nan if difference is None else difference.p for difference in found]
-    adjusted = holm([1.0 if math.isnan(p) else p for p in p_values])
+    by_seed = [contrast.by_seed(scores) for contrast in contrasts]
+    found = [mean_difference(list(values.values())) for values in by_seed]
+    limits = [None if margin is None else tost(difference, margin) for difference in found]
+    adjusted = _adjusted([math.nan if d is None else d.p for d in found])
+    adjusted_tost = _adjusted([math.nan if limit is None else limit.p for limit in limits])
     judged = []
-    for contrast, difference, raw, p_holm in zip(contrasts, found, p_values, adjusted, strict=True):
-        p = math.nan if math.isnan(raw) else p_holm
+    for number, contrast in enumerate(contrasts):
+        difference, p, p_tost = found[number], adjusted[number], adjusted_tost[number]
         failed = len(set().union(*(failed_seeds.get(cell, set()) for cell in contrast.weights)))
-        said = verdict(difference, p, higher=higher, failed=failed, margin=margin)
-        seeds = None
-        if said == "not resolved" and difference is not None and not p < ALPHA:
-            seeds = seeds_needed(difference, ALPHA / len(contrasts))
-        judged.append(Judged(contrast, difference, p, said, failed, seeds))
+        alone = verdict(difference, p, higher=higher, p_tost=p_tost, level=level)
+        said = verdict(
+            difference,
+            p if decides else math.nan,
+            higher=higher,
+            failed=failed,
+            p_tost=p_tost if decides and calls_negligible else math.nan,
+            level=level,
+        )
+        withheld = ""
+        if said != alone:
+            late = alone == "negligible" and not calls_negligible
+            withheld = NO_LOOK if not decides else LATE_MARGIN if late else LOST_PAIRS
+        judged.append(
+            Judged(
+                contrast,
+                difference,
+                p,
+                said,
+                failed,
+                differences=tuple(by_seed[number].values()),
+                rows=len(contrasts),
+                level=level,
+                equivalence=limits[number],
+                p_tost_holm=p_tost,
+                withheld=withheld,
+            )
+        )
     return judged
+
+
+def _adjusted(p_values: Sequence[float]) -> list[float]:
+    """Adjust p over a family in which a row without a p counts as 1, and stays without."""
+    adjusted = holm([1.0 if math.isnan(p) else p for p in p_values])
+    return [math.nan if math.isnan(raw) else p for raw, p in zip(p_values, adjusted, strict=True)]
 
 
 class Comparisons:
@@ -154,11 +260,15 @@ class Comparisons:
         higher: whether higher is better.
         margin: differences within +-margin are `negligible`; None: none is.
         design: of the cells; it determines the pairs of a main effect.
+        seeds: the seeds of a look; None: all that there are.
+        calls_negligible, level, decides: as for `judge`.
 
     Attributes:
         means: by cell name; None where no trial was completed.
         rows: comparisons.csv by cell name, without the baseline.
         effects: effects.csv: main effects and two-way interactions, a family of their own.
+        looks: the planned looks, with what each has decided; these are the results of the last
+            that was taken.
     """
 
     def __init__(
@@ -170,12 +280,25 @@ class Comparisons:
         higher: bool,
         margin: float | None = None,
         design: Design = "full",
+        seeds: Sequence[int] | None = None,
+        calls_negligible: bool = True,
+        level: float = ALPHA,
+        decides: bool = True,
     ) -> None:
         self.metric, self.higher, self.margin = metric, higher, margin
         self.cells = list(cells)
         self.baseline = cells[0].name
+        self.looks: list[Look] = []
+        self._calls_negligible, self._level, self._decides = calls_negligible, level, decides
         self.scores = scores_by_cell(ledger, metric)
         self._failed = failed_seeds(ledger, metric)
+        if seeds is not None:
+            held = set(seeds)
+            self.scores = {
+                cell: {seed: score for seed, score in by_seed.items() if seed in held}
+                for cell, by_seed in self.scores.items()
+            }
+            self._failed = {cell: failed & held for cell, failed in self._failed.items()}
         self.means: dict[str, CellMean | None] = {
             cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
         }
@@ -183,7 +306,21 @@ class Comparisons:
         self.effects = self._judged([*main_effects(cells, design), *interactions(cells)])
 
     def _judged(self, contrasts: Sequence[Contrast]) -> list[Judged]:
-        return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
+        return judge(
+            contrasts,
+            self.scores,
+            self._failed,
+            higher=self.higher,
+            margin=self.margin,
+            calls_negligible=self._calls_negligible,
+            level=self._level,
+            decides=self._decides,
+        )
+
+    @property
+    def decided(self) -> bool:
+        """Whether every row of comparisons.csv has a verdict other than `not resolved`."""
+        return all(row.verdict != "not resolved" for row in self.rows.values())
 
     def sentence(self, cell: str) -> str:
         """Return a sentence that compares a cell with the baseline."""
@@ -206,18 +343,39 @@ class Comparisons:
 
 
 def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
-    """Compare the cells of an ablation, as far as it has trials; None for a search."""
+    """Compare the cells of an ablation, as far as it has trials; None for a search.
+
+    With looks the result is that of the last look that was taken: of its seeds and at its level.
+    Before the first look it has all seeds, and nothing is judged.
+    """
     spec = sweep.ablation
     if spec is None:
         return None
-    return Comparisons(
+    compare = partial(
+        Comparisons,
         spec.cells,
         ledger,
         spec.metric,
         higher=spec.objective.mode == "max",
         margin=spec.margin,
         design=spec.design,
+        calls_negligible=margin_stood(spec, ledger),
     )
+    if spec.looks is None:
+        return compare()
+    levels = spend(spec.looks.seeds, spec.looks.spending)
+    taken = take_looks(
+        spec.looks,
+        seeds_over(spec.seeds, compared_trials(ledger.all())),
+        lambda seeds, level: compare(seeds=spec.seeds[:seeds], level=level),
+        lambda found: found.decided,
+    )
+    result = taken[-1] if taken else compare(level=levels[0], decides=False)
+    for number, seeds in enumerate(spec.looks.seeds):
+        found = taken[number] if number < len(taken) else None
+        decided = {row.name: row.verdict for row in found.rows.values()} if found else {}
+        result.looks.append(Look(seeds, levels[number], sum(levels[: number + 1]), decided))
+    return result
 
 
 def judge_confirmation(sweep: Sweep, ledger: Ledger) -> list[Judged]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
@@ -120,6 +121,41 @@ class Tune(StrictModel):
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     trials: Annotated[int, Field(ge=2)] = 8
     seed: Seed = 1000
+
+
+Spending = Literal["obrien_fleming", "bonferroni"]
+
+
+class Looks(StrictModel):
+    """The numbers of seeds at which an ablation looks, and how alpha is spent over the looks.
+
+    In a file a list alone is its `seeds`.
+    """
+
+    seeds: tuple[Annotated[int, Field(ge=2)], ...]
+    spending: Spending = "obrien_fleming"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_alone(cls, value: Any) -> Any:
+        return {"seeds": value} if isinstance(value, list | tuple) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _rise(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(seeds) < 2:
+            raise ValueError(f"looks.seeds are {list(seeds)}, but one look is no plan: give two")
+        if any(b <= a for a, b in pairwise(seeds)):
+            raise ValueError(f"looks.seeds are {list(seeds)}, but each look must have more")
+        return seeds
+
+    @property
+    def most(self) -> int:
+        """The number of seeds at the last look."""
+        return self.seeds[-1]
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.seeds))} ({self.spending})"
 
 
 WHOLE_SWEEPS = ("output", "tracking", "scale")  # keys of a run that belong to the whole sweep

@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -28,6 +29,7 @@ from raymoco.study.sweepfile.sections import (
     Confirm,
     GangConfig,
     LevelName,
+    Looks,
     Objective,
     Pace,
     Tune,
@@ -195,14 +197,23 @@ class SearchSpec(SweepSpec):
         return f"{text}, also {' and '.join(against)}" if against else text
 
 
+def _or_a_list(schema: dict[str, Any]) -> None:
+    count = {"type": "integer", "minimum": 2}
+    schema["anyOf"].append({"type": "array", "items": count, "minItems": 2})
+
+
 class AblationSpec(SweepSpec):
-    """An ablation: the file defines all cells, and each is trained with every seed."""
+    """An ablation: the file defines all cells, and each is trained with every seed.
+
+    With `looks` the seeds are the most that are trained: it may end at an earlier look.
+    """
 
     kind: Literal["ablation"]
     question: str = ""
     factors: Annotated[dict[str, dict[str, dict[str, Any]]], Field(min_length=1)]
     design: Design = "full"
     baseline: dict[str, LevelName] = Field(default_factory=dict)
+    looks: Annotated[Looks | None, Field(json_schema_extra=_or_a_list)] = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     metric: str = EVAL_KNN
     # the direction: known for raymoco's metrics; a third-party protocol is asked before the sweep
@@ -211,6 +222,17 @@ class AblationSpec(SweepSpec):
     tune: Tune | None = None
 
     _once = field_validator("seeds")(each_once)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_seeds_as_looks(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "seeds" in values or values.get("looks") is None:
+            return values
+        try:
+            looks = Looks.model_validate(values["looks"])
+        except ValidationError:  # its own key says so
+            return values
+        return {**values, "seeds": range(looks.most)}
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -233,6 +255,11 @@ class AblationSpec(SweepSpec):
         if self.mode and not is_measured(self.metric) and self.mode != describe(self.metric).mode:
             raise ValueError(
                 f"mode is {self.mode}, but of {self.metric} it is {describe(self.metric).mode}"
+            )
+        if self.looks is not None and len(self.seeds) != self.looks.most:
+            raise ValueError(
+                f"seeds are {len(self.seeds)}, but the last look is at {self.looks.most}: give as "
+                "many, or leave seeds out"
             )
         for factor, levels in self.factors.items():
             if len(levels) < 2:
@@ -297,7 +324,11 @@ class AblationSpec(SweepSpec):
 
     def count_in_words(self, epochs: int) -> str:
         """Describe the number of trials and epochs, for `--dry-run`."""
-        text = f"{len(self.cells)} cells x {len(self.seeds)} seeds, "
+        seeds = str(len(self.seeds))
+        if self.looks is not None:
+            *fewer, most = map(str, self.looks.seeds)
+            seeds = f"{', '.join(fewer)} or {most}"
+        text = f"{len(self.cells)} cells x {seeds} seeds, "
         text += "epochs vary" if "epochs" in self.axes else f"{epochs} epochs each"
         return f"{text}, and {self.tune.trials} to tune each cell" if self.tune else text
 

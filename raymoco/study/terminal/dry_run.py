@@ -20,6 +20,10 @@ from raymoco.engine.resolve import queue_warning, resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
 from raymoco.study.proposals.warm_start import load_warm_start
+from raymoco.study.statistics.effects import interactions, main_effects
+from raymoco.study.statistics.exact import can_resolve, fewest_seeds, smallest_sign_flip
+from raymoco.study.statistics.looks import spend
+from raymoco.study.statistics.paired import ALPHA
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
@@ -29,6 +33,7 @@ from raymoco.study.sweepfile.sampler_options import (
     independent_axes,
     learns_from_completed_alone,
 )
+from raymoco.study.sweepfile.sections import Looks
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 STEPS = 3
@@ -61,6 +66,7 @@ def describe_sweep(sweep: Sweep) -> Group:
     else:
         assert ablation is not None
         chosen = f"{ablation.design} design, seeds {', '.join(map(str, ablation.seeds))}"
+        shorter = "; an early look may make it shorter" if ablation.looks is not None else ""
         what = _cells_table(ablation)
     trials = spec.planned_trials
     groups = min(budget.concurrent, trials)
@@ -74,6 +80,10 @@ def describe_sweep(sweep: Sweep) -> Group:
     facts.add_row("images", f"{images} to train on, {tested}")
     facts.add_row("trials", spec.count_in_words(epochs))
     facts.add_row("chosen by", Text(chosen))  # it may contain the name of a folder
+    if ablation is not None and ablation.looks is not None:
+        facts.add_row("looks", _looks_in_words(ablation.looks))
+    for said in never_resolved(spec):
+        facts.add_row("exact check", said)
     facts.add_row(
         "resources",
         f"{groups} gangs x {gang.workers} workers: {cpus:g} CPUs, {gpus:g} GPUs, and 1 CPU for "
@@ -85,6 +95,38 @@ def describe_sweep(sweep: Sweep) -> Group:
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
     warning = queue_warning(config, images)
     return Group(what, facts, *([f"warning: {warning}"] if warning else []))
+
+
+def never_resolved(spec: SearchSpec | AblationSpec) -> list[str]:
+    """Say of which families the sign-flip test can resolve no row, because of too few seeds."""
+    seeds, level = 0, ALPHA
+    families: dict[int, list[str]] = {}  # by their number of rows
+    if isinstance(spec, AblationSpec):
+        seeds, cells = len(spec.seeds), spec.cells
+        if spec.looks is not None:
+            level = spend(spec.looks.seeds, spec.looks.spending)[-1]
+        effects = len(main_effects(cells, spec.design)) + len(interactions(cells))
+        families[len(cells) - 1] = ["comparisons.csv"]
+        families.setdefault(effects, []).append("effects.csv")
+    elif spec.confirm is not None:
+        seeds = len(spec.confirm.seeds)
+        families[spec.confirm.top] = ["the confirmation"]
+    said = []
+    for rows, names in families.items():
+        if not can_resolve(seeds, rows, level):
+            times = f" x {rows} rows" if rows > 1 else ""
+            said.append(
+                f"{seeds} seeds never resolve a row of {' or '.join(names)} by the sign-flip test: "
+                f"its smallest p is {smallest_sign_flip(seeds):.2g}{times}; "
+                f"{fewest_seeds(rows, level)} seeds could"
+            )
+    return said
+
+
+def _looks_in_words(looks: Looks) -> str:
+    levels = spend(looks.seeds, looks.spending)
+    at = (f"{n} seeds (level {level:.2g})" for n, level in zip(looks.seeds, levels, strict=True))
+    return f"at {', '.join(at)}, {looks.spending}; it stops where every row is decided"
 
 
 def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:

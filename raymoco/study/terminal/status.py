@@ -31,6 +31,7 @@ from raymoco.study.journal.events import (
 from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
+from raymoco.study.statistics.stopping import look_words, planned_trials
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.terminal.time_left import active_seconds, seconds_left, span
 from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
@@ -92,7 +93,8 @@ class MlflowStatus:
 class Status:
     """The status of a sweep or a run, from its journal.
 
-    Times are in seconds; `left_seconds` is None if it is unknown.
+    Times are in seconds; `left_seconds` is None if it is unknown. Of an ablation with looks,
+    `trials` are those up to the look that is next or at which it stopped.
     """
 
     kind: str
@@ -110,6 +112,7 @@ class Status:
     elapsed_seconds: float = 0.0
     left_seconds: float | None = None
     mlflow: MlflowStatus | None = None
+    looks: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -125,6 +128,8 @@ class Status:
             counts = ", ".join(f"{n} {state}" for state, n in self.counts.items() if n)
             said = f": {counts}" if counts else ""
             lines.append(f"trials   {ended} of {self.trials} ended{said}")
+            if self.looks:
+                lines.append(f"look     {self.looks}")
             shown = self.running[:SHOWN]
             lines += [f"  {_trial_line(one, self.epochs, self.metric)}" for one in shown]
             if len(self.running) > SHOWN:
@@ -220,7 +225,7 @@ def _sweep_status(found: FoundFolder, events: list[SweepEvent], now: float) -> S
         state=RunState.WAITING,
         metric=metric,
         epochs=sweep.base.epochs,
-        trials=spec.planned_trials,
+        trials=planned_trials(sweep, ledger),
         counts=dict.fromkeys((*ENDED, TrialState.RUNNING, TrialState.WAITING), 0) | Counter(states),
         running=[
             RunningTrial(
@@ -236,6 +241,7 @@ def _sweep_status(found: FoundFolder, events: list[SweepEvent], now: float) -> S
         best=Best(best.trial_id, _trial_name(best), best.score(metric)) if best else None,
         gangs=[_gang(ledger.gangs[name], gangs[name], now) for name in sorted(gangs)],
         left_seconds=seconds_left(sweep, ledger, events, now),
+        looks=look_words(sweep, ledger),
     )
 
 

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from raymoco.event_log import Begun, Event
 from raymoco.study.journal.events import ENDED, Assigned, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger
+from raymoco.study.statistics.stopping import planned_trials
 from raymoco.study.sweepfile.load import Sweep
 
 
 def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: float) -> float | None:
-    """Estimate the time left from the epochs per second since the last driver's first trial."""
+    """Estimate the time left from the epochs per second since the last driver's first trial.
+
+    With looks it is the time to the next one, which may be the last.
+    """
     spec, epochs = sweep.spec, sweep.base.epochs
     since = max((n for n, event in enumerate(events) if isinstance(event, Begun)), default=0)
     recent = events[since:]
@@ -22,7 +26,7 @@ def seconds_left(sweep: Sweep, ledger: Ledger, events: Sequence[Event], now: flo
     ended = ledger.in_state(*ENDED)
     usual = sum(trial.epochs for trial in ended) / len(ended) if ended else epochs
     running = ledger.in_state(TrialState.RUNNING)
-    to_come = max(0, spec.planned_trials - len(ended) - len(running)) * usual
+    to_come = max(0, planned_trials(sweep, ledger) - len(ended) - len(running)) * usual
     to_come += sum(max(0.0, max(usual, trial.epochs) - trial.epochs) for trial in running)
     left = float(to_come * (now - first) / reported)
     if spec.budget.hours is not None:

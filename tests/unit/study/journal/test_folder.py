@@ -88,3 +88,14 @@ def test_names_that_an_output_folder_needs_itself_are_refused(tmp_path, name):
     with pytest.raises(ConfigError, match=f"name is '{name}', which is taken"):
         open_folder(tmp_path / name, FILE, resume=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_with_looks_neither_the_seeds_nor_their_order_may_change(folder):
+    planned = FILE + "looks:\n  seeds:\n  - 1\n  - 2\n"
+    (folder / "sweep.yaml").write_text(planned)
+    assert open_folder(folder, planned, resume=True).all() == []
+    for changed in ("seeds:\n- 1\n- 0\n", "seeds:\n- 0\n- 1\n- 2\n"):
+        with pytest.raises(ConfigError, match="begun with another file"):
+            open_folder(folder, planned.replace("seeds:\n- 0\n- 1\n", changed), resume=True)
+    with pytest.raises(ConfigError, match="begun with another file"):
+        open_folder(folder, FILE, resume=True)

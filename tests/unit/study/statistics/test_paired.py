@@ -128,12 +128,23 @@ def test_the_verdict_goes_by_the_adjusted_p_and_knows_what_it_may_not_say():
     assert verdict(None, math.nan) == "not resolved"
 
 
-def test_negligible_needs_the_whole_interval_within_the_margin():
+def test_negligible_goes_by_the_adjusted_tost_and_comes_before_helps():
     found = mean_difference([0.010, 0.011, 0.012, 0.009])
     assert verdict(found, found.p) == "helps"
-    assert verdict(found, found.p, margin=0.02) == "negligible"
-    assert found.low < 0.0105 < found.high
-    assert verdict(found, found.p, margin=0.0105) == "helps"
+    assert verdict(found, found.p, p_tost=0.04) == "negligible"
+    assert verdict(found, found.p, p_tost=0.06) == "helps"
+    assert verdict(found, 0.5, p_tost=0.06) == "not resolved"
+    # a cell that fails where it does badly may look as if it did nothing
+    assert verdict(found, found.p, p_tost=0.04, failed=1) == "not resolved"
+    assert verdict(found, found.p, p_tost=0.04, failed=1, higher=False) == "hurts"
+
+
+def test_at_a_look_both_families_are_judged_at_its_level():
+    found = mean_difference([0.010, 0.011, 0.012, 0.009])
+    assert verdict(found, 0.02, level=0.03) == "helps"
+    assert verdict(found, 0.02, level=0.02) == "not resolved"
+    assert verdict(found, 0.5, p_tost=0.02, level=0.03) == "negligible"
+    assert verdict(found, 0.5, p_tost=0.02, level=0.02) == "not resolved"
 
 
 def test_differences_that_are_only_rounding_are_identical():

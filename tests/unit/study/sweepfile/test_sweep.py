@@ -2,6 +2,7 @@
 
 import pytest
 
+from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.yamlfile import flatten
 
@@ -92,3 +93,45 @@ def test_both_list_what_their_runs_must_accept(sweep):
             for end in ({}, {"optim.lr": 0.01}, {"optim.lr": 0.3})
         ],
     )
+
+
+def loaded(folder, *overrides):
+    (folder / "s.yaml").write_text(ABLATION.replace("seeds: [0, 1]\n", ""))
+    return load_sweep(folder / "s.yaml", overrides).spec
+
+
+@pytest.mark.parametrize(
+    ("looks", "spending"),
+    [
+        ("[2, 4]", "obrien_fleming"),
+        ("{seeds: [2, 4]}", "obrien_fleming"),
+        ("{seeds: [2, 4], spending: bonferroni}", "bonferroni"),
+    ],
+)
+def test_looks_give_the_seeds_and_the_resolved_file_reads_back(tmp_path, looks, spending):
+    spec = loaded(tmp_path, f"looks={looks}")
+    assert (spec.seeds, spec.looks.spending, spec.trials) == ((0, 1, 2, 3), spending, 2 * (4 + 3))
+    assert spec.count_in_words(9).startswith("2 cells x 2 or 4 seeds, ")
+    (tmp_path / "again.yaml").write_text(spec.to_yaml())
+    assert load_sweep(tmp_path / "again.yaml").spec.to_yaml() == spec.to_yaml()
+
+
+def test_without_looks_the_file_does_not_speak_of_them(tmp_path):
+    spec = loaded(tmp_path)
+    assert spec.seeds == (0, 1, 2, 3, 4)
+    assert "looks" not in spec.to_yaml()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["looks=[4, 2]"], r"looks\.seeds are \[4, 2\], but each look must have more"),
+        (["looks=[4]"], r"looks\.seeds are \[4\], but one look is no plan"),
+        (["looks=[1, 4]"], r"looks\.seeds\.0 is 1, but must be greater than or equal to 2"),
+        (["looks=[2, 4]", "seeds=[0, 1, 2]"], "seeds are 3, but the last look is at 4"),
+        (["looks={seeds: [2, 4], spending: pocock}"], "looks.spending is 'pocock', but must be"),
+    ],
+)
+def test_looks_that_are_no_plan_are_refused(tmp_path, overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        loaded(tmp_path, *overrides)
