@@ -23,8 +23,10 @@ from raymoco.study.statistics.comparisons import (
     Judged,
     compare_cells,
     judge_confirmation,
+    outcomes_of,
 )
 from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sections import CONFIRMED
 
 
 @dataclass
@@ -47,8 +49,10 @@ def read_result(
         folder,
         ledger.all(),
         best_first(sweep, ledger),
-        judge_confirmation(ledger) if sweep.spec.confirmations else [],
-        compare_cells(sweep, ledger),
+        judge_confirmation(ledger, outcomes_of(folder, ledger, CONFIRMED))
+        if sweep.spec.confirmations
+        else [],
+        compare_cells(sweep, ledger, folder),
         interrupted,
     )
 
@@ -172,7 +176,7 @@ class Closing:
                 write_atomically(self.files.schedule(trial.trial_id), config.to_yaml())
 
     def _write_comparisons(self) -> None:
-        comparisons = compare_cells(self.sweep, self.recorder.ledger)
+        comparisons = compare_cells(self.sweep, self.recorder.ledger, self.folder)
         if comparisons is not None:
             comparisons.write(self.folder)
 

@@ -16,6 +16,8 @@ from raymoco.study.journal.events import TrialPhase, TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
+from raymoco.study.statistics.items import ITEM_COLUMNS, ItemInterval, item_row
+from raymoco.study.statistics.outcomes import Outcomes, load_outcomes
 from raymoco.study.statistics.paired import (
     ALPHA,
     MOST_SEEDS,
@@ -32,7 +34,10 @@ from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
-FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
+FOUND = (
+    *("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed"),
+    *ITEM_COLUMNS,
+)
 
 
 def compared_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -59,6 +64,8 @@ class Judged:
         failed: the number of pairs lost to failed trials.
         seeds: how many are needed to detect a difference this small; None where it is resolved,
             or where MOST_SEEDS are not enough.
+        items: the interval over the same seeds and the judged images; None where outcomes are
+            missing, or the metric has none.
     """
 
     contrast: Contrast
@@ -67,6 +74,7 @@ class Judged:
     verdict: str
     failed: int
     seeds: int | None
+    items: ItemInterval | None = None
 
     @property
     def name(self) -> str:
@@ -106,7 +114,8 @@ class Judged:
             [d.n, d.difference, d.low, d.high, d.p, self.p_holm] if d else [0, *[math.nan] * 5]
         )
         shown = ["" if isinstance(x, float) and math.isnan(x) else x for x in numbers]
-        return [*shown, self.verdict, self.failed, "" if self.seeds is None else self.seeds]
+        needed = "" if self.seeds is None else self.seeds
+        return [*shown, self.verdict, self.failed, needed, *item_row(self.items)]
 
 
 def judge(
@@ -116,6 +125,7 @@ def judge(
     *,
     higher: bool,
     margin: float | None = None,
+    outcomes: Outcomes | None = None,
 ) -> list[Judged]:
     """Test each contrast over seeds, all of them as one family.
 
@@ -126,19 +136,24 @@ def judge(
         scores: by cell and seed, of completed trials.
         failed_seeds: by cell, the seeds of trials without a score.
         higher: whether a higher metric is better.
+        outcomes: per image, of the same trials.
     """
-    found = [mean_difference(list(c.by_seed(scores).values())) for c in contrasts]
+    by_seed = [contrast.by_seed(scores) for contrast in contrasts]
+    found = [mean_difference(list(values.values())) for values in by_seed]
     p_values = [math.nan if difference is None else difference.p for difference in found]
     adjusted = holm([1.0 if math.isnan(p) else p for p in p_values])
     judged = []
-    for contrast, difference, raw, p_holm in zip(contrasts, found, p_values, adjusted, strict=True):
+    for contrast, values, difference, raw, p_holm in zip(
+        contrasts, by_seed, found, p_values, adjusted, strict=True
+    ):
         p = math.nan if math.isnan(raw) else p_holm
         failed = len(set().union(*(failed_seeds.get(cell, set()) for cell in contrast.weights)))
         said = verdict(difference, p, higher=higher, failed=failed, margin=margin)
         seeds = None
         if said == "not resolved" and difference is not None and not p < ALPHA:
             seeds = seeds_needed(difference, ALPHA / len(contrasts))
-        judged.append(Judged(contrast, difference, p, said, failed, seeds))
+        items = outcomes.interval(contrast, values) if outcomes else None
+        judged.append(Judged(contrast, difference, p, said, failed, seeds, items))
     return judged
 
 
@@ -153,6 +168,7 @@ class Comparisons:
         higher: whether higher is better.
         margin: differences within +-margin are `negligible`; None: none is.
         design: of the cells; it determines the pairs of a main effect.
+        outcomes: per image, of the ledger's trials; without, nothing is said over images.
 
     Attributes:
         means: by cell name; None where no trial was completed.
@@ -169,11 +185,13 @@ class Comparisons:
         higher: bool,
         margin: float | None = None,
         design: Design = "full",
+        outcomes: Outcomes | None = None,
     ) -> None:
         self.metric, self.higher, self.margin = metric, higher, margin
         self.cells = list(cells)
         self.baseline = cells[0].name
         self.scores = scores_by_cell(ledger, metric)
+        self.outcomes = outcomes or Outcomes()
         self._failed = failed_seeds(ledger, metric)
         self.means: dict[str, CellMean | None] = {
             cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
@@ -182,7 +200,14 @@ class Comparisons:
         self.effects = self._judged([*main_effects(cells, design), *interactions(cells)])
 
     def _judged(self, contrasts: Sequence[Contrast]) -> list[Judged]:
-        return judge(contrasts, self.scores, self._failed, higher=self.higher, margin=self.margin)
+        return judge(
+            contrasts,
+            self.scores,
+            self._failed,
+            higher=self.higher,
+            margin=self.margin,
+            outcomes=self.outcomes,
+        )
 
     def sentence(self, cell: str) -> str:
         """Return a sentence that compares a cell with the baseline."""
@@ -204,8 +229,17 @@ class Comparisons:
         write_table(files.effects, ("effect", *FOUND), effects)
 
 
-def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
-    """Compare the cells of an ablation, as far as it has trials; None for a search."""
+def outcomes_of(folder: Path, ledger: Ledger, metric: str) -> Outcomes:
+    """Read the outcomes per image of a sweep's compared trials from its folder."""
+    return load_outcomes(folder, compared_trials(ledger.all()), metric)
+
+
+def compare_cells(sweep: Sweep, ledger: Ledger, folder: Path | None = None) -> Comparisons | None:
+    """Compare the cells of an ablation, as far as it has trials; None for a search.
+
+    Args:
+        folder: the sweep's, for outcomes per image; without, nothing is said over images.
+    """
     spec = sweep.ablation
     if spec is None:
         return None
@@ -216,14 +250,18 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
         higher=spec.objective.mode == "max",
         margin=spec.margin,
         design=spec.design,
+        outcomes=None if folder is None else outcomes_of(folder, ledger, spec.metric),
     )
 
 
-def judge_confirmation(ledger: Ledger) -> list[Judged]:
+def judge_confirmation(ledger: Ledger, outcomes: Outcomes | None = None) -> list[Judged]:
     """Compare a search's best with the default, on the test set; empty without `confirm`.
 
     It includes trials that were the best when an earlier driver ended, and those whose runs all
     failed, so that no confirmation is lost silently.
+
+    Args:
+        outcomes: per image, of CONFIRMED.
     """
     scores, failed = scores_by_cell(ledger, CONFIRMED), failed_seeds(ledger, CONFIRMED)
     if DEFAULT not in {*scores, *failed}:
@@ -232,7 +270,7 @@ def judge_confirmation(ledger: Ledger) -> list[Judged]:
     contrasts = [
         Contrast(cell, {}, {}, {cell: 1.0, DEFAULT: -1.0}) for cell in cells if cell != DEFAULT
     ]
-    return judge(contrasts, scores, failed, higher=describe(CONFIRMED).higher)
+    return judge(contrasts, scores, failed, higher=describe(CONFIRMED).higher, outcomes=outcomes)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
