@@ -70,10 +70,11 @@ def write_ablation(
     failed: tuple[str, ...] = (),
     score: Callable[[Cell, int], float] | None = None,
     images: int = 0,
+    classes: int = 10,
 ) -> Path:
     """An ablation whose every trial has ended; `failed` are trial ids, `score(cell, seed)`.
 
-    With `images` its completed trials have predictions of so many.
+    With `images` its completed trials have predictions of so many, of `classes` classes.
     """
     sweep = _begin(folder, text)
     spec = sweep.spec
@@ -92,7 +93,7 @@ def write_ablation(
             scored = drawn if score is None else score(cell, seed)
             state = "failed" if trial_id in failed else "completed"
             events += _trial(trial_id, cell.values, cell.name, seed, scored, state=state)
-    return _finish(folder, sweep, events, images)
+    return _finish(folder, sweep, events, images, classes)
 
 
 def write_search(folder: Path, text: str = SEARCH, trials: int = 40, images: int = 0) -> Path:

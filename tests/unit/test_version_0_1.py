@@ -57,7 +57,8 @@ def test_an_old_sweep_is_reported(tmp_path, name):
     if name == "ablation":
         # the numbers are those that version 0.1 wrote
         for table in ("cells.csv", "comparisons.csv", "effects.csv"):
-            assert rows(folder / table) == rows(FIXTURES / name / table)
+            for now, then in zip(rows(folder / table), rows(FIXTURES / name / table), strict=True):
+                assert {column: now[column] for column in then} == then
 
 
 def rows(path):

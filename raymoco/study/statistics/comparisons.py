@@ -84,6 +84,7 @@ class Judged:
     def words(self) -> str:
         """Interval and verdict; if it is not resolved, how many seeds are needed."""
         lost = f"; {_pairs(self.failed)} lost to failed trials" if self.failed else ""
+        lost = f"; {self.over_images}{lost}" if self.over_images else lost
         found = self.difference
         if found is None:
             return f"not resolved: fewer than two seeds finished in both{lost}"
@@ -92,6 +93,14 @@ class Judged:
         if self.p_holm < ALPHA:  # a failed pair is the only reason why it is not `helps`
             return f"{found.interval}: not resolved{lost}"
         return f"{found.interval}: not resolved; {self.resolution}{lost}"
+
+    @property
+    def over_images(self) -> str:
+        """The interval over seeds and images, in words; '' where outcomes are missing."""
+        if self.items is None or self.verdict == "identical":
+            return ""
+        open_ = self.verdict in ("helps", "hurts") and not self.items.resolved
+        return self.items.words + (", which includes 0" if open_ else "")
 
     @property
     def resolution(self) -> str:

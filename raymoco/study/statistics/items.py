@@ -75,8 +75,9 @@ class ItemInterval:
 
     @property
     def words(self) -> str:
-        """What it is over, and its ends."""
-        return f"over {self.over} {self.low:+z.4f} to {self.high:+z.4f}"
+        """What it is over, and its ends; of one seed the difference too, which nobody else says."""
+        difference = "" if self.seeds > 1 else f"{self.difference:+z.4f}, "
+        return f"over {self.over} {difference}{self.low:+z.4f} to {self.high:+z.4f}"
 
 
 def item_row(found: ItemInterval | None) -> list[Any]:

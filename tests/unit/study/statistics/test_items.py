@@ -120,7 +120,7 @@ def test_one_seed_gives_the_interval_over_the_images_alone_and_says_so():
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((low, high))
     assert found.over == "the images alone"
-    assert found.words.startswith("over the images alone -0.")
+    assert found.words.startswith("over the images alone +0.1000, -0.4278 to")
     assert item_interval(d[None, :1]) is None
 
 
