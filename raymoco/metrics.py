@@ -37,6 +37,7 @@ TEST_LINEAR = "test/linear_top1"
 TEST_LINEAR_TOP5 = "test/linear_top5"
 
 FRACTION = "fraction"
+TOP1 = "_top1"
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,15 @@ class Metric:
     def is_accuracy(self) -> bool:
         """Whether it is a share of images, so that a binomial error goes with it."""
         return self.unit == FRACTION
+
+    @property
+    def outcomes(self) -> str:
+        """The key of its outcomes per image in a predictions file: `test/knn` of `test/knn_top1`.
+
+        Empty for what is no top-1 accuracy: only of those is an outcome right or wrong.
+        """
+        judged = self.split in ("eval", "test") and self.name.endswith(TOP1)
+        return self.name.removesuffix(TOP1) if judged else ""
 
     @property
     def optimizable(self) -> bool:

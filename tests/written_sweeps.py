@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from raymoco.engine.predictions import Predictions, write_predictions
 from raymoco.study.journal.events import SWEEP_EVENTS
+from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.proposals.remaining import open_tuning
@@ -65,8 +69,13 @@ def write_ablation(
     text: str = ABLATION,
     failed: tuple[str, ...] = (),
     score: Callable[[Cell, int], float] | None = None,
+    images: int = 0,
+    classes: int = 10,
 ) -> Path:
-    """An ablation whose every trial has ended; `failed` are trial ids, `score(cell, seed)`."""
+    """An ablation whose every trial has ended; `failed` are trial ids, `score(cell, seed)`.
+
+    With `images` its completed trials have predictions of so many, of `classes` classes.
+    """
     sweep = _begin(folder, text)
     spec = sweep.spec
     assert isinstance(spec, AblationSpec)
@@ -84,10 +93,10 @@ def write_ablation(
             scored = drawn if score is None else score(cell, seed)
             state = "failed" if trial_id in failed else "completed"
             events += _trial(trial_id, cell.values, cell.name, seed, scored, state=state)
-    return _finish(folder, sweep, events)
+    return _finish(folder, sweep, events, images, classes)
 
 
-def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
+def write_search(folder: Path, text: str = SEARCH, trials: int = 40, images: int = 0) -> Path:
     """A search of completed, pruned and failed trials, the best of it confirmed."""
     sweep = _begin(folder, text)
     draw = random.Random(1)
@@ -108,7 +117,7 @@ def write_search(folder: Path, text: str = SEARCH, trials: int = 40) -> Path:
         for rank, cell in enumerate(("default", "t000", "t001", *against)):
             score = 0.9 + 0.01 * rank + draw.gauss(0, 0.004)
             events += _trial(f"{cell}-s{seed}", against.get(cell, {}), cell, seed, score)
-    return _finish(folder, sweep, events)
+    return _finish(folder, sweep, events, images)
 
 
 def _begin(folder: Path, text: str) -> Sweep:
@@ -153,11 +162,36 @@ def _trial(
     yield {**end, "time": 112.5}
 
 
-def _finish(folder: Path, sweep: Sweep, events: Iterable[dict[str, Any]]) -> Path:
+def predict(folder: Path, trial_id: str, row: dict[str, Any], images: int, classes: int) -> None:
+    """Write predictions of so many images, with the row's accuracies rounded to what they can be.
+
+    Which images are hard is the same for all trials.
+    """
+    hard = np.random.default_rng(0).normal(size=images)
+    own = np.random.default_rng(list(trial_id.encode()))
+    labels = np.arange(images) % classes
+    found = {}
+    for name in ("eval/knn_top1", "test/knn_top1", "test/linear_top1"):
+        right = round(min(row[name], 1) * images)
+        row[name] = right / images
+        predicted = labels.copy()
+        wrong = np.argsort(hard + own.normal(0, 0.3, images))[right:]
+        predicted[wrong] = (labels[wrong] + own.choice([1, 1, 1, 2], len(wrong))) % classes
+        ids = np.array([f"image-{number}" for number in range(images)])
+        found[name.removesuffix("_top1")] = Predictions(ids, labels, predicted)
+    names = tuple(f"class {number}" for number in range(classes))
+    write_predictions(SweepFolder(folder).predictions_of(trial_id), found, names)
+
+
+def _finish(
+    folder: Path, sweep: Sweep, events: Iterable[dict[str, Any]], images: int, classes: int = 10
+) -> Path:
     ledger = Ledger()
     lines = []
     for number, event in enumerate(events):
         event = {"time": float(number), **event}
+        if images and "test/knn_top1" in event.get("row", {}):
+            predict(folder, event["trial_id"], event["row"], images, classes)
         ledger.apply(SWEEP_EVENTS.load(event))
         lines.append(json.dumps(event) + "\n")
     (folder / "journal.jsonl").write_text("".join(lines))

@@ -28,6 +28,7 @@ from raymoco.engine.probes import Features, extract_features, view_features
 from raymoco.engine.profiler import StepProfiler
 from raymoco.engine.protocols.judge import build_protocols, measure, needed, of_split
 from raymoco.engine.protocols.protocol import LABELS, TRAIN, VIEWS, Evaluation
+from raymoco.engine.protocols.record import Record
 from raymoco.engine.session import Session
 from raymoco.engine.step import Step, build_optimizer, to_device
 from raymoco.engine.stopwatch import Stopwatch
@@ -231,17 +232,22 @@ class _Run:
         chosen = features("eval")
         train = features("train") if needed(judged, TRAIN) else chosen.without_rows()
         views = self._alignment_views() if needed(judged, VIEWS) else None
+        record = Record(self.handle)
         about = Evaluation(
             "eval",
             choose=chosen,
             classes=len(self.images.classes),
             seed=self.config.seed,
             views=views and view_features(self._encoder, views),
+            keep=record.keep("eval"),
         )
         row = measure(judged, train, chosen, about)
         if last and of_split(judged, "test"):
-            about = replace(about, split="test", views=None)
+            about = replace(about, split="test", views=None, keep=record.keep("test"))
             row |= measure(judged, train, features("test"), about)
+        if last and self.session.predictions is not None:
+            # before the last checkpoint and report: a run that is over has them
+            record.write(self.session.predictions)
         return row
 
     def _features(self, split: str) -> Features:

@@ -71,12 +71,12 @@ class RunTranslator:
         )
 
     def _closed(self, event: Closed) -> Change:
-        metrics = self._folder.metrics
+        files = (self._folder.metrics, self._folder.predictions)
         return Change(
             PARENT,
             event.time,
             tags={"raymoco.state": event.state},
-            files={metrics.name: metrics},
+            files={file.name: file for file in files},
             state=event.state,
         )
 

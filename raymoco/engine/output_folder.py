@@ -11,6 +11,7 @@ from raymoco.event_log import JOURNAL
 from raymoco.files import absolute
 
 RAY_FOLDER = ".ray"
+PREDICTIONS = "predictions.npz"
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 RESERVED = ("shards", "mlartifacts", "mlflow.db")  # other names in an output folder
 # the file that a folder of each kind has from the start, and the other kind never has
@@ -47,6 +48,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The folder of its checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        """What it predicted for each image that judged it; see engine/predictions.py."""
+        return self.path / PREDICTIONS
 
     @property
     def profile(self) -> Path:

@@ -55,9 +55,19 @@ def extract_features(
     return Features(torch.cat(features), torch.cat(labels))
 
 
-@torch.no_grad()
 def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -> float:
-    """Return the accuracy of the weighted vote of the k nearest features of the bank.
+    """Return the share of queries that `knn_classes` classifies correctly; other args likewise."""
+    return share_right(knn_classes(bank, queries, k=k, temperature=temperature), queries.labels_N)
+
+
+def share_right(predicted_M: Tensor, labels_M: Tensor) -> float:
+    """The share of predictions that are the label; a count over a count, so it has no rounding."""
+    return int((predicted_M == labels_M).sum()) / len(labels_M)
+
+
+@torch.no_grad()
+def knn_classes(bank: Features, queries: Features, *, k: int, temperature: float) -> Tensor:
+    """Return the class of each query by the weighted vote of the k nearest features of the bank.
 
     Args:
         bank: rows whose labels vote; all labels >= 0.
@@ -65,13 +75,13 @@ def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -
         k: neighbors; no more than the bank has.
         temperature: a neighbor at cosine s votes with exp(s / temperature).
     Returns:
-        Fraction 0-1.
+        Classes (M,) int64.
     Source: Wu et al. 2018, arXiv:1805.01978, section 3.4.
     """
     classes = int(max(bank.labels_N.max(), queries.labels_N.max())) + 1
     bank_NF = F.normalize(bank.features_NF, dim=1)
     k = min(k, len(bank_NF))
-    right = 0
+    predicted = []
     for start in range(0, len(queries.features_NF), BLOCK):
         query_BF = F.normalize(queries.features_NF[start : start + BLOCK], dim=1)
         cosine_Bk, index_Bk = _nearest(query_BF, bank_NF, k)
@@ -79,8 +89,8 @@ def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -
         weight_Bk = ((cosine_Bk - 1) / temperature).exp()
         votes_BC = weight_Bk.new_zeros(len(query_BF), classes)
         votes_BC.scatter_add_(1, bank.labels_N[index_Bk], weight_Bk)
-        right += int((votes_BC.argmax(1) == queries.labels_N[start : start + BLOCK]).sum())
-    return right / len(queries.features_NF)
+        predicted.append(votes_BC.argmax(1))
+    return torch.cat(predicted)
 
 
 def _nearest(query_BF: Tensor, bank_NF: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -100,11 +110,31 @@ def _nearest(query_BF: Tensor, bank_NF: Tensor, k: int) -> tuple[Tensor, Tensor]
     return best
 
 
-@torch.no_grad()
 def linear_probe(
     train: Features, choose: Features, test: Features, *, epochs: int, seed: int
 ) -> dict[str, float]:
-    """Return top-1 and top-5 of a linear classifier on frozen features.
+    """Return top-1 and top-5 of `linear_classes`, whose arguments they are.
+
+    Returns:
+        `top1` and `top5`, fractions 0-1; top5 is 1 when there are at most five classes.
+    """
+    return top_shares(linear_classes(train, choose, test, epochs=epochs, seed=seed), test.labels_N)
+
+
+def top_shares(ranked_M5: Tensor, labels_M: Tensor) -> dict[str, float]:
+    """The shares of images whose label is the first, or one, of their ranked classes."""
+    among = (ranked_M5 == labels_M[:, None]).any(1)
+    return {
+        "top1": share_right(ranked_M5[:, 0], labels_M),
+        "top5": float(among.float().mean()),
+    }
+
+
+@torch.no_grad()
+def linear_classes(
+    train: Features, choose: Features, test: Features, *, epochs: int, seed: int
+) -> Tensor:
+    """Return the most likely classes of each test image by a linear classifier.
 
     One head per learning rate trains in parallel on the same batches; the head that is best on
     `choose` (the eval split) is measured on `test`, so that the test set chooses nothing. Features
@@ -112,7 +142,7 @@ def linear_probe(
     head would do.
 
     Returns:
-        `top1` and `top5`, fractions 0-1; top5 is 1 when there are at most five classes.
+        The five most likely classes (M, 5), the first is the most likely; all, if there are fewer.
     """
     mean_F, std_F = train.features_NF.mean(0), train.features_NF.std(0).clamp_min(1e-6)
 
@@ -141,11 +171,7 @@ def linear_probe(
     chosen_NLC = torch.einsum("nf,flc->nlc", standardized(choose), weight_FLC)
     best = (chosen_NLC.argmax(-1) == choose.labels_N[:, None]).float().mean(0).argmax()
     logits_NC = standardized(test) @ weight_FLC[:, best]
-    ranked = logits_NC.topk(min(5, classes), dim=1).indices == test.labels_N[:, None]
-    return {
-        "top1": float(ranked[:, 0].float().mean()),
-        "top5": float(ranked.any(1).float().mean()),
-    }
+    return logits_NC.topk(min(5, classes), dim=1).indices
 
 
 def _gradient_of_heads(x_BF: Tensor, y_B: Tensor, weight_FLC: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ class Session:
     `on_report(row, checkpoint)` is called on rank 0 at the end of each epoch and returns whether
     the run must stop there; `on_check()` returns the same between reports, every `check_every`
     steps (0: never); `on_text(line)` receives lines for the run's log; `profile` is the folder for
-    a profile of some steps, None for no profile.
+    a profile of some steps, None for no profile; `predictions` is the file for what the last
+    evaluation predicts, None for none.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Session:
     on_check: Callable[[], bool] = lambda: False
     on_text: Callable[[str], None] = lambda line: None
     profile: Path | None = None
+    predictions: Path | None = None
 
     _steps: int = 0
 

@@ -253,6 +253,7 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
 
     session.on_report = on_report
     session.profile = loop_config["profile"] if session.rank == 0 else None
+    session.predictions = RunFolder(folder).predictions
     session.on_text = lambda line: mailbox.put({"text": line})
     resume_from = loop_config["resume_from"]
     try:

@@ -23,11 +23,13 @@ from raymoco.study.statistics.comparisons import (
     Judged,
     compare_cells,
     judge_confirmation,
+    outcomes_of,
     write_confirmation,
 )
 from raymoco.study.statistics.plan import plan_notes
 from raymoco.study.statistics.stopping import look_words
 from raymoco.study.sweepfile.load import Sweep
+from raymoco.study.sweepfile.sections import CONFIRMED
 
 
 @dataclass
@@ -56,8 +58,10 @@ def read_result(
         folder,
         ledger.all(),
         best_first(sweep, ledger),
-        judge_confirmation(sweep, ledger) if sweep.spec.confirmations else [],
-        compare_cells(sweep, ledger),
+        judge_confirmation(sweep, ledger, outcomes_of(folder, ledger, CONFIRMED))
+        if sweep.spec.confirmations
+        else [],
+        compare_cells(sweep, ledger, folder),
         interrupted,
         ledger,
         [*([f"look {words}"] if words else []), *plan_notes(sweep.spec, ledger)],
@@ -183,11 +187,13 @@ class Closing:
                 write_atomically(self.files.schedule(trial.trial_id), config.to_yaml())
 
     def _write_comparisons(self) -> None:
-        comparisons = compare_cells(self.sweep, self.recorder.ledger)
+        comparisons = compare_cells(self.sweep, self.recorder.ledger, self.folder)
         if comparisons is not None:
             comparisons.write(self.folder)
         else:
-            judged = judge_confirmation(self.sweep, self.recorder.ledger)
+            ledger = self.recorder.ledger
+            outcomes = outcomes_of(self.folder, ledger, CONFIRMED)
+            judged = judge_confirmation(self.sweep, ledger, outcomes)
             write_confirmation(judged, self.folder)
 
     def _write_report(self) -> None:

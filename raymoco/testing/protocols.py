@@ -28,10 +28,11 @@ def check_protocol(protocol: str, **options: Any) -> None:
     """Check that an evaluation protocol can evaluate a run.
 
     It is found by its path and built as for a run. It must report exactly the metrics that it
-    names, finite, the same each time, and leave the features as they are. One that needs labels
-    must give the best value where classes lie far apart, and a value near chance where labels are
-    shuffled; one that needs none must do without. One class, one image and a bank of three must not
-    stop it.
+    names, finite, the same each time, and leave the features as they are. What it keeps as
+    predictions must be a class for each judged image, and right as often as its metric says. One
+    that needs labels must give the best value where classes lie far apart, and a value near chance
+    where labels are shuffled; one that needs none must do without. One class, one image and a bank
+    of three must not stop it.
 
     Args:
         protocol: a name, or `package.module:Name`.

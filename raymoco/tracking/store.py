@@ -154,9 +154,13 @@ class Store:
         run_id = self.ids[change.key]
         with tempfile.TemporaryDirectory() as scratch:
             sources = {name: path for name, path in change.files.items() if path.exists()}
+            for name in [*change.texts, *sources]:
+                (Path(scratch) / name).parent.mkdir(parents=True, exist_ok=True)
+            for name, path in sources.items():
+                if path.name != Path(name).name:  # MLflow calls an artifact like its file
+                    sources[name] = Path(shutil.copy(path, Path(scratch) / name))
             for name, text in change.texts.items():
                 sources[name] = Path(scratch) / name
-                sources[name].parent.mkdir(parents=True, exist_ok=True)
                 sources[name].write_text(text, encoding="utf-8")
             for name, source in sources.items():
                 folder = str(Path(name).parent)

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import find_checkpoint, load_checkpoint
+from raymoco.engine.predictions import read_predictions
 from raymoco.study.journal.ledger import load_ledger
 from tests.extending_page import write_page
 from tests.small import small_sweep
@@ -64,6 +65,12 @@ def test_every_trial_ends_in_a_state_that_the_table_names(finished):
             assert row["epochs"] == "4"
             assert float(row["test/knn_top1"]) > 0.2
             assert float(row["train_seconds"]) <= float(row["wall_seconds"])
+    for row in rows:
+        for key in ("eval/knn", "test/knn", "test/linear"):
+            found = read_predictions(folder / "predictions" / f"{row['trial_id']}.npz", key)
+            if row["state"] == "completed":
+                assert found is not None
+                assert found.correct.mean() == float(row[f"{key}_top1"])
 
 
 def test_optuna_was_told_the_truth_about_each_trial(finished):
@@ -120,6 +127,8 @@ def test_mlflow_holds_one_parent_and_every_child_with_its_epochs_and_none_runs_o
             ]
         if not trial.cell:
             assert set(run.data.params) == set(trial.values)
+        kept = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert "predictions.npz" in kept or trial.state != "completed"
 
 
 def test_the_best_trial_is_written_as_a_config_that_train_takes(finished):

@@ -27,6 +27,8 @@ def assert_equal_runs(a: Path, b: Path) -> None:
     left, right = weights(a), weights(b)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
+    predicted = [(folder / "predictions.npz").read_bytes() for folder in (a, b)]
+    assert predicted[0] == predicted[1]
     timed = ("perf/", "train_seconds")
     for one, other in zip(
         read_metrics(a / "metrics.csv"), read_metrics(b / "metrics.csv"), strict=True

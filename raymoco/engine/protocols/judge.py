@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from raymoco.choices import PROTOCOLS
 from raymoco.config import EvalConfig
-from raymoco.engine.probes import Features
+from raymoco.engine.probes import Features, share_right
 from raymoco.engine.protocols.protocol import LABELS, NEEDS, Evaluation, EvaluationProtocol
 from raymoco.engine.protocols.reported import active_protocols
 from raymoco.errors import ConfigError
-from raymoco.metrics import LISTED, Metric, Row, short_name
+from raymoco.metrics import LISTED, TOP1, Metric, Row, describe, short_name
 from raymoco.registry import NAME, name_of
 
 KEY = PROTOCOLS.key
+FLOAT_ROUNDING = 1e-6  # of an accuracy that is a mean in float32
 
 
 def build_protocol(config: EvalConfig, value: str | dict[str, Any]) -> EvaluationProtocol:
@@ -97,24 +100,54 @@ def measure(
     """Measure one split by all protocols that report a metric on it.
 
     Raises:
-        ConfigError: a protocol does not return the metrics that it names.
+        ConfigError: a protocol does not return the metrics that it names, or keeps predictions
+            that cannot be theirs.
     """
     row: Row = {}
     device = judged.features_NF.device
     for protocol in of_split(protocols, about.split):
+        kept: dict[str, Tensor] = {}
         # restore the generators: the number of evaluations must not affect training
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(about.seed)
-            found = protocol.measure(train, judged, about)
+            found = protocol.measure(train, judged, replace(about, keep=kept.__setitem__))
         names = [short_name(m.name) for m in protocol.metrics if m.split == about.split]
+        path = f"{type(protocol).__module__}:{type(protocol).__qualname__}"
         if set(found) != set(names):
-            path = f"{type(protocol).__module__}:{type(protocol).__qualname__}"
             raise ConfigError(
                 f"{KEY}: {path} returned {_listed(found)} for the {about.split} split, but its "
                 f"metrics there are {_listed(names)}."
             )
-        row |= {f"{about.split}/{name}": float(value) for name, value in found.items()}
+        values = {name: float(value) for name, value in found.items()}
+        for name, predicted_M in kept.items():
+            problem = _wrong_predictions(name, predicted_M, values, judged.labels_N, about)
+            if problem:
+                raise ConfigError(f"{KEY}: {path} keeps predictions of '{name}', but {problem}.")
+            values[name] = share_right(predicted_M, judged.labels_N)  # without its float's rounding
+            about.keep(name, predicted_M)
+        row |= {f"{about.split}/{name}": value for name, value in values.items()}
     return row
+
+
+def _wrong_predictions(
+    name: str, predicted_M: Any, values: Row, labels_M: Tensor, about: Evaluation
+) -> str:
+    """Why these cannot be the predictions behind a metric, in words; '' if they can."""
+    if name not in values or not describe(f"{about.split}/{name}").outcomes:
+        top1 = _listed(one for one in values if one.endswith(TOP1))
+        return f"its metrics of one class per image on {about.split} are {top1}"
+    if not isinstance(predicted_M, Tensor) or predicted_M.dtype != torch.int64:
+        return f"they are {getattr(predicted_M, 'dtype', type(predicted_M))}, not a tensor of int64"
+    if predicted_M.shape != labels_M.shape:
+        found, wanted = tuple(predicted_M.shape), tuple(labels_M.shape)
+        return f"their shape is {found}, and that of the judged images is {wanted}"
+    if len(labels_M) and not 0 <= int(predicted_M.min()) <= int(predicted_M.max()) < about.classes:
+        low, high = int(predicted_M.min()), int(predicted_M.max())
+        return f"they go from {low} to {high}, and classes from 0 to {about.classes - 1}"
+    share = share_right(predicted_M, labels_M)
+    if not abs(share - values[name]) <= FLOAT_ROUNDING:
+        return f"{share} of them are right, and it reports {values[name]}"
+    return ""
 
 
 def _options(config: EvalConfig, value: str | dict[str, Any], found: Any) -> Any:

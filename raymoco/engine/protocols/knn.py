@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raymoco.config import KnnConfig
-from raymoco.engine.probes import Features, knn_top1
+from raymoco.engine.probes import Features, knn_classes, share_right
 from raymoco.engine.protocols.protocol import LABELS, TRAIN, Evaluation
 from raymoco.metrics import EVAL_KNN, LISTED, TEST_KNN, short_name
 
@@ -21,4 +21,6 @@ class Knn:
     def measure(self, train: Features, judged: Features, about: Evaluation) -> dict[str, float]:
         """Return the share of images that the vote classifies correctly."""
         k, temperature = self._options.k, self._options.temperature
-        return {short_name(EVAL_KNN): knn_top1(train, judged, k=k, temperature=temperature)}
+        predicted_M = knn_classes(train, judged, k=k, temperature=temperature)
+        about.keep(short_name(EVAL_KNN), predicted_M)
+        return {short_name(EVAL_KNN): share_right(predicted_M, judged.labels_N)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raymoco.config import LinearConfig
-from raymoco.engine.probes import Features, linear_probe
+from raymoco.engine.probes import Features, linear_classes, top_shares
 from raymoco.engine.protocols.protocol import LABELS, TRAIN, Evaluation
 from raymoco.metrics import LISTED, TEST_LINEAR, TEST_LINEAR_TOP5, short_name
 
@@ -20,5 +20,9 @@ class Linear:
 
     def measure(self, train: Features, judged: Features, about: Evaluation) -> dict[str, float]:
         """Return top-1 and top-5 of the best of several heads."""
-        found = linear_probe(train, about.choose, judged, epochs=self._epochs, seed=about.seed)
+        ranked_M5 = linear_classes(
+            train, about.choose, judged, epochs=self._epochs, seed=about.seed
+        )
+        about.keep(short_name(TEST_LINEAR), ranked_M5[:, 0])
+        found = top_shares(ranked_M5, judged.labels_N)
         return {short_name(TEST_LINEAR): found["top1"], short_name(TEST_LINEAR_TOP5): found["top5"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,12 @@ from raymoco.metrics import Metric, Split
 
 TRAIN, LABELS, VIEWS = "train", "labels", "views"
 NEEDS = (TRAIN, LABELS, VIEWS)
+
+Keep = Callable[[str, Tensor], None]
+
+
+def _keep_nothing(metric: str, predicted_M: Tensor) -> None:
+    """What `raymoco evaluate` does with predictions."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,9 @@ class Evaluation:
         seed: the run's. torch's own generators are seeded with it before a protocol is called.
         views: features (M, F) of two random views each of the first M images of the eval split;
             None on test, and for a protocol that does not need them.
+        keep: may be called with the short name of a metric `..._top1` that is reported, and with
+            the class (M,) int64 that was predicted for each judged image: they are stored beside
+            the run, and intervals over images are computed from them. A protocol need not.
     """
 
     split: Split
@@ -33,6 +42,7 @@ class Evaluation:
     classes: int
     seed: int
     views: tuple[Tensor, Tensor] | None = None
+    keep: Keep = _keep_nothing
 
 
 class EvaluationProtocol(Protocol):

@@ -139,6 +139,7 @@ def run_assignment(link: BrokerLink, work: Assignment, handle: Any, session: Ses
         on_report=lambda row, checkpoint: link.report(work, row, checkpoint),
         on_check=lambda: link.check(work),
         on_text=lambda line: link.text(work, line),
+        predictions=SweepFolder(session.folder).predictions_of(work.trial_id),
     )
     state = TrialState.COMPLETED
     resume_from = Path(work.resume_from) if work.resume_from else None

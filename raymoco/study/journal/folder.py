@@ -127,6 +127,10 @@ class SweepFolder:
         """The folder of one trial's checkpoints."""
         return self.checkpoints / trial_id
 
+    def predictions_of(self, trial_id: str) -> Path:
+        """What one trial predicted for each image that judged it; see engine/predictions.py."""
+        return self.path / "predictions" / f"{trial_id}.npz"
+
     def schedule(self, trial_id: str) -> Path:
         """The config of a member of a population, with all its changes."""
         return self.path / "schedules" / f"{trial_id}.yaml"

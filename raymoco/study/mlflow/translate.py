@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, assert_never
 
 from raymoco.engine.mlflow_run import RunTranslator
+from raymoco.engine.output_folder import PREDICTIONS
 from raymoco.event_log import Begun, Closed, EventKinds, RunState, Unknown
 from raymoco.metrics import BEST_SO_FAR, TRIALS_IN_STATE
 from raymoco.study.journal.events import (
@@ -192,7 +193,8 @@ class SweepTranslator:
     def _trial_ended(self, trial: TrialRecord, event: Ended) -> list[Change]:
         self._ended += 1
         tags = {"raymoco.state": trial.state, "raymoco.reason": trial.reason}
-        child = Change(trial.trial_id, event.time, tags=tags, state=trial.state)
+        files = {PREDICTIONS: self._folder.predictions_of(trial.trial_id)}
+        child = Change(trial.trial_id, event.time, tags=tags, files=files, state=trial.state)
         return [child, self._progress(event.time)]
 
     def _unended(self) -> list[str]:

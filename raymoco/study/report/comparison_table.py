@@ -8,6 +8,9 @@ from raymoco.study.report.document import Drawing, Grid
 from raymoco.study.report.labels import interval, number, p_value
 from raymoco.study.statistics.comparisons import Judged
 
+INTERVAL = "95 % interval"
+OVER_SEEDS, OVER_BOTH = "over training seeds", "over seeds and images"
+
 
 def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
     """Return comparisons of one family as a table; `first` heads the column of names."""
@@ -34,7 +37,8 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
         f"{family} needed: seeds to detect a difference this small with 80 % power. p sign-flip: "
         "the exact test over the same seeds, not adjusted"
     )
-    return Grid(columns, table, caption, frozenset(columns[1:]) - {"verdict"})
+    grid = Grid(columns, table, caption, frozenset(columns[1:]) - {"verdict"})
+    return with_items(grid, rows)
 
 
 def margin_grids(first: str, rows: Sequence[Judged]) -> list[Grid]:
@@ -63,6 +67,30 @@ def margin_grids(first: str, rows: Sequence[Judged]) -> list[Grid]:
         "difference is 0 or the observed one"
     )
     return [Grid(columns, table, caption, frozenset(columns[1:]) - {"negligible"})]
+
+
+def with_items(grid: Grid, rows: Sequence[Judged]) -> Grid:
+    """Put the interval over seeds and images beside the one over seeds, and say which is which.
+
+    Args:
+        grid: with the column INTERVAL; a row per judged one, in their order.
+    """
+    at = list(grid.columns).index(INTERVAL)
+    columns, table = [*grid.columns], [[*row] for row in grid.rows]
+    columns[at] = OVER_SEEDS
+    numeric = {*grid.numeric, OVER_SEEDS}
+    if any(row.items is not None for row in rows):
+        columns.insert(at + 1, OVER_BOTH)
+        numeric.add(OVER_BOTH)
+        for line, row in zip(table, rows, strict=True):
+            found = row.items
+            span = "" if found is None else interval(found.low, found.high, sign=True)
+            if found is not None and found.seeds == 1:
+                line[at - 2 : at] = ["1", number(found.difference, sign=True)]
+                span += " (images alone)"
+            line.insert(at + 1, span)
+    caption = f"{grid.caption}; intervals: 95 %, not adjusted"
+    return Grid(columns, table, caption, frozenset(numeric))
 
 
 def numeric(columns: Sequence[str]) -> frozenset[str]:

@@ -33,7 +33,8 @@ def answer(findings: Findings) -> list[str]:
     """Return a sentence per level, or a search's result and confirmation; then the limits."""
     if findings.comparisons is not None:
         said = _of_an_ablation(findings)
-        judged, metric = [*findings.comparisons.effects], findings.metric
+        compared, metric = findings.comparisons, findings.metric
+        judged = [*compared.rows.values(), *compared.effects]
         levels = [mean.mean for mean in findings.comparisons.means.values() if mean]
     else:
         said = _of_a_search(findings)
@@ -49,31 +50,54 @@ def answer(findings: Findings) -> list[str]:
 def covered(
     judged: Sequence[Judged], metric: str, images: int | None, levels: Iterable[float]
 ) -> list[str]:
-    """Say what the intervals leave out: the sample of images, if the metric is an accuracy.
+    """Say which intervals cover the sample of images, if the metric is an accuracy.
 
     Args:
         judged: the comparisons; without any, the result is empty.
         images: the number of images in the metric's split; None: unknown.
         levels: accuracies whose mean is used as the typical accuracy.
     """
-    if not any(row.difference for row in judged) or not describe(metric).is_accuracy:
+    if not any(r.difference or r.items for r in judged) or not describe(metric).is_accuracy:
         return []
-    covers = "The intervals cover the seeds of training, not the sample of images"
     level = _typical(levels)
+    known = ""
     if images is not None and level is not None:
         reach = number(binomial_reach(level, images))
-        covers += (
-            f": on {images:,} {describe(metric).split} images an accuracy of "
+        known = (
+            f"on {images:,} {describe(metric).split} images an accuracy of "
             f"{number(level, 3)} is known to +-{reach} (95 %, binomial), and every trial was "
             "judged by the same ones"
         )
-    return [f"{covers}."]
+    items = [row.items for row in judged if row.items is not None]
+    if not items:
+        covers = "The intervals cover the seeds of training, not the sample of images"
+        return [f"{covers}: {known}." if known else f"{covers}."]
+    if all(found.seeds == 1 for found in items):
+        covers = (
+            "The intervals are over the images alone: with one seed nobody knows the noise of "
+            "training."
+        )
+    else:
+        covers = (
+            "The intervals over training seeds leave out the sample of images; those over seeds "
+            "and images have both in them."
+        )
+    noise = math.sqrt(math.fsum(found.noise**2 for found in items) / len(items))
+    covers += (
+        f" The images alone leave a standard error of {number(noise)} in such a difference with "
+        "one seed."
+    )
+    lacking = sum(row.difference is not None and row.items is None for row in judged)
+    if lacking:
+        covers += f" For {lacking} of {counted(len(judged), 'row')} predictions are missing."
+    return [f"{covers} {known[:1].upper()}{known[1:]}." if known else covers]
 
 
 def in_words(subject: str, row: Judged) -> str:
     """Return one comparison as a sentence: subject, verdict, difference, seeds needed."""
     found = row.difference
     lost = f" {_pairs_lost(row.failed)}" if row.failed else ""
+    lost = f" {row.over_images.capitalize()}.{lost}" if row.over_images else lost
     if found is None:
         return f"{subject}: not resolved. Fewer than two seeds finished in both.{lost}"
     why = f"; {row.withheld}" if row.withheld else ""

@@ -17,10 +17,12 @@ from raymoco.study.statistics.comparisons import (
     compare_cells,
     compared_trials,
     judge_confirmation,
+    outcomes_of,
 )
 from raymoco.study.statistics.importance import Importance, axis_importance
+from raymoco.study.statistics.outcomes import Outcomes
 from raymoco.study.sweepfile.load import Sweep, read_sweep
-from raymoco.study.sweepfile.sections import Objective
+from raymoco.study.sweepfile.sections import CONFIRMED, Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 
@@ -33,6 +35,7 @@ class Findings:
         confirmation: of a search with `confirm`: each of the best compared with the default, on the
             test set, with fresh seeds.
         importance: of a search with enough completed trials.
+        outcomes: what the compared trials predicted for each image, in `judged_metric`.
     """
 
     folder: Path
@@ -41,6 +44,12 @@ class Findings:
     comparisons: Comparisons | None
     confirmation: list[Judged]
     importance: list[Importance] | None
+    outcomes: Outcomes = Outcomes()  # noqa: RUF009 - it is frozen
+
+    @property
+    def judged_metric(self) -> str:
+        """The metric of the comparison: an ablation's, or that which confirms a search."""
+        return self.metric if self.comparisons is not None else CONFIRMED
 
     @property
     def name(self) -> str:
@@ -98,14 +107,18 @@ def read_findings(folder: Path) -> Findings:
 def gather_findings(folder: Path, sweep: Sweep, ledger: Ledger) -> Findings:
     """Compute the findings of a sweep from its ledger."""
     search = sweep.search
-    importance, confirmed = None, list[Judged]()
+    importance, confirmed, outcomes = None, list[Judged](), Outcomes()
     if search is not None:
         trials = ledger.search_trials
         # a population's values change during training: no single value stands for a trial
         if not search.scheduler.population:
             importance = axis_importance(trials, search.search, search.objective)
-        confirmed = judge_confirmation(sweep, ledger)
-    return Findings(folder, sweep, ledger, compare_cells(sweep, ledger), confirmed, importance)
+        outcomes = outcomes_of(folder, ledger, CONFIRMED)
+        confirmed = judge_confirmation(sweep, ledger, outcomes)
+    compared = compare_cells(sweep, ledger, folder)
+    if compared is not None:
+        outcomes = compared.outcomes
+    return Findings(folder, sweep, ledger, compared, confirmed, importance, outcomes)
 
 
 def curve(trial: TrialRecord, metric: str) -> dict[int, float]:

@@ -33,6 +33,7 @@ LABEL_ROOM = 56  # letters, under the panel
 GUTTER_ROOM = 36
 GUTTER_LETTERS = 7
 LINE_INCHES = 0.1
+THIN = " Thick: over training seeds; thin: over seeds and images."
 CROWDED = " Best first; blue helps, orange hurts, hollow neither; the table has the numbers."
 
 
@@ -86,6 +87,7 @@ def forest(
             axes.set_ylim(0.5, len(shown) + 0.75)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(_label(metric, higher, LABEL_ROOM // 2 if crowded else LABEL_ROOM))
+        caption += THIN if any(row.items is not None for row in shown) else ""
         return finish(figure, name, title, caption + (CROWDED if crowded else ""))
 
 
@@ -97,6 +99,9 @@ def _draw_interval(axes: Axes, height: int, row: Judged, size: int) -> None:
     found = row.difference
     assert found is not None
     color = COLORS.get(row.verdict, INK)
+    if row.items is not None:
+        ends = [row.items.low, row.items.high]
+        axes.plot(ends, [height, height], color=MUTED, linewidth=0.8, marker="|", markersize=size)
     if not math.isnan(found.low):
         axes.plot([found.low, found.high], [height, height], color=color, zorder=2)
     axes.plot(

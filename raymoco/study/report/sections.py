@@ -14,6 +14,7 @@ from raymoco.study.report.conclusions import answer
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
 from raymoco.study.report.labels import score_word
+from raymoco.study.report.outcome_sections import outcome_sections
 from raymoco.study.report.run_charts import learning_curves, score_against_speed, search_curves
 from raymoco.study.report.search_sections import search_sections
 from raymoco.study.report.series_styles import CellStyles, figure_names
@@ -22,10 +23,11 @@ from raymoco.study.report.series_styles import CellStyles, figure_names
 def build_document(findings: Findings) -> Document:
     """Build the whole report of one sweep."""
     if findings.comparisons is not None:
-        sections = [*ablation_sections(findings), _curves(findings), _speed(findings)]
+        sections = [*ablation_sections(findings), *outcome_sections(findings)]
+        sections += [_curves(findings), _speed(findings)]
         sections.append(tuning_section(findings))
     else:
-        sections = search_sections(findings)
+        sections = [*search_sections(findings), *outcome_sections(findings)]
         sections += [_curves(findings), _speed(findings)]
     sections += [_counts(findings), _circumstances(findings)]
     question = findings.sweep.spec.question

@@ -13,6 +13,11 @@ from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
 from raymoco.study.report.forest_plot import forest
 from raymoco.study.report.labels import judged_in, metric_name, number
+from raymoco.study.report.outcome_sections import (
+    mcnemar_columns,
+    mcnemar_row,
+    outcome_notes,
+)
 from raymoco.study.report.run_charts import learning_curves
 from raymoco.study.report.series_styles import CellStyles
 from raymoco.study.statistics.comparisons import (
@@ -23,6 +28,8 @@ from raymoco.study.statistics.comparisons import (
     scores_by_cell,
 )
 from raymoco.study.statistics.effects import Contrast
+from raymoco.study.statistics.items import mcnemar
+from raymoco.study.statistics.outcomes import joined
 from raymoco.study.statistics.paired import cell_mean
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
@@ -34,6 +41,7 @@ def build_comparison(first: Findings, second: Findings) -> Document:
     common = _judged(first, second, metric) if metric == _metric(second) else []
     sections = [
         _pairs(first, second, common),
+        _single_runs(first, second, common),
         _means(first, second),
         _curves(first, second),
         _files(first, second),
@@ -90,7 +98,8 @@ def _judged(first: Findings, second: Findings, metric: str) -> list[Judged]:
             scores[f"{book}/{cell}"] = scores_by_cell(findings.ledger, metric).get(cell, {})
             lost = failed_seeds(findings.ledger, metric).get(cell, set())
             failed[f"{book}/{cell}"] = lost & paired
-    return judge(contrasts, scores, failed, higher=_higher(first))
+    outcomes = joined({"1": first.outcomes, "2": second.outcomes})
+    return judge(contrasts, scores, failed, higher=_higher(first), outcomes=outcomes)
 
 
 def _seeds(findings: Findings, cell: str) -> set[int]:
@@ -147,6 +156,28 @@ def _pairs(first: Findings, second: Findings, common: list[Judged]) -> Section:
     return Section(
         "Common cells", [], [judged_grid("cell", common, "One Holm family.")], drawn(figure)
     )
+
+
+def _single_runs(first: Findings, second: Findings, common: list[Judged]) -> Section:
+    """Each pair of runs of one cell and seed, image by image."""
+    one, two = told_apart(first, second)
+    both = joined({"1": first.outcomes, "2": second.outcomes})
+    section = Section("Run by run, image by image", outcome_notes(both))
+    rows = []
+    for name in (row.name for row in common):
+        before, after = (both.by_cell.get(f"{part}/{name}", {}) for part in ("1", "2"))
+        for seed in sorted(before.keys() & after.keys()):
+            found = mcnemar(after[seed].correct, before[seed].correct)
+            rows.append([name, str(seed), *mcnemar_row(found)])
+    if rows:
+        columns = ["cell", "seed", *mcnemar_columns(two, one)]
+        caption = (
+            f"{metric_name(_metric(first))} of single runs, {two} against {one}; p: McNemar's "
+            "exact test, each for itself. It takes the two runs as they are: another seed may "
+            "decide otherwise"
+        )
+        section.grids.append(Grid(columns, rows, caption, frozenset(columns[1:])))
+    return section
 
 
 def _curves(first: Findings, second: Findings) -> Section:

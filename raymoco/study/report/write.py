@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from raymoco.engine.output_folder import RunFolder
 from raymoco.errors import InputError
 from raymoco.files import write_atomically
 from raymoco.study.journal.find import find_folder
@@ -14,6 +15,7 @@ from raymoco.study.report.findings import Findings, read_findings
 from raymoco.study.report.latex import to_latex
 from raymoco.study.report.render import to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
+from raymoco.study.report.two_runs import build_run_comparison, is_run
 from raymoco.study.report.two_sweeps import build_comparison, told_apart
 from raymoco.study.statistics.comparisons import write_confirmation
 
@@ -29,17 +31,21 @@ class Report:
 
 
 def report(*sweeps: str | Path) -> Report:
-    """Write the report of a sweep into its folder, or the comparison of two sweeps.
+    """Write the report of a sweep into its folder, or the comparison of two sweeps or two runs.
 
     It also works for a running or interrupted sweep, with the results so far.
 
     Args:
         sweeps: the folder of one sweep, or its name if it is in runs/; or those of two:
-            `report("runs/a", "runs/b")` writes into `runs/b/against-a`.
+            `report("runs/a", "runs/b")` writes into `runs/b/against-a`. Two runs of `raymoco train`
+            are compared image by image.
     Raises:
-        InputError: a folder is not a sweep's, there are more than two, or both are the same.
+        InputError: a folder is not a sweep's, there are more than two, both are the same, or two
+            runs cannot be compared.
     """
     folders = [find_folder(str(sweep)) for sweep in sweeps]
+    if len(folders) == 2 and all(map(is_run, folders)):
+        return _report_runs(*folders)
     if len(folders) == 1:
         return write_report(read_findings(folders[0]))
     if len(folders) == 2:
@@ -51,6 +57,17 @@ def report(*sweeps: str | Path) -> Report:
         folder = second.folder / f"against-{one.replace('/', '-')}"
         return write_document(build_comparison(first, second), folder, files)
     raise InputError(f"a report is of one sweep or of two, but {len(sweeps)} folders were given.")
+
+
+def _report_runs(first: Path, second: Path) -> Report:
+    if first == second:
+        raise InputError(f"{first} was given twice: a report of two needs two runs.")
+    document = build_run_comparison(first, second)
+    shown = [
+        (f"{folder.name}: {RunFolder(folder).config.name}", RunFolder(folder).config.read_text())
+        for folder in (first, second)
+    ]
+    return write_document(document, second / f"against-{first.name}", shown)
 
 
 def write_report(findings: Findings) -> Report:

@@ -20,7 +20,9 @@ from raymoco.study.journal.ranking import ranked
 from raymoco.study.statistics.effects import Contrast, cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.equivalence import Equivalence, seeds_for_negligible, tost
 from raymoco.study.statistics.exact import sign_flip
+from raymoco.study.statistics.items import ITEM_COLUMNS, ItemInterval, item_row
 from raymoco.study.statistics.looks import Look, seeds_over, spend, take_looks
+from raymoco.study.statistics.outcomes import Outcomes, load_outcomes
 from raymoco.study.statistics.paired import (
     ALPHA,
     MOST_SEEDS,
@@ -40,7 +42,7 @@ from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
 FOUND: tuple[str, ...]
 FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
-FOUND += ("p_sign_flip", "p_tost", "low_90", "high_90", "p_tost_holm")
+FOUND += ("p_sign_flip", "p_tost", "low_90", "high_90", "p_tost_holm", *ITEM_COLUMNS)
 
 # why a verdict that the numbers would give is withheld
 LOST_PAIRS = "with lost pairs nothing is said to help or to be negligible"
@@ -76,6 +78,8 @@ class Judged:
         equivalence: the tests against the margin; None without a margin or without a difference.
         p_tost_holm: its p adjusted over the equivalence rows of the file, another family.
         withheld: why the verdict that the numbers alone would give is not given; mostly empty.
+        items: the interval over the same seeds and the judged images; None where outcomes are
+            missing, or the metric has none.
     """
 
     contrast: Contrast
@@ -89,6 +93,7 @@ class Judged:
     equivalence: Equivalence | None = None
     p_tost_holm: float = math.nan
     withheld: str = ""
+    items: ItemInterval | None = None
 
     @property
     def name(self) -> str:
@@ -128,6 +133,7 @@ class Judged:
     def words(self) -> str:
         """Interval and verdict; if it is not resolved, how many seeds are needed."""
         lost = f"; {_pairs(self.failed)} lost to failed trials" if self.failed else ""
+        lost = f"; {self.over_images}{lost}" if self.over_images else lost
         found = self.difference
         if found is None:
             return f"not resolved: fewer than two seeds finished in both{lost}"
@@ -140,6 +146,14 @@ class Judged:
         if self.p_holm < self.level:  # it would be resolved, if that were not withheld
             return f"{found.interval}: not resolved{why}{lost}"
         return f"{found.interval}: not resolved; {self.resolution}{why}{lost}"
+
+    @property
+    def over_images(self) -> str:
+        """The interval over seeds and images, in words; '' where outcomes are missing."""
+        if self.items is None or self.verdict == "identical":
+            return ""
+        open_ = self.verdict in ("helps", "hurts") and not self.items.resolved
+        return self.items.words + (", which includes 0" if open_ else "")
 
     @property
     def resolution(self) -> str:
@@ -175,7 +189,8 @@ class Judged:
         limit = self.equivalence or Equivalence(math.nan, math.nan, math.nan, math.nan)
         more = [self.p_sign_flip, limit.p, limit.low, limit.high, self.p_tost_holm]
         values = [*numbers, self.verdict, self.failed, seeds, *more]
-        return ["" if isinstance(x, float) and math.isnan(x) else x for x in values]
+        shown = ["" if isinstance(x, float) and math.isnan(x) else x for x in values]
+        return [*shown, *item_row(self.items)]
 
 
 def judge(
@@ -188,6 +203,7 @@ def judge(
     calls_negligible: bool = True,
     level: float = ALPHA,
     decides: bool = True,
+    outcomes: Outcomes | None = None,
 ) -> list[Judged]:
     """Test each contrast over seeds, all of them as one family; against the margin, as another one.
 
@@ -202,6 +218,7 @@ def judge(
         calls_negligible: whether the margin may decide: false if it was set after the sweep began.
         level: of both families.
         decides: false before the first look: nothing is resolved or negligible then.
+        outcomes: per image, of the same trials.
     """
     by_seed = [contrast.by_seed(scores) for contrast in contrasts]
     found = [mean_difference(list(values.values())) for values in by_seed]
@@ -238,6 +255,7 @@ def judge(
                 equivalence=limits[number],
                 p_tost_holm=p_tost,
                 withheld=withheld,
+                items=outcomes.interval(contrast, by_seed[number]) if outcomes else None,
             )
         )
     return judged
@@ -262,6 +280,7 @@ class Comparisons:
         design: of the cells; it determines the pairs of a main effect.
         seeds: the seeds of a look; None: all that there are.
         calls_negligible, level, decides: as for `judge`.
+        outcomes: per image, of the ledger's trials; without, nothing is said over images.
 
     Attributes:
         means: by cell name; None where no trial was completed.
@@ -284,6 +303,7 @@ class Comparisons:
         calls_negligible: bool = True,
         level: float = ALPHA,
         decides: bool = True,
+        outcomes: Outcomes | None = None,
     ) -> None:
         self.metric, self.higher, self.margin = metric, higher, margin
         self.cells = list(cells)
@@ -291,6 +311,7 @@ class Comparisons:
         self.looks: list[Look] = []
         self._calls_negligible, self._level, self._decides = calls_negligible, level, decides
         self.scores = scores_by_cell(ledger, metric)
+        self.outcomes = outcomes or Outcomes()
         self._failed = failed_seeds(ledger, metric)
         if seeds is not None:
             held = set(seeds)
@@ -315,6 +336,7 @@ class Comparisons:
             calls_negligible=self._calls_negligible,
             level=self._level,
             decides=self._decides,
+            outcomes=self.outcomes,
         )
 
     @property
@@ -342,11 +364,19 @@ class Comparisons:
         write_table(files.effects, ("effect", *FOUND), effects)
 
 
-def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
+def outcomes_of(folder: Path, ledger: Ledger, metric: str) -> Outcomes:
+    """Read the outcomes per image of a sweep's compared trials from its folder."""
+    return load_outcomes(folder, compared_trials(ledger.all()), metric)
+
+
+def compare_cells(sweep: Sweep, ledger: Ledger, folder: Path | None = None) -> Comparisons | None:
     """Compare the cells of an ablation, as far as it has trials; None for a search.
 
     With looks the result is that of the last look that was taken: of its seeds and at its level.
     Before the first look it has all seeds, and nothing is judged.
+
+    Args:
+        folder: the sweep's, for outcomes per image; without, nothing is said over images.
     """
     spec = sweep.ablation
     if spec is None:
@@ -360,6 +390,7 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
         margin=spec.margin,
         design=spec.design,
         calls_negligible=margin_stood(spec, ledger),
+        outcomes=None if folder is None else outcomes_of(folder, ledger, spec.metric),
     )
     if spec.looks is None:
         return compare()
@@ -378,13 +409,17 @@ def compare_cells(sweep: Sweep, ledger: Ledger) -> Comparisons | None:
     return result
 
 
-def judge_confirmation(sweep: Sweep, ledger: Ledger) -> list[Judged]:
+def judge_confirmation(
+    sweep: Sweep, ledger: Ledger, outcomes: Outcomes | None = None
+) -> list[Judged]:
     """Compare a search's best with the default and the baselines, on the test set.
 
     Each confirmed trial is compared with the default, and the best of them and the default with
     each baseline of `confirm.against`: one family. It includes trials that were the best when an
     earlier driver ended, and those whose runs all failed, so that no confirmation is lost silently.
 
+    Args:
+        outcomes: per image, of CONFIRMED.
     Returns:
         An empty list without `confirm`, and before a pair has ended.
     """
@@ -397,7 +432,7 @@ def judge_confirmation(sweep: Sweep, ledger: Ledger) -> list[Judged]:
     contrasts = [
         Contrast(f"{one} against {other}", {}, {}, {one: 1.0, other: -1.0}) for one, other in pairs
     ]
-    return judge(contrasts, scores, failed, higher=describe(CONFIRMED).higher)
+    return judge(contrasts, scores, failed, higher=describe(CONFIRMED).higher, outcomes=outcomes)
 
 
 def confirmed_cells(sweep: Sweep, ledger: Ledger) -> tuple[list[str], list[str]]:

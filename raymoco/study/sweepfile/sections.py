@@ -106,6 +106,11 @@ class Confirm(StrictModel):
 
     _once = field_validator("seeds")(each_once)
 
+    @property
+    def comparisons(self) -> int:
+        """How many there are: each best with the default, best and default with each baseline."""
+        return self.top + 2 * len(self.against)
+
     @field_validator("against")
     @classmethod
     def _names_are_free(cls, against: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

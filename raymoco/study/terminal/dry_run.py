@@ -110,7 +110,7 @@ def never_resolved(spec: SearchSpec | AblationSpec) -> list[str]:
         families.setdefault(effects, []).append("effects.csv")
     elif spec.confirm is not None:
         seeds = len(spec.confirm.seeds)
-        families[spec.confirm.top] = ["the confirmation"]
+        families[spec.confirm.comparisons] = ["the confirmation"]
     said = []
     for rows, names in families.items():
         if not can_resolve(seeds, rows, level):

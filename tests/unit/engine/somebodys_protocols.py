@@ -29,6 +29,56 @@ class ClassMeans:
         return {"class_means_top1": right.float().mean()}
 
 
+class Keeps(ClassMeans):
+    """Hands over its predictions too; `kept` is what a wrong one changes of them."""
+
+    metric = "class_means_top1"
+
+    def measure(self, train, judged, about):
+        classes = train.labels_N.unique()
+        means = torch.stack([train.features_NF[train.labels_N == c].mean(0) for c in classes])
+        predicted = classes[torch.cdist(judged.features_NF, means).argmin(1)]
+        about.keep(self.metric, self.kept(predicted, about))
+        return {"class_means_top1": (predicted == judged.labels_N).float().mean()}
+
+    def kept(self, predicted, about):
+        return predicted
+
+
+class KeepsMore(Keeps):
+    """Keeps predictions of a metric that it does not report."""
+
+    metric = "norm"
+
+
+class KeepsFloats(Keeps):
+    """Keeps numbers that are no classes."""
+
+    def kept(self, predicted, about):
+        return predicted.float()
+
+
+class KeepsFewer(Keeps):
+    """Leaves an image out."""
+
+    def kept(self, predicted, about):
+        return predicted[1:]
+
+
+class KeepsOthers(Keeps):
+    """A class that is not there."""
+
+    def kept(self, predicted, about):
+        return predicted.clone().index_fill_(0, torch.tensor([0]), about.classes).clamp_(min=0)
+
+
+class KeepsWrong(Keeps):
+    """Other predictions than those that it measured."""
+
+    def kept(self, predicted, about):
+        return (predicted + 1) % max(about.classes, 1)
+
+
 class Norm:
     """How long features are; less is better, for the sake of the test."""
 

@@ -20,7 +20,9 @@ from raymoco.testing import check_protocol
 from tests.unit.engine.test_loop import BASE, run, untimed, weights
 
 THEIRS = "tests.unit.engine.somebodys_protocols"
-MEANS, NORM, DRAWS = (f"{THEIRS}:{name}" for name in ("ClassMeans", "Norm", "Draws"))
+MEANS, NORM, DRAWS, KEEPS = (
+    f"{THEIRS}:{name}" for name in ("ClassMeans", "Norm", "Draws", "Keeps")
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def judged_by(protocols, images, **values):
 @pytest.mark.parametrize(
     ("name", "options"),
     [("knn", {}), ("knn", {"k": 3}), ("linear", {}), ("collapse", {}), (MEANS, {"power": 2.0}),
-     (NORM, {}), (DRAWS, {})],
+     (KEEPS, {}), (NORM, {}), (DRAWS, {})],
 )  # fmt: skip
 def test_a_protocol_keeps_its_suite(name, options):
     check_protocol(name, **options)
@@ -54,6 +56,8 @@ def test_a_protocol_keeps_its_suite(name, options):
         ("Forgets", "is nan where no image has a label"),
         ("Backwards", "but higher is better"),
         ("Moody", "gives other values for equal seeds"),
+        ("KeepsFewer", r"keeps predictions of 'class_means_top1', but their shape is \(399,\)"),
+        ("KeepsOthers", "go from 0 to 8, and classes from 0 to 7"),
     ],
 )
 def test_the_suite_says_in_a_sentence_what_a_protocol_does_wrong(name, words):

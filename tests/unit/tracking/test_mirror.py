@@ -120,11 +120,15 @@ def assert_complete(uri, epochs=(1, 2, 3)):
 def test_a_sweep_is_one_parent_and_a_child_per_trial_that_says_what_varies(folder, sweep):
     play(folder)
     (folder / "trials.csv").write_text("trial_id\n")
+    (folder / "predictions").mkdir()
+    (folder / "predictions" / "t000.npz").write_bytes(b"of t000")
     outcome = mirror_of(folder, sweep).deliver()
     assert (outcome.points, outcome.left.events, outcome.error) == (12, 0, "")
     runs, client = assert_complete(tracking_uri(None, folder.parent))
     child, parent = runs["t000"], runs[""]
     assert child.info.run_name == "T=0.1"
+    kept = {key: [f.path for f in client.list_artifacts(runs[key].info.run_id)] for key in runs}
+    assert ("predictions.npz" in kept["t000"], "predictions.npz" in kept["t001"]) == (True, False)
     assert child.data.params == {"method.temperature": "0.1"}
     assert child.data.tags["raymoco.sweep"] == "small"
     assert child.data.tags["raymoco.seed"] == "0"

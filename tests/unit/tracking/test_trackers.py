@@ -136,7 +136,7 @@ def test_a_run_is_delivered_to_a_tracker_from_outside_once(tmp_path):
     assert "has everything" in sync(find(str(folder))).lines()[0]
     (run,) = read_json_lines(place_of(folder, uri, None), "an-id").values()
     assert run.curve("eval/knn_top1") == [(1, 0.25), (2, 0.5)]
-    assert run.artifacts == ["config.yaml", "metrics.csv"]
+    assert run.artifacts == ["config.yaml", "metrics.csv", "predictions.npz"]
 
 
 class Away(JsonLines):

@@ -27,6 +27,7 @@ def write_run(folder, *overrides):
     config = load_run_config("digits", ["epochs=2", "name=one", *overrides])
     (folder / "config.yaml").write_text(config.to_yaml())
     (folder / "metrics.csv").write_text("epoch\n")
+    (folder / "predictions.npz").write_bytes(b"what it predicted")
     journal = Journal(folder / "journal.jsonl")
     journal.append(begun("an-id", {"raymoco.device": "cpu"}))
     for epoch in (1, 2):
@@ -60,7 +61,7 @@ def test_a_run_is_delivered_once_to_its_own_store_and_once_to_another(tmp_path):
         history = client.get_metric_history(run.info.run_id, "eval/knn_top1")
         assert [(point.step, point.value) for point in history] == [(1, 0.25), (2, 0.5)]
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
-        assert files == {"config.yaml", "metrics.csv"}
+        assert files == {"config.yaml", "metrics.csv", "predictions.npz"}
 
 
 def test_a_run_that_logs_nowhere_needs_an_address(tmp_path):
