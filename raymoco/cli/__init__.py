@@ -159,10 +159,11 @@ def export(
 @app.command()
 def report(
     sweeps: Annotated[
-        list[str], typer.Argument(metavar="SWEEP [OTHER]", help="a sweep's folder, or two")
+        list[str],
+        typer.Argument(metavar="SWEEP [OTHER]", help="a sweep's folder, or two; or two runs"),
     ],
 ) -> None:
-    """Write a sweep's report into its folder, or compare two sweeps."""
+    """Write a sweep's report into its folder, or compare two sweeps or two runs."""
     from raymoco.study.report import report as run
 
     written = run(*sweeps)

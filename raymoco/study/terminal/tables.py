@@ -120,26 +120,27 @@ def cells_table(found: Comparisons) -> Table:
     table.add_column("cell", no_wrap=True)
     table.add_column("n", justify="right")
     table.add_column("mean", no_wrap=True)
-    table.add_column("to baseline,\nover seeds", no_wrap=True)
     with_images = any(row.items is not None for row in found.rows.values())
-    if with_images:
-        table.add_column("over seeds\nand images", no_wrap=True)
+    # below each other: side by side they leave no room for names on 80 columns
+    below = "\n over seeds,\n over seeds and\n images" if with_images else ""
+    table.add_column(f"to baseline{below}", no_wrap=True)
     table.add_column("verdict", no_wrap=True, min_width=12)
     for name, mean in found.means.items():
         called = Text(name)  # the user's text: brackets in it are not markup
         n = str(mean.n) if mean else "0"
         shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
         if name == found.baseline:
-            table.add_row(called, n, shown, "", *[""] * with_images, "baseline")
+            table.add_row(called, n, shown, "", "baseline")
             continue
         row = found.rows[name]
         moved = ""
         if row.difference is not None:
             reach = _reach(row.difference.low, row.difference.high)
             moved = f"{row.difference.difference:+z.3f}{reach}"
-        items = row.items
-        over = "" if items is None else _reach(items.low, items.high).strip()
-        table.add_row(called, n, shown, moved, *[over] * with_images, row.verdict)
+        if row.items is not None:
+            moved = moved or f"{row.items.difference:+z.3f}"
+            moved += f"\n{' ' * 6}{_reach(row.items.low, row.items.high)}"
+        table.add_row(called, n, shown, moved, row.verdict)
     return table
 
 
