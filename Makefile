@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults check format clean
+.PHONY: demo test test-faults results check format clean
 
 demo: $(STAMP)
 	$(BIN)/raymoco sweep sweeps/demo.yaml --resume
@@ -17,6 +17,10 @@ test: $(STAMP)
 # something is killed, hangs or is cut off: the quick ones are in `make test` too
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest tests/faults
+
+# the tables of docs/findings.md: all parts, or PART=ladder; QUICK=1 is a try-out of ten minutes
+results: $(STAMP)
+	$(BIN)/python -m benchmarks.findings $(PART) $(if $(QUICK),--quick)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

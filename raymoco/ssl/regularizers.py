@@ -72,8 +72,9 @@ def cross_consistency(
     Raises:
         ConfigError: temperature <= 0, unknown form, no queue for `queue_kl`, or shapes that do not
             fit together.
-    Source: XMoCo, arXiv:2206.04676, abstract. The paper's equations were not available: these
-        forms are our reading of its abstract.
+    Source: XMoCo, IEEE TCSVT 32(10), 2022, 6714-6727, arXiv:2206.04676. The paper's equations were
+        not available: these forms are our reading of its abstract. `queue_kl` is the term of CO2,
+        Wei et al. 2021, arXiv:2010.02217.
     """
     require_choice("form", form, CONSISTENCY_FORMS)
     require_temperature(temperature)

@@ -33,7 +33,7 @@ def to_markdown(document: Document) -> str:
         for sentence in section.sentences:
             lines += [markdown_text(sentence), ""]
         for grid in section.grids:
-            lines += [*_markdown_grid(grid), ""]
+            lines += [*markdown_grid(grid), ""]
         for drawing in section.drawings:
             lines.append(f"![{markdown_text(drawing.title)}]({FIGURES}/{drawing.name}.png)")
             lines += ["", f"*{markdown_text(drawing.caption)}*", ""]
@@ -45,7 +45,7 @@ def to_note(document: Document) -> str:
     text = "\n".join(_opening(document))
     for section in document.sections:
         for grid in section.grids[:1]:
-            more = [f"**{markdown_text(section.title)}**", "", *_markdown_grid(grid)]
+            more = [f"**{markdown_text(section.title)}**", "", *markdown_grid(grid)]
             longer = "\n".join([text, "", *more])
             if len(longer) <= NOTE_LENGTH:
                 text = longer
@@ -88,7 +88,9 @@ def _opening(document: Document) -> list[str]:
     return [*lines, "", f"({markdown_text(document.made)})"] if document.made else lines
 
 
-def _markdown_grid(grid: Grid) -> list[str]:
+def markdown_grid(grid: Grid) -> list[str]:
+    """Return the lines of a table, the caption under it."""
+
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(map(markdown_text, cells))} |"
 
