@@ -12,7 +12,7 @@ from raymoco.study.sweepfile.sweep import AblationSpec
 
 SWEEPS = Path(__file__).parents[4] / "sweeps"
 ABLATIONS = {
-    "label_ladder": 5,
+    "label_ladder": 6,
     "loss": 4,
     "xmoco_terms": 4,
     "xmoco_forms": 7,
