@@ -55,6 +55,9 @@ BEGUN = {
     "id": "0123456789abcdef",
     "tags": {
         "raymoco.source": "digits",
+        "raymoco.train_images": "1288",
+        "raymoco.train_labels": "1288",
+        "raymoco.classes": "10",
         "raymoco.eval_images": "148",
         "raymoco.test_images": "360",
     },

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raymoco.config import ScaleConfig
 from raymoco.data.loading.prepare import PreparedImages
+from raymoco.engine.regime import TrainImages
 
 PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 
@@ -17,13 +18,18 @@ PACKAGES = ("raymoco", "torch", "ray", "optuna", "mlflow")
 def provenance(handle: PreparedImages, scale: ScaleConfig) -> dict[str, str]:
     """Return tags for an MLflow run; the commit is left out where it is unknown.
 
-    The counts of `eval` and `test` are of labeled images, the denominators of an accuracy.
+    The counts of `eval` and `test` are of labeled images, the denominators of an accuracy;
+    `train_labels` counts the training images' labels, hidden ones too; below `data.limit` it is
+    the expected number.
     """
     labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
+    train = TrainImages.of(handle.manifest, handle.rows("train"))
     tags = {
         "raymoco.source": handle.manifest.source,
         "raymoco.data_digest": handle.manifest.fingerprint,
         "raymoco.train_images": str(handle.rows("train")),
+        "raymoco.train_labels": str(round(sum(train.per_class))),
+        "raymoco.classes": str(len(handle.classes)),
         "raymoco.eval_images": str(labelled["eval"]),
         "raymoco.test_images": str(labelled["test"]),
         "raymoco.versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),

@@ -11,6 +11,7 @@ from raymoco.config import RunConfig
 from raymoco.data.views.build import resolve_views
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.protocols.judge import spelled_protocols
+from raymoco.engine.regime import queue_reach, uses_queue
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
 from raymoco.registry import options_of
@@ -57,19 +58,6 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
     )
 
 
-def queue_warning(config: RunConfig, train_images: int) -> str | None:
-    """Return a warning if many queries will meet an older key of their own image as a negative."""
-    reach = _queue_reach(config)
-    spare = train_images - config.optim.batch_size
-    if not _uses_queue(config) or reach <= spare / 4:
-        return None
-    return (
-        f"method.queue_size is {config.method.queue_size} and there are {train_images} training "
-        f"images: about {min(1.0, reach / train_images):.0%} of the queries meet an older key of "
-        "their own image as a negative. A smaller queue is usually better."
-    )
-
-
 def _spelled(config: RunConfig) -> dict[str, Any]:
     """The values that are named by import path, with their default options written out."""
     terms = {}
@@ -83,22 +71,12 @@ def _spelled(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _uses_queue(config: RunConfig) -> bool:
-    return LOSSES.facts(config.method.loss, look=True).uses_queue
-
-
-def _queue_reach(config: RunConfig) -> float:
-    """How many images ago the oldest key in the queue was computed."""
-    keys_per_image = 2 if config.method.symmetric else 1
-    return config.method.queue_size / keys_per_image
-
-
 def _check_queue(config: RunConfig, train_images: int) -> None:
     spare = train_images - config.optim.batch_size
-    if _uses_queue(config) and _queue_reach(config) > spare:
+    if uses_queue(config) and queue_reach(config) > spare:
         raise ConfigError(
             f"method.queue_size is {config.method.queue_size}, but with {train_images} training "
             f"images and batches of {config.optim.batch_size} it must be at most "
-            f"{spare * (2 if config.method.symmetric else 1)}: beyond that every image meets its "
-            "own older key as a negative."
+            f"{spare * (2 if config.method.symmetric else 1)}: beyond that about half of the "
+            "queries meet an older key of their own image."
         )

@@ -27,7 +27,9 @@ from raymoco.engine.mlflow_run import RunTranslator
 from raymoco.engine.output_folder import RunFolder, refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
-from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.regime import TrainImages, regime
+from raymoco.engine.regime_advice import regime_warning
+from raymoco.engine.resolve import resolve
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
@@ -56,12 +58,18 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
     """Build shards, decode images and resolve the config, once, before any trial."""
     shards = ensure_shards(config.data, output, say)
     handle = prepare_images(config.data, shards)
-    train_images = handle.rows("train")
-    resolved = resolve(config, channels=shards.channels, train_images=train_images)
-    warning = queue_warning(resolved, train_images)
+    resolved = resolve(config, channels=shards.channels, train_images=handle.rows("train"))
+    return resolved, handle
+
+
+def _say_regime(config: RunConfig, handle: PreparedImages, say: Print) -> None:
+    """Print what the run's length, queue and key momentum amount to, and a warning if need be."""
+    images = TrainImages.of(handle.manifest, handle.rows("train"))
+    for name, text in regime(config, images).facts:
+        say(f"{name:<12} {text}")
+    warning = regime_warning(config, images)
     if warning:
         say(f"warning: {warning}")
-    return resolved, handle
 
 
 def train(
@@ -98,6 +106,7 @@ def train(
     check_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
+        _say_regime(resolved, handle, say)
         # nothing has been written yet, and another process may have used the folder meanwhile
         with lease(folder, "run"):
             _refuse_used(folder, resume)

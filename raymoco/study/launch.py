@@ -15,6 +15,7 @@ from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
 from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
+from raymoco.engine.regime import TrainImages
 from raymoco.engine.signals import Interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
@@ -55,6 +56,7 @@ from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
 from raymoco.study.tune.schedulers import build_scheduler, fifo
@@ -110,6 +112,10 @@ def sweep(
             train_images=images.rows("train"),
             classes=len(images.classes),
         )
+        known = TrainImages.of(images.manifest, images.rows("train"))
+        warning = sweep_regime_warning(loaded, known)
+        if warning:
+            progress.say(f"warning: {warning}")
         signals.check()
         # nothing has been written yet: the user can fix a mistake and repeat the command
         with lease(folder, "sweep"):

@@ -157,6 +157,13 @@ def test_the_end_says_what_was_found_and_where_to_look(finished):
         assert noise not in done.stdout + done.stderr
 
 
+def test_a_run_that_is_too_short_for_its_key_encoder_is_warned_of_once(finished):
+    _, done, _ = finished
+    # 300 images are 4 batches of 64: 0.99 to the 16
+    assert "warning: the run as it stands: 0.85 of the key encoder's first weights" in done.stdout
+    assert done.stdout.count("warning: ") == 1
+
+
 def test_a_sweep_that_exists_is_refused_and_a_finished_one_resumes_to_nothing_new(
     finished, raymoco
 ):

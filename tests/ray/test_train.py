@@ -57,6 +57,10 @@ def test_a_run_leaves_its_config_metrics_log_and_checkpoint(undisturbed):
     assert "precision: auto" not in (folder / "config.yaml").read_text()
     assert "visible labels" in (folder / "log.txt").read_text()
     assert "epoch 6/6" in done.stdout
+    told, _, trained = done.stdout.partition("epoch 1/6")
+    assert "of its first weights are left at the end" in told
+    assert told.count("warning: ") == 1
+    assert "warning: " not in trained
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -51,13 +51,26 @@ def visible_labels(
     return np.where(visible, labels, HIDDEN).astype(np.int64)
 
 
-def _listed_rows(path: Path, ids: Sequence[str], elsewhere: Collection[str]) -> list[int]:
-    """Rows of the images that the file lists by id, or by file name where that is unique."""
+def count_listed(labelled_list: str) -> int:
+    """Return how many images a label list names.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return len(_listed_names(absolute(labelled_list)))
+
+
+def _listed_names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data.labelled_list {path}: cannot be read: {error}") from None
-    names = [line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _listed_rows(path: Path, ids: Sequence[str], elsewhere: Collection[str]) -> list[int]:
+    """Rows of the images that the file lists by id, or by file name where that is unique."""
+    names = _listed_names(path)
     rows = {image_id: row for row, image_id in enumerate(ids)}
     known = {*ids, *elsewhere}
     by_file_name: dict[str, list[str]] = {}

@@ -15,6 +15,7 @@ from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.findings import Findings, cell_groups
 from raymoco.study.report.labels import score_word
 from raymoco.study.report.outcome_sections import outcome_sections
+from raymoco.study.report.regime_section import regime_section
 from raymoco.study.report.run_charts import learning_curves, score_against_speed, search_curves
 from raymoco.study.report.search_sections import search_sections
 from raymoco.study.report.series_styles import CellStyles, figure_names
@@ -29,7 +30,7 @@ def build_document(findings: Findings) -> Document:
     else:
         sections = [*search_sections(findings), *outcome_sections(findings)]
         sections += [_curves(findings), _speed(findings)]
-    sections += [_counts(findings), _circumstances(findings)]
+    sections += [regime_section(findings), _counts(findings), _circumstances(findings)]
     question = findings.sweep.spec.question
     return Document(
         findings.name,

@@ -16,7 +16,8 @@ from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.build import build_views
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.output_folder import resolve_output
-from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.regime import TrainImages, regime
+from raymoco.engine.resolve import resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
 from raymoco.study.proposals.warm_start import load_warm_start
@@ -29,6 +30,7 @@ from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.sampler_options import (
     independent_axes,
     learns_from_completed_alone,
@@ -73,8 +75,9 @@ def describe_sweep(sweep: Sweep) -> Group:
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
     seconds = _step_seconds(config, shards, threads_per_worker(gang))
-    steps = images // config.optim.batch_size * epochs  # with an exact data.mix there are more
-    total = START_S + trials * steps * seconds / groups
+    known = TrainImages.of(shards.manifest, images)
+    found = regime(config, known)
+    total = START_S + trials * found.steps * seconds / groups
     tested = f"{shards.rows('eval')} eval, {shards.rows('test')} test"
     facts = Table(title="what it takes", title_justify="left", show_header=False)
     facts.add_row("images", f"{images} to train on, {tested}")
@@ -93,8 +96,10 @@ def describe_sweep(sweep: Sweep) -> Group:
         "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
     )
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
-    warning = queue_warning(config, images)
-    return Group(what, facts, *([f"warning: {warning}"] if warning else []))
+    for name, text in found.facts:
+        facts.add_row(name, text)
+    warning = sweep_regime_warning(sweep, known)
+    return Group(what, facts, *([Text(f"warning: {warning}")] if warning else []))
 
 
 def never_resolved(spec: SearchSpec | AblationSpec) -> list[str]:

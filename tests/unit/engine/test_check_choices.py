@@ -5,7 +5,8 @@ import pytest
 from raymoco.config import RunConfig
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import Checkpoint, save_checkpoint
-from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.regime import TrainImages, regime
+from raymoco.engine.resolve import resolve
 from raymoco.engine.train import _resume_point, train
 from raymoco.errors import ConfigError
 
@@ -43,7 +44,7 @@ def test_a_resolved_config_has_every_option_of_somebodys_code_and_keeps_its_name
 
 def test_a_loss_without_a_queue_may_have_any():
     values = {"method__queue_size": 5000, "method__loss": "tests.somebodys:Cosine"}
-    assert queue_warning(resolved(**values), 1000) is None
+    assert regime(resolved(**values), TrainImages(1000)).fills is None
     with pytest.raises(ConfigError, match=r"method.queue_size is 5000"):
         resolved(**{**values, "method__loss": "tests.somebodys:Contrast"})
 

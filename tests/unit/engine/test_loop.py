@@ -16,7 +16,7 @@ from raymoco.engine.checkpoint import find_checkpoint, list_checkpoints, load_ch
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile, read_metrics
 from raymoco.engine.profiler import REGIONS, WHOLE, table
-from raymoco.engine.resolve import queue_warning, resolve
+from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session, Stopped
 from raymoco.engine.trained_encoder import export_backbone, load_encoder
 from raymoco.errors import ConfigError, DataError, NotFiniteError
@@ -259,14 +259,12 @@ def test_a_trained_encoder_is_loaded_with_its_weights_and_exported_without_raymo
     assert all(torch.equal(exported["state_dict"][name], expected[name]) for name in expected)
 
 
-def test_a_queue_that_holds_the_data_is_refused_and_a_large_one_warned_of():
+def test_a_queue_that_holds_the_data_is_refused():
     config = RunConfig().with_values({"optim.batch_size": 64, "method.queue_size": 300})
     with pytest.raises(
         ConfigError, match=r"method\.queue_size is 300, but with 300 training images"
     ):
         resolve(config, channels=1, train_images=300)
-    assert "30% of the queries" in str(queue_warning(config, 1000))
-    assert queue_warning(config, 2000) is None
     both = config.with_values({"method.symmetric": True})
     assert resolve(both, channels=1, train_images=300).method.queue_size == 300
 
