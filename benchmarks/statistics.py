@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.tables import Table
 from raymoco.study.statistics.comparisons import Judged, judge
 from raymoco.study.statistics.effects import Contrast
 from raymoco.study.statistics.exact import sign_flip
+from raymoco.study.statistics.items import item_interval
 from raymoco.study.statistics.looks import spend, take_looks
-from raymoco.study.statistics.paired import ALPHA, cell_mean
+from raymoco.study.statistics.paired import ALPHA, cell_mean, mean_difference
 from raymoco.study.sweepfile.sections import Looks, Spending
 
 Scores = dict[str, dict[int, float]]
@@ -26,6 +28,7 @@ Scores = dict[str, dict[int, float]]
 Draw = Callable[[np.random.Generator, np.ndarray, int], np.ndarray]
 
 LEVEL, STD, IMAGES = 0.9, 0.01, 148  # about those of digits
+TEST_IMAGES = 361
 FAMILIES = (1, 4, 8)
 SEEDS = (3, 5, 10, 20)
 LOOKS = (5, 10, 20)
@@ -80,7 +83,7 @@ def run(quick: bool) -> list[Table]:
         false_negligible(rounds),
         family_wise_with_looks(rounds),
         sign_flip_size(rounds),
-        # the interval crossed over seeds and images (statistics/items.py) gets its table here
+        coverage_over_images(rounds // 5),
     ]
 
 
@@ -140,6 +143,49 @@ def coverage(rounds: int, seeds: Sequence[int] = SEEDS) -> Table:
             table.add(name, "cell mean", n, *_share(means, rounds))
     table.notes.append("Of rounded scores the truth is that before rounding.")
     return table
+
+
+def coverage_over_images(rounds: int, seeds: Sequence[int] = SEEDS) -> Table:
+    """Share of intervals of a difference that hold the one in the population of seeds and images.
+
+    Whether an image is right is drawn from its difficulty, from what the cell makes of it in every
+    training, from the seed, and from chance. Both cells are alike in the population.
+    """
+    table = _table(
+        f"95 % intervals of a difference, new seeds and {TEST_IMAGES} new images each",
+        ["cells differ in images", "interval over", "seeds"],
+    )
+    for name, own in (("never", 0.0), ("a little", 0.5), ("much", 2.0)):
+        for n in seeds:
+            rng = np.random.default_rng([int(10 * own), n])
+            held = {"seeds": 0, "seeds and images": 0}
+            for _ in range(rounds):
+                d_SI = drawn_difference(rng, n, own)
+                alone, both = mean_difference(list(d_SI.mean(1))), item_interval(d_SI)
+                assert alone is not None
+                assert both is not None
+                held["seeds"] += alone.low <= 0 <= alone.high
+                held["seeds and images"] += both.low <= 0 <= both.high
+            for over, count in held.items():
+                table.add(name, over, n, *_share(count, rounds))
+    return table
+
+
+def drawn_difference(rng: np.random.Generator, seeds: int, own: float) -> NDArray[np.float64]:
+    """Return one cell's outcomes minus another's, (S, I) of -1, 0 and 1.
+
+    Args:
+        own: how much cells differ in the images that they have right, in standard deviations of
+            what chance adds to an image in one training.
+    """
+    right = []
+    difficulty_I = rng.normal(2.5, 2.0, TEST_IMAGES)
+    for _ in range(2):
+        cell_I = rng.normal(0, own, TEST_IMAGES)
+        seed_S1 = rng.normal(0, 0.2, (seeds, 1))
+        chance_SI = rng.normal(0, 1, (seeds, TEST_IMAGES))
+        right.append(difficulty_I + cell_I + seed_S1 + chance_SI > 0)
+    return right[0].astype(np.float64) - right[1]
 
 
 def false_negligible(rounds: int, seeds: Sequence[int] = (5, 10, 20)) -> Table:

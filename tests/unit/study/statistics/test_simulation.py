@@ -1,16 +1,20 @@
 """A short run of `python -m benchmarks statistics`: errors are as rare as promised."""
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from benchmarks.statistics import (
     MARGIN,
     contrasts,
+    drawn_difference,
     simulated,
     wrongly_at_any_look,
     wrongly_resolved,
 )
 from raymoco.study.statistics.comparisons import judge
+from raymoco.study.statistics.items import item_interval
+from raymoco.study.statistics.paired import mean_difference
 from raymoco.study.sweepfile.sections import Looks
 
 ROUNDS = 600
@@ -62,3 +66,15 @@ def test_about_95_of_100_intervals_hold_the_truth():
         for row in judge(contrasts(1), scores, {}, higher=True)
     )
     assert stats.binomtest(held, ROUNDS, 0.95).pvalue > 0.001
+
+
+def test_intervals_over_seeds_and_images_hold_the_truth_where_those_over_seeds_do_not():
+    rng, rounds = np.random.default_rng(0), 200
+    alone = both = 0
+    for _ in range(rounds):
+        d_SI = drawn_difference(rng, 10, 2.0)
+        seeds, items = mean_difference(list(d_SI.mean(1))), item_interval(d_SI)
+        alone += seeds.low <= 0 <= seeds.high
+        both += items.low <= 0 <= items.high
+    assert stats.binomtest(both, rounds, 0.95).pvalue > 0.001
+    assert alone < 0.8 * rounds
