@@ -42,7 +42,9 @@ def raymoco_in(environment, place, *words):
         shutil.rmtree(place)
         said, errors = process.communicate(timeout=300)
         assert process.returncode == 0, said + errors
-        assert "warning" not in said + errors
+        warned = [line for line in (said + errors).splitlines() if "warning" in line]
+        # a small run is too short for its key encoder, and says so
+        assert all("key encoder's first weights" in line for line in warned), warned
     finally:
         end(process)
 

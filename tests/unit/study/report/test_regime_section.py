@@ -4,7 +4,10 @@ import json
 
 from raymoco.study.report.findings import read_findings
 from raymoco.study.report.regime_section import regime_section
-from tests.written_sweeps import ABLATION, write_ablation, write_search
+from tests.written_sweeps import ABLATION, SEARCH, write_ablation, write_search
+
+# every key that decides is written out, so that another preset changes no number
+RUN = "{epochs: 5, optim: {batch_size: 256}, method: {key_momentum: 0.99, queue_size: 256}}"
 
 BATCHES = """\
 factors:
@@ -18,13 +21,17 @@ design: one_at_a_time
 """
 
 
+def with_run(text):
+    return text.replace("{preset: digits, epochs: 5}", RUN)
+
+
 def section_of(folder):
     return regime_section(read_findings(folder))
 
 
 def test_cells_are_listed_where_their_regime_differs(tmp_path):
     text = ABLATION[: ABLATION.index("factors:")] + BATCHES + "seeds: [0, 1, 2]\n"
-    (grid,) = section_of(write_ablation(tmp_path / "terms", text)).grids
+    (grid,) = section_of(write_ablation(tmp_path / "terms", with_run(text))).grids
     # 1,288 images, 5 epochs: 25 steps of 256, 100 of 64; a queue of 256 keys is one epoch's fifth
     assert [list(row) for row in grid.rows] == [
         ["batch=B=256 loss=unicon", "25", "5", "0.78", "25 times", "0.20", "4%", "25.6"],
@@ -34,7 +41,7 @@ def test_cells_are_listed_where_their_regime_differs(tmp_path):
 
 
 def test_cells_that_train_in_one_regime_are_one_row_and_the_warning_is_there(tmp_path):
-    section = section_of(write_ablation(tmp_path / "terms"))
+    section = section_of(write_ablation(tmp_path / "terms", with_run(ABLATION)))
     assert [row[0] for row in section.grids[0].rows] == ["cross=off uniform=off"]
     listed, warning = section.sentences
     assert listed == "Cells that are not listed are as cross=off uniform=off."
@@ -42,7 +49,7 @@ def test_cells_that_train_in_one_regime_are_one_row_and_the_warning_is_there(tmp
 
 
 def test_a_search_tells_of_the_run_as_it_stands(tmp_path):
-    section = section_of(write_search(tmp_path / "found"))
+    section = section_of(write_search(tmp_path / "found", with_run(SEARCH)))
     assert section.grids[0].rows[0][:4] == ["default", "25", "5", "0.78"]
 
 

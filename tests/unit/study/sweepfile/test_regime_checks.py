@@ -7,7 +7,8 @@ from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 
 DIGITS = TrainImages(1280, (128.0,) * 10)
-RUN = "run: {preset: digits, epochs: 15, optim: {batch_size: 64}}\n"  # 300 steps
+# 300 steps; every key that decides is written out, so that another preset changes no number
+RUN = "run: {epochs: 15, optim: {batch_size: 64}, method: {key_momentum: 0.99, queue_size: 256}}\n"
 SEARCH = (
     "kind: search\nname: s\n"
     + RUN
@@ -65,6 +66,15 @@ def test_a_point_that_is_tried_first_is_judged_as_a_whole(tmp_path):
         "optim.batch_size 256: 0.47 of the key encoder's first weights are left after 75 steps; "
         "enqueue.0: 0.47 of the key encoder's first weights are left after 75 steps (with "
         "epochs=60 it would be 0.049)."
+    )
+
+
+def test_a_baseline_of_the_confirmation_is_judged_as_a_whole(tmp_path):
+    against = "{slow: {method.key_momentum: 0.996}, supervised: {method.loss: cross_entropy}}"
+    text = SEARCH.replace(", 0.996, 0.999", "") + f"confirm: {{against: {against}}}\n"
+    assert warned(tmp_path, text) == (
+        "confirm.against.slow: 0.3 of the key encoder's first weights are left after 300 steps "
+        "(with optim.batch_size=16 it would be 0.0082, with epochs=38 0.048)."
     )
 
 
