@@ -87,7 +87,8 @@ class SweepProgress:
     def _epochs_done(self) -> int:
         # epochs that an early stop saves count as done
         trials = self._ledger.all()
-        return sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
+        done = sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
+        return done + self._ledger.spared * self._epochs
 
     def _news(self) -> str:
         ledger = self._ledger
@@ -95,7 +96,8 @@ class SweepProgress:
         parts = [f"{t.trial_id} {t.epochs}/{self._epochs}" for t in running[:4]]
         if len(running) > 4:
             parts.append(f"and {len(running) - 4} more")
-        best = ranked(ledger.all(), self._objective)
+        judged = [*ledger.search_trials, *(trial for trial in ledger.all() if trial.cell)]
+        best = ranked(judged, self._objective)
         if best:
             score = best[0].score(self._objective.metric)
             parts.append(f"best {score:.4f} ({best[0].trial_id})")
