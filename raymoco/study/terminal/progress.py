@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from raymoco.study.journal.events import ENDED, Ended, GangState, SweepEvent, TrialState
+from raymoco.study.journal.events import ENDED, Dropped, Ended, GangState, SweepEvent, TrialState
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.sweepfile.sections import Objective
@@ -76,6 +76,9 @@ class SweepProgress:
             text = "" if math.isnan(score) else f"{self._objective.metric} {score:.4f}"
             reason = f"({trial.reason})" if trial.reason else ""
             self.say(f"{trial.trial_id} {trial.state:<9} {trial.epochs:>3} epochs  {text} {reason}")
+        elif isinstance(event, Dropped):
+            proposal = ledger.trials[event.trial_id].proposal
+            self.say(f"{proposal} {event.state:<9} no further repeat  ({event.reason})")
         elif time.monotonic() - self._printed > QUIET_S and not self._console.is_terminal:
             self.say(self._news())
 
