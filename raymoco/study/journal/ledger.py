@@ -68,7 +68,7 @@ class TrialRecord:
     seeds: int = 1
     _heard: float | None = None  # time of the last event while an attempt runs
     _final: Row | None = None
-    _applied: int = 0  # events
+    _applied: int = field(default=0, compare=False)  # events
 
     @property
     def final(self) -> Row:
