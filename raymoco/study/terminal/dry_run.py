@@ -71,7 +71,9 @@ def describe_sweep(sweep: Sweep) -> Group:
         shorter = "; an early look may make it shorter" if ablation.looks is not None else ""
         what = _cells_table(ablation)
     trials = spec.planned_trials
-    groups = min(budget.concurrent, trials)
+    # the repeats of a proposal are trained one after another
+    at_once = max(search.budget.trials, search.confirmations) if search is not None else trials
+    groups = min(budget.concurrent, at_once)
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
     seconds = _step_seconds(config, shards, threads_per_worker(gang))
