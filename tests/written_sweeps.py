@@ -123,6 +123,24 @@ def write_search(folder: Path, text: str = SEARCH, trials: int = 40, images: int
     return _finish(folder, sweep, events, images)
 
 
+def write_repeats(folder: Path, proposals: int = 3) -> Path:
+    """A search with three seeds a proposal: each worse than the one before, and then stopped."""
+    text = SEARCH.replace("budget: {trials: 40}", f"budget: {{trials: {proposals}}}\nrepeats: 3")
+    sweep = _begin(folder, text)
+    events: list[dict[str, Any]] = [BEGUN]
+    for number in range(proposals):
+        name, values = f"t{number:03d}", {"method.temperature": 0.1 + number / 20}
+        for repeat in range(2 if number else 3):
+            about = {"proposal": name, "repeat": repeat, "repeats": 3}
+            score = 0.9 - number / 10 + repeat / 100
+            proposed, *rest = _trial(f"{name}-r{repeat}", values, "", repeat, score)
+            events += [proposed | about, *rest]
+        if number:
+            about = {"trial_id": f"{name}-r1", "state": "pruned", "reason": "behind t000"}
+            events.append({"event": "dropped", **about})
+    return _finish(folder, sweep, events, 0)
+
+
 def _begin(folder: Path, text: str) -> Sweep:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sweep.yaml").write_text(text)
@@ -198,5 +216,5 @@ def _finish(
         ledger.apply(SWEEP_EVENTS.load(event))
         lines.append(json.dumps(event) + "\n")
     (folder / "journal.jsonl").write_text("".join(lines))
-    write_trials(folder / "trials.csv", ledger.all(), sweep.axes)
+    write_trials(folder / "trials.csv", ledger, sweep.axes)
     return folder

@@ -38,8 +38,8 @@ def print_summary(console: Console, sweep: Sweep, result: SweepResult) -> None:
         console.print(cells_table(result.comparisons))
         for cell in result.comparisons.rows:
             console.print(result.comparisons.sentence(cell), markup=False)
-        for note in result.notes:
-            console.print(note, markup=False)
+    for note in result.notes:
+        console.print(note, markup=False)
     for trial in result.trials:
         if trial.state == TrialState.FAILED:
             console.print(f"failed {trial.trial_id}: {trial.reason}", markup=False)

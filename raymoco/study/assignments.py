@@ -55,6 +55,7 @@ class Assigner:
             known.failures,
             known.spent,
             dict(known.rows),
+            proposal.repeat,
         )
 
     def refuse(self, proposal: Proposal, reason: str) -> None:
@@ -73,4 +74,7 @@ def _proposed(proposal: Proposal, config: RunConfig | None) -> Proposed:
         cell=proposal.cell,
         phase=proposal.phase,
         config=config.to_yaml() if config else "",
+        proposal=proposal.proposal,
+        repeat=proposal.repeat,
+        repeats=proposal.repeats,
     )

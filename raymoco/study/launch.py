@@ -24,30 +24,30 @@ from raymoco.files import lease, write_atomically
 from raymoco.study.assignments import Assigner
 from raymoco.study.budget import budget_check
 from raymoco.study.journal.events import (
-    Ended,
     GangClosed,
     GangLost,
     Retried,
     SweepEvent,
-    TrialState,
 )
 from raymoco.study.journal.folder import SweepFolder, journal_bytes, open_folder
-from raymoco.study.journal.ledger import Ledger
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.phases import PhaseRunner
-from raymoco.study.proposals.optuna_study import OptunaProposals, open_proposals
+from raymoco.study.proposals.optuna_study import OptunaProposals
 from raymoco.study.proposals.population import open_population
 from raymoco.study.proposals.proposal import ListProposals
 from raymoco.study.proposals.remaining import (
     beyond_budget,
+    end_early,
     gangs_needed,
     open_cells,
     open_confirmations,
     open_trials,
     open_tuning,
-    trials_left,
+    trainings_left,
 )
+from raymoco.study.proposals.repeats import RepeatedProposals, open_proposals
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.results import Closing, SweepResult, read_result
 from raymoco.study.statistics.plan import plan_notes, plan_tags
@@ -145,7 +145,8 @@ class _Launch:
         self.sweep, self.spec, self.resolved = sweep, sweep.spec, resolved
         self.folder, self.ledger, self.progress = folder, ledger, progress
         self.images, self.signals = images, signals
-        self.proposals: OptunaProposals | None = None
+        self.proposals: OptunaProposals | RepeatedProposals | None = None
+        self._phases: PhaseRunner | None = None
         self.journal = Journal(SweepFolder(folder).journal)
         self.recorder = Recorder(
             folder, ledger, self.journal, sweep.objectives, sweep.axes, self._heard
@@ -164,7 +165,7 @@ class _Launch:
         Raises:
             GangError: no gang is left, or the broker has died; the folder is complete.
         """
-        phases = PhaseRunner(
+        phases = self._phases = PhaseRunner(
             Assigner(self.sweep.base, self.images, self.folder, self.recorder),
             self.images,
             self.folder,
@@ -260,23 +261,31 @@ class _Launch:
     def _sample(
         self, phases: PhaseRunner, spec: SearchSpec, enough: Callable[[], str | None]
     ) -> None:
-        for trial in beyond_budget(spec, self.folder, self.ledger):
-            reason = "the budget was lowered"
-            self.recorder.record(
-                Ended(trial_id=trial.trial_id, state=TrialState.STOPPED, reason=reason)
-            )
-        self.proposals = open_proposals(self.sweep, self.resolved, self.folder, self.ledger)
-        ended = [trial for trial in self.ledger.search_trials if trial.ended is not None]
+        self._end_early(beyond_budget(spec, self.ledger), "the budget was lowered")
+        self.proposals = open_proposals(
+            self.sweep, self.resolved, self.folder, self.ledger, self.recorder.record
+        )
+        first = [trainings[0] for trainings in self.ledger.trainings.values()]
+        ended = [trial for trial in first if trial.ended is not None]
         epochs = self.sweep.base.epochs
         scheduler = build_scheduler(spec.scheduler, spec.objective, epochs, ended)
-        left = trials_left(spec, self.ledger)
+        left = trainings_left(spec, self.ledger)
         last = spec.confirm is None
         phases.run_trials("search", self.proposals, left, scheduler, enough, last=last)
 
     def _settle(self) -> None:
         """Tell Optuna the ends of trials that Tune could not report because of a Ctrl-C."""
-        if self.proposals is not None:
-            self.proposals.settle()
+        if self.proposals is None:
+            return
+        if self._phases is not None and self._phases.stopped:
+            # a proposal between two repeats ends like those whose repeat was stopped
+            waiting = [t for t in self.ledger.search_trials if t.ended is None and t.proposal]
+            self._end_early(waiting, self._phases.stopped)
+        self.proposals.settle()
+
+    def _end_early(self, trials: list[TrialRecord], reason: str) -> None:
+        for event in end_early(trials, reason, self.ledger):
+            self.recorder.record(event)
 
     def _heard(self, event: SweepEvent) -> None:
         match event:

@@ -72,6 +72,7 @@ class PhaseRunner:
         self._broker: Any = None
         self._gangs: Gangs | None = None
         self._source: TuneSearcher | Population | None = None
+        self.stopped = ""  # why the trials of a phase were stopped, if they were
 
     def start(self) -> None:
         """Start the broker, listen to it, and start the gangs, which take about 20 s."""
@@ -199,6 +200,7 @@ class PhaseRunner:
             return
         self._source.stopping = True
         ray.get(self._broker.stop_all.remote(TrialState.STOPPED, reason))
+        self.stopped = reason
 
     def _abandon(self) -> None:
         if self._source is not None:

@@ -27,7 +27,7 @@ from raymoco.study.statistics.comparisons import (
     write_confirmation,
 )
 from raymoco.study.statistics.plan import plan_notes
-from raymoco.study.statistics.stopping import look_words
+from raymoco.study.statistics.stopping import look_words, repeats_words
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED
 
@@ -36,7 +36,9 @@ from raymoco.study.sweepfile.sections import CONFIRMED
 class SweepResult:
     """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's.
 
-    `notes` say at which look an ablation stopped, and what of its plan was changed.
+    `notes` say at which look an ablation stopped, what of its plan was changed, and which repeats a
+    search has not trained. In `trials` each training is one; in `best` the repeats of a proposal
+    are one, with their means.
     """
 
     folder: Path
@@ -53,7 +55,7 @@ def read_result(
     sweep: Sweep, folder: Path, ledger: Ledger, *, interrupted: bool = False
 ) -> SweepResult:
     """Build the result of a sweep from its ledger."""
-    words = look_words(sweep, ledger)
+    words, repeats = look_words(sweep, ledger), repeats_words(sweep, ledger)
     return SweepResult(
         folder,
         ledger.all(),
@@ -64,7 +66,11 @@ def read_result(
         compare_cells(sweep, ledger, folder),
         interrupted,
         ledger,
-        [*([f"look {words}"] if words else []), *plan_notes(sweep.spec, ledger)],
+        [
+            *([f"look {words}"] if words else []),
+            *([f"repeats: {repeats}"] if repeats else []),
+            *plan_notes(sweep.spec, ledger),
+        ],
     )
 
 

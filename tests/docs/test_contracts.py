@@ -80,11 +80,11 @@ def test_a_config_of_0_1_loads_with_every_value_that_it_has(v0_1, file):
 def test_trials_csv_of_0_1_is_made_again_from_its_journal(v0_1, name, tmp_path):
     folder = v0_1 / name
     sweep = load_sweep(folder / "sweep.yaml")
-    trials = load_ledger(folder / "journal.jsonl").all()
-    write_trials(tmp_path / "trials.csv", trials, sweep.axes, sweep.objectives)
+    ledger = load_ledger(folder / "journal.jsonl")
+    write_trials(tmp_path / "trials.csv", ledger, sweep.axes, sweep.objectives)
     written = {row["trial_id"] for row in rows_of(folder / "trials.csv")}
     # a killed driver had not written the rows of what was proposed after the last end
-    assert written <= {trial.trial_id for trial in trials}
+    assert written <= {trial.trial_id for trial in ledger.all()}
     if name != "killed":
         assert_holds(tmp_path / "trials.csv", folder / "trials.csv")
 

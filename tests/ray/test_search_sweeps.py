@@ -37,6 +37,7 @@ search:
 scheduler: {name: median, grace_epochs: 1, min_trials: 2}
 sampler: {name: cmaes, startup_trials: 2, options: {popsize: 4}}
 budget: {trials: 400, concurrent: 2}
+repeats: 3
 """
 WARM = """\
 kind: search
@@ -86,7 +87,7 @@ def eight_are_over_and_two_run(ledger):
 
 @pytest.fixture(scope="module")
 def long(head, tmp_path_factory):
-    """A search of 400 trials that somebody ended with Ctrl-C after eight."""
+    """A search of 400 proposals that somebody ended with Ctrl-C after eight trainings."""
     output = tmp_path_factory.mktemp("long")
     file = small_sweep(output / "long.yaml", LONG, epochs=3, **PROBE_ONCE)
     process = begin(head, file)
@@ -99,16 +100,27 @@ def long(head, tmp_path_factory):
 
 
 def agree(folder):
-    """Optuna's states are the journal's, and nothing runs."""
+    """Optuna's states are those of the journal's proposals, and nothing runs."""
     told = {"completed": "COMPLETE", "pruned": "PRUNED", "stopped": "FAIL", "failed": "FAIL"}
-    records = load_ledger(folder / "journal.jsonl").all()
+    records = load_ledger(folder / "journal.jsonl").search_trials
     trials = optuna_trials(folder)
     assert [trial.state.name for trial in trials] == [told[r.state] for r in records]
     for trial, record in zip(trials, records, strict=True):
         if record.state in ("completed", "pruned"):
             curve = {epoch: row["eval/knn_top1"] for epoch, row in record.rows.items()}
-            assert trial.intermediate_values == curve
+            assert trial.intermediate_values == pytest.approx(curve)
     return [record.state for record in records]
+
+
+def seeds_of(folder):
+    """The seeds of each proposal; a training and its proposal are over together."""
+    ledger = load_ledger(folder / "journal.jsonl")
+    for proposal, trainings in ledger.trainings.items():
+        assert [t.trial_id for t in trainings] == [
+            f"{proposal}-r{n}" for n in range(len(trainings))
+        ]
+        assert all(training.completed for training in trainings[:-1])
+    return [[training.seed for training in some] for some in ledger.trainings.values()]
 
 
 def test_optuna_knows_every_end_after_ctrl_c_and_when_the_hours_are_over(long, raymoco):
@@ -121,12 +133,15 @@ def test_optuna_knows_every_end_after_ctrl_c_and_when_the_hours_are_over(long, r
     states = agree(folder)
     assert len(interrupted) < len(states) < 400
     assert "pruned" in states
+    assert max(seeds_of(folder), key=len) == [0, 1, 2]
+    assert "repeats: " in hours.stdout
     assert "the budget of 0.007 hours is used up" in (folder / "trials.csv").read_text()
 
 
 def test_a_warm_started_search_ends_when_its_target_is_reached(long, raymoco):
     folder, file = long
-    finished = load_ledger(folder / "journal.jsonl").in_state("completed", "pruned")
+    proposals = load_ledger(folder / "journal.jsonl").search_trials
+    finished = [trial for trial in proposals if trial.state in ("completed", "pruned")]
     warm = small_sweep(file.with_name("warm.yaml"), WARM, epochs=2, **PROBE_ONCE)
     done = raymoco("sweep", str(warm))
     assert done.returncode == 0, done.stderr

@@ -67,6 +67,11 @@ class Broker:
         self._barrier.announce(handed)
         self._queue.notify()
 
+    async def lower_gate(self, slots: int) -> None:
+        """Hold trials back only until so many are submitted: others come when one has ended."""
+        self._barrier.lower(slots)
+        self._queue.notify()
+
     async def events(self, since: int, timeout_s: float) -> list[SweepEvent]:
         """Return the events from number `since` on, waiting for the first; drop older ones."""
         await self._queue.wait_until(lambda: bool(self._queue.news(since)), timeout_s)

@@ -28,6 +28,10 @@ class SubmissionBarrier:
         """Set the total number of trials of the phase; some may not be submitted yet."""
         self._handed = handed
 
+    def lower(self, slots: int) -> None:
+        """Expect fewer clients: the other trials of the phase wait for the end of these."""
+        self._slots = min(self._slots, slots)
+
     @property
     def open(self) -> bool:
         """Whether waiting trials may be handed out."""

@@ -34,7 +34,8 @@ class Assignment:
 
     `until` is the epoch after which the trial pauses; None: it trains to its end. `failures` is the
     number of failed attempts so far, `spent` the seconds of all attempts. `rows` by epoch are known
-    from an earlier driver: repeated reports of them are skipped.
+    from an earlier driver: repeated reports of them are skipped. `repeat` counts the trainings of a
+    search's proposal: a scheduler judges the first one only.
     """
 
     trial_id: str
@@ -46,6 +47,7 @@ class Assignment:
     failures: int = 0
     spent: float = 0.0
     rows: dict[int, Row] = field(default_factory=dict)
+    repeat: int = 0
 
 
 @dataclass

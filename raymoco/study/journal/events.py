@@ -54,9 +54,15 @@ class GangState(StrEnum):
     CLOSED = "closed"
 
 
+REPEATED = ("proposal", "repeat", "repeats")  # the fields of a training that is one of several
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposed(Event):
-    """A trial was proposed: the values that it varies, and its config as YAML."""
+    """A trial was proposed: the values that it varies, and its config as YAML.
+
+    With `repeats` above 1 it is training number `repeat` of so many of a search's `proposal`.
+    """
 
     kind: ClassVar[str] = "proposed"
 
@@ -66,6 +72,16 @@ class Proposed(Event):
     cell: str
     phase: TrialPhase = TrialPhase.MAIN
     config: str = ""
+    proposal: str = ""
+    repeat: int = 0
+    repeats: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as it is written to the file; without repeats as version 0.1 wrote it."""
+        written = Event.to_dict(self)
+        if not self.proposal:
+            written = {key: written[key] for key in written if key not in REPEATED}
+        return written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +166,17 @@ class Ended(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Dropped(Event):
+    """A proposal ends as `state` after this trial; its further repeats are not trained."""
+
+    kind: ClassVar[str] = "dropped"
+
+    trial_id: str
+    state: TrialState
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Logged(Event):
     """A line for the log of a trial. It is not in the journal."""
 
@@ -200,7 +227,7 @@ class GangClosed(Event):
 
 
 TrialEvent: TypeAlias = (
-    Proposed | Assigned | Reported | Retried | Paused | Changed | Tracked | Ended | Logged
+    Proposed | Assigned | Reported | Retried | Paused | Changed | Tracked | Ended | Dropped | Logged
 )
 GangEvent: TypeAlias = GangUp | GangLost | GangClosed
 SweepEvent: TypeAlias = Begun | TrialEvent | GangEvent | Closed | Unknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.sweepfile.sections import Objective
 
 
@@ -71,7 +71,7 @@ def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> li
     ]
 
 
-def best_of(trials: Iterable[TrialRecord], objective: Objective) -> TrialRecord | None:
+def best_of(ledger: Ledger, objective: Objective) -> TrialRecord | None:
     """Return the best completed trial of a search, without confirmations."""
-    best = ranked((trial for trial in trials if not trial.cell), objective)
+    best = ranked(ledger.search_trials, objective)
     return best[0] if best else None

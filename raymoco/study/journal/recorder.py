@@ -19,6 +19,7 @@ from raymoco.event_log import Journal
 from raymoco.study.journal.events import (
     Assigned,
     Changed,
+    Dropped,
     Ended,
     Logged,
     Paused,
@@ -147,6 +148,8 @@ class Recorder:
             case Changed():
                 said = f"goes on from {event.donor} after epoch {event.epoch}"
                 self._log(event.trial_id, said)
+            case Dropped():
+                self._log(event.trial_id, f"no further repeat: {event.reason}")
             case Ended():
                 trial = self.ledger.trials[event.trial_id]  # its first end is kept
                 self._log(event.trial_id, f"{trial.state} {trial.reason}".rstrip())
@@ -159,7 +162,7 @@ class Recorder:
     def write_tables(self) -> None:
         """Rewrite trials.csv."""
         with self._lock:
-            write_trials(self._folder.trials, self.ledger.all(), self._axes, self._objectives)
+            write_trials(self._folder.trials, self.ledger, self._axes, self._objectives)
 
     def _log(self, trial_id: str, line: str) -> None:
         with self._folder.log(trial_id).open("a", encoding="utf-8") as stream:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raymoco.files import write_atomically
 from raymoco.metrics import is_metric
-from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.ranking import pareto_front
 from raymoco.study.sweepfile.sections import Objective
 
@@ -28,24 +28,28 @@ FIRST = (
 
 def write_trials(
     path: Path,
-    trials: Iterable[TrialRecord],
+    ledger: Ledger,
     axes: Iterable[str],
     objectives: Sequence[Objective] = (),
 ) -> None:
     """Rewrite trials.csv atomically: a row per trial with its axes and final metrics.
 
     With several objectives a column `pareto` is 1 for the trials of the front and 0 for others.
+    With repeats a row is a training, and its proposal is in the last column.
     """
-    trials, axes = list(trials), list(axes)
+    trials, axes = list(ledger.all()), list(axes)
     several = len(objectives) > 1
-    front = pareto_front((t for t in trials if not t.cell), objectives) if several else []
+    front = pareto_front(ledger.search_trials, objectives) if several else []
     on_front = {trial.trial_id for trial in front}
+    repeated = any(trial.proposal for trial in trials)
     metrics = list(
         dict.fromkeys(name for trial in trials for name in trial.final if is_metric(name))
     )
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*FIRST, *["pareto"] * several, *axes, *metrics, "mlflow_run_id"])
+    writer.writerow(
+        [*FIRST, *["pareto"] * several, *axes, *metrics, "mlflow_run_id", *["proposal"] * repeated]
+    )
     for trial in trials:
         final = trial.final
         wall = trial.ended - trial.began if trial.ended and trial.began else ""
@@ -60,10 +64,11 @@ def write_trials(
                 trial.epochs,
                 final.get("train_seconds", ""),
                 wall,
-                *[int(trial.trial_id in on_front)] * several,
+                *[int((trial.proposal or trial.trial_id) in on_front)] * several,
                 *(trial.values.get(axis, "") for axis in axes),
                 *(final.get(metric, "") for metric in metrics),
                 trial.mlflow_run_id,
+                *[trial.proposal] * repeated,
             ]
         )
     write_atomically(path, stream.getvalue())

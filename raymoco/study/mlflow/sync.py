@@ -89,4 +89,4 @@ def _note_ids(found: FoundFolder, ids: dict[str, str]) -> None:
             ledger.apply(event)
     journal.close()
     objectives = found.sweep.objectives
-    write_trials(folder.trials, ledger.all(), found.sweep.axes, objectives)
+    write_trials(folder.trials, ledger, found.sweep.axes, objectives)

@@ -15,6 +15,7 @@ from raymoco.study.journal.events import (
     SWEEP_EVENTS,
     Assigned,
     Changed,
+    Dropped,
     Ended,
     GangClosed,
     GangLost,
@@ -90,6 +91,8 @@ class SweepTranslator:
                 return [self._report(trial, event)]
             case Ended():
                 return self._trial_ended(trial, event)
+            case Dropped():
+                return [Change(event.trial_id, event.time, tags={"raymoco.dropped": event.reason})]
             case Paused() | Changed() | Tracked() | Logged():
                 return []
             case _:
@@ -149,6 +152,9 @@ class SweepTranslator:
         if trial.cell:  # a search has only one seed, so its name leaves it out
             params |= {"cell": trial.cell, "seed": trial.seed}
             name = f"{trial.cell} seed={trial.seed}"
+        if trial.proposal:  # its repeats stand together, and differ in their seeds
+            params |= {"proposal": trial.proposal, "seed": trial.seed}
+            name = f"{name} seed={trial.seed}"
         phase = self._sweep.spec.phase_of(trial.cell, event.phase)
         if event.phase:  # a trial that tunes its cell is not compared
             name = f"{trial.cell} {varied}"
@@ -208,7 +214,7 @@ class SweepTranslator:
         }
         change = Change(PARENT, time, points=points_of(counts, time, step=self._ended))
         objective = self._sweep.spec.objective
-        best = best_of(trials, objective)
+        best = best_of(self._ledger, objective)
         if best is not None:
             score = {BEST_SO_FAR.of(objective.metric): best.score(objective.metric)}
             change.points += points_of(score, time, step=self._ended)

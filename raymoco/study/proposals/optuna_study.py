@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 from optuna.storages.journal import JournalFileBackend
@@ -21,7 +21,6 @@ from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.proposals.proposal import Proposal
-from raymoco.study.proposals.remaining import interrupted_before
 from raymoco.study.proposals.samplers import build_sampler
 from raymoco.study.proposals.warm_start import SOURCE, load_warm_start
 from raymoco.study.sweepfile.load import Sweep
@@ -45,7 +44,7 @@ class OptunaProposals:
             reference, and the `enqueue` points. All points of a sampler that lists them, such as
             a grid.
         again: unfinished trials of an earlier driver, proposed first.
-        known: the trials of earlier drivers, from the journal.
+        known: returns the trials of earlier drivers by id, from the journal.
         warm: reads the trials of another sweep with the same axes and objectives; called until this
             study has trials.
     """
@@ -59,8 +58,9 @@ class OptunaProposals:
     log: Path
     first: Sequence[dict[str, Any]] = ()
     again: list[Proposal] = field(default_factory=list)
-    known: Mapping[str, TrialRecord] | None = None
+    known: Callable[[], Mapping[str, TrialRecord]] | None = None
     warm: Callable[[], Sequence[FrozenTrial]] = tuple
+    pending: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         cut_incomplete_line(self.log)
@@ -97,9 +97,9 @@ class OptunaProposals:
         Returns:
             The number of trials that were asked for but never proposed, because of a kill.
         """
-        lost = 0
+        lost, known = 0, self.known() if self.known is not None else {}
         for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:
-            record = (self.known or {}).get(self._trial_name(trial.number))
+            record = known.get(self._trial_name(trial.number))
             if record is None and trial.state != OptunaState.WAITING:
                 # it does not count in the budget
                 self._study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
@@ -158,13 +158,14 @@ def _direction(objective: Objective) -> StudyDirection:
     return StudyDirection.MAXIMIZE if objective.mode == "max" else StudyDirection.MINIMIZE
 
 
-def open_proposals(
-    sweep: Sweep, resolved: RunConfig, folder: Path, ledger: Ledger
+def open_study(
+    sweep: Sweep, resolved: RunConfig, folder: Path, ledger: Ledger, again: list[Proposal]
 ) -> OptunaProposals:
-    """Open the proposals of a sweep, from its file and its folder.
+    """Open the study of a search, from its file and its folder.
 
     Args:
         resolved: the base run with its `auto` values written out.
+        again: unfinished trials of an earlier driver, proposed first.
     """
     spec, space = sweep.search, sweep.space
     assert spec is not None
@@ -185,7 +186,7 @@ def open_proposals(
         sweep.base.seed,
         SweepFolder(folder).optuna_log,
         first=points,
-        again=interrupted_before(folder, ledger, cells=False),
-        known=ledger.trials,
+        again=again,
+        known=lambda: {trial.trial_id: trial for trial in ledger.search_trials},
         warm=warm,
     )

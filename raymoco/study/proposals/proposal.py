@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from raymoco.metrics import Row
 from raymoco.study.journal.events import TrialPhase, TrialState
@@ -11,7 +11,10 @@ from raymoco.study.journal.events import TrialPhase, TrialState
 
 @dataclass
 class Proposal:
-    """One trial to run: the values that differ from the base run, its cell and seed."""
+    """One trial to run: the values that differ from the base run, its cell and seed.
+
+    With `repeats` above 1 it is training number `repeat` of so many of a search's `proposal`.
+    """
 
     trial_id: str
     values: dict[str, Any]
@@ -21,10 +24,17 @@ class Proposal:
     resume_from: str | None = None
     until: int | None = None
     phase: TrialPhase = TrialPhase.MAIN
+    proposal: str = ""
+    repeat: int = 0
+    repeats: int = 1
 
 
 class Proposals(Protocol):
     """Proposes trials: from Optuna or from a list."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the end of a running trial may bring further ones, when there are none now."""
 
     def ask(self) -> Proposal | None:
         """Return the next trial, or None when there are no more."""
@@ -38,6 +48,7 @@ class ListProposals:
     """Proposes trials that are known beforehand: confirmations, cells of an ablation."""
 
     waiting: list[Proposal]
+    pending: ClassVar[bool] = False
 
     def ask(self) -> Proposal | None:
         return self.waiting.pop(0) if self.waiting else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from raymoco.engine.checkpoint import list_checkpoints
-from raymoco.study.journal.events import TrialPhase, TrialState
+from raymoco.study.journal.events import Dropped, Ended, TrialPhase, TrialState
 from raymoco.study.journal.folder import SweepFolder
-from raymoco.study.journal.ledger import Ledger
+from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points
 from raymoco.study.proposals.confirmation import confirm_proposals
@@ -41,6 +42,9 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
                     trial.attempt + 1,
                     resume_from,
                     phase=trial.phase,
+                    proposal=trial.proposal,
+                    repeat=trial.repeat,
+                    repeats=trial.repeats,
                 )
             )
     return proposals
@@ -54,9 +58,36 @@ def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
     return spec.budget.trials - len(ended)
 
 
-def beyond_budget(spec: SearchSpec, folder: Path, ledger: Ledger) -> list[Proposal]:
-    """Return interrupted trials beyond a budget that was lowered since."""
-    return interrupted_before(folder, ledger, cells=False)[max(0, trials_left(spec, ledger)) :]
+def trainings_left(spec: SearchSpec, ledger: Ledger) -> int:
+    """Count the trainings of a search's proposals that have not ended, at most."""
+    begun = [t for trainings in ledger.trainings.values() for t in trainings]
+    ended = sum(trial.ended is not None for trial in begun)
+    return spec.trials - ended - ledger.spared if trials_left(spec, ledger) > 0 else 0
+
+
+def beyond_budget(spec: SearchSpec, ledger: Ledger) -> list[TrialRecord]:
+    """Return interrupted trials, or proposals, beyond a budget that was lowered since."""
+    unfinished = [trial for trial in ledger.search_trials if trial.ended is None]
+    return unfinished[max(0, trials_left(spec, ledger)) :]
+
+
+def end_early(
+    trials: Iterable[TrialRecord], reason: str, ledger: Ledger
+) -> Iterator[Ended | Dropped]:
+    """Yield the events that end trials of a search, or proposals, as stopped.
+
+    Args:
+        trials: of `ledger.search_trials`.
+        reason: why they end.
+    """
+    for trial in trials:
+        trainings = ledger.trainings[trial.trial_id]
+        unfinished = [training.trial_id for training in trainings if training.ended is None]
+        for name in unfinished:
+            yield Ended(trial_id=name, state=TrialState.STOPPED, reason=reason)
+        if not unfinished:  # it waits for its next repeat
+            name = trainings[-1].trial_id
+            yield Dropped(trial_id=name, state=TrialState.STOPPED, reason=reason)
 
 
 def open_trials(

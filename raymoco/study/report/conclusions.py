@@ -147,9 +147,11 @@ def _of_a_search(findings: Findings) -> list[str]:
     if not best:
         return ["No trial was completed."]
     name = short_name(best[0].values)
+    mean = f" (mean of {best[0].seeds} seeds)" if best[0].proposal else ""
+    what = "completed proposal" if best[0].proposal else "completed trial"
     said = [
-        f"Of {counted(len(best), 'completed trial')} the best reached "
-        f"{number(best[0].score(metric))} in {judged_in(metric, findings.higher)}: "
+        f"Of {counted(len(best), what)} the best reached "
+        f"{number(best[0].score(metric))}{mean} in {judged_in(metric, findings.higher)}: "
         f"{best[0].trial_id}, {name}. "
         "The best of many draws is optimistic."
     ]

@@ -79,8 +79,8 @@ class Findings:
 
     @property
     def searched(self) -> list[TrialRecord]:
-        """The trials of a search, without confirmations."""
-        return [trial for trial in self.ledger.all() if not trial.cell]
+        """The trials of a search, without confirmations; of repeats their means."""
+        return self.ledger.search_trials
 
     @property
     def best(self) -> list[TrialRecord]:

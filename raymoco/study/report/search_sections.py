@@ -23,6 +23,7 @@ from raymoco.study.statistics.comparisons import (
 )
 from raymoco.study.statistics.importance import FEWEST
 from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.statistics.stopping import repeats_words
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
@@ -107,10 +108,13 @@ def _best(findings: Findings) -> Section:
     assert spec is not None
     reported = dict.fromkeys(name for trial in findings.best for name in trial.final)
     metrics = with_results(findings.metric, reported=reported)
-    columns = ["trial", *(axis_label(key) for key in spec.search), *map(metric_name, metrics)]
+    repeated = spec.repeats > 1
+    columns = ["trial", *["seeds"] * repeated, *(axis_label(key) for key in spec.search)]
+    columns += map(metric_name, metrics)
     rows = [
         [
             trial.trial_id,
+            *[str(trial.seeds)] * repeated,
             *(format_value(trial.values.get(key, "")) for key in spec.search),
             *(number(trial.score(metric)) for metric in metrics),
         ]
@@ -119,7 +123,14 @@ def _best(findings: Findings) -> Section:
     if not rows:
         return Section("Best trials")
     caption = f"The first {len(rows)} of {len(findings.best)} by {metric_name(findings.metric)}"
-    return Section("Best trials", grids=[Grid(columns, rows, caption, frozenset(columns[1:]))])
+    if repeated:
+        caption += ", means over seeds"
+    said = repeats_words(findings.sweep, findings.ledger)
+    return Section(
+        "Best trials",
+        [f"{said}."] if said else [],
+        [Grid(columns, rows, caption, frozenset(columns[1:]))],
+    )
 
 
 def _along_the_axes(findings: Findings) -> list[Section]:

@@ -1,7 +1,8 @@
-"""How far an ablation with looks trains, as its journal stands."""
+"""How far an ablation with looks or a search with repeats trains, as its journal stands."""
 
 from __future__ import annotations
 
+from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.statistics.comparisons import compare_cells
 from raymoco.study.statistics.looks import Look
@@ -19,11 +20,34 @@ def seeds_to_train(sweep: Sweep, ledger: Ledger) -> int | None:
 
 
 def planned_trials(sweep: Sweep, ledger: Ledger) -> int:
-    """Return the number of trials that are planned now; an earlier look may make do with fewer."""
+    """Return the number of trials that are planned now.
+
+    An earlier look may make do with fewer, and so does a proposal that is stopped after some of its
+    repeats.
+    """
     spec, seeds = sweep.ablation, seeds_to_train(sweep, ledger)
     if spec is None or seeds is None:
-        return sweep.spec.planned_trials
+        return sweep.spec.planned_trials - ledger.spared
     return spec.planned_trials - len(spec.cells) * (len(spec.seeds) - seeds)
+
+
+def repeats_words(sweep: Sweep, ledger: Ledger) -> str:
+    """Count the proposals of a search with repeats, and what early ends spared; '' without."""
+    spec = sweep.search
+    if spec is None or spec.repeats == 1:
+        return ""
+    proposals = ledger.search_trials
+    ended = sum(proposal.ended is not None for proposal in proposals)
+    dropped = sum(
+        trainings[-1].completed and proposal.state == TrialState.PRUNED
+        for proposal, trainings in zip(proposals, ledger.trainings.values(), strict=True)
+    )
+    text = f"{ended} of {spec.budget.trials} proposals ended, {spec.repeats} seeds each"
+    if dropped:
+        text += f"; {dropped} clearly behind the best after some of them"
+    if ledger.spared:
+        text += f"; {ledger.spared} trainings spared by early ends"
+    return text
 
 
 def look_words(sweep: Sweep, ledger: Ledger) -> str:

@@ -35,6 +35,8 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
         check_metrics(spec, base)
     values = base.flat()
     space = spec.space(values)
+    if spec.repeats > 1:
+        _check_repeats(spec, base)
     if spec.confirm is not None:
         _check_baselines(spec.confirm, base)
     asks_sampler = imports or is_ours(SAMPLERS, spec.sampler.name)
@@ -66,6 +68,24 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
             ("enqueue",),
         )
     return spec
+
+
+def _check_repeats(spec: SearchSpec, base: RunConfig) -> None:
+    """Refuse repeats of a population, and fresh seeds that are those of the repeats."""
+    if spec.scheduler.population:
+        raise ConfigError(
+            f"repeats is {spec.repeats}, but must be 1 with scheduler {spec.scheduler.name}: the "
+            "members of a population take over each other's weights.",
+            ("repeats",),
+        )
+    seeds = range(base.seed, base.seed + spec.repeats)
+    used = [seed for seed in spec.confirm.seeds if seed in seeds] if spec.confirm else []
+    if used:
+        raise ConfigError(
+            f"confirm.seeds has {used[0]}, but repeats trains with the seeds {seeds[0]} to "
+            f"{seeds[-1]}: what was chosen by a seed cannot be confirmed by it.",
+            ("confirm", "seeds"),
+        )
 
 
 def _check_baselines(confirm: Confirm, base: RunConfig) -> None:

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from raymoco.config import Positive, RunConfig, Seed, StrictModel, TrackingConfig
+from raymoco.config import Count, Positive, RunConfig, Seed, StrictModel, TrackingConfig
 from raymoco.metrics import EVAL_KNN, deciding, describe, is_measured, while_training
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.cells import Cell, Design, expand_cells, name_levels
@@ -103,7 +103,8 @@ class SearchSpec(SweepSpec):
     """A search: Optuna chooses the trials.
 
     `enqueue` has points to try first, whole or partial; `warm_start` is an earlier sweep whose
-    trials the sampler learns from.
+    trials the sampler learns from. Each proposal is trained with `repeats` seeds, and judged by its
+    mean; the budget counts proposals.
     """
 
     kind: Literal["search"]
@@ -115,6 +116,7 @@ class SearchSpec(SweepSpec):
         BeforeValidator(_several),
         PlainSerializer(_as_written),
     ] = (Objective(),)
+    repeats: Count = 1
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()
     enqueue: tuple[Annotated[dict[str, Any], Field(min_length=1)], ...] = ()
@@ -165,8 +167,8 @@ class SearchSpec(SweepSpec):
 
     @property
     def trials(self) -> int:
-        """The trials of the budget."""
-        return self.budget.trials
+        """The trials of the budget, at most: every repeat of every proposal."""
+        return self.budget.trials * self.repeats
 
     @property
     def confirmations(self) -> int:
@@ -192,7 +194,8 @@ class SearchSpec(SweepSpec):
 
     def count_in_words(self, epochs: int) -> str:
         """Describe the number of trials and epochs, for `--dry-run`."""
-        text = f"{self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
+        many = f"{self.budget.trials} proposals x {self.repeats} seeds" if self.repeats > 1 else ""
+        text = f"{many or self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
         against = self.confirm.against if self.confirm else {}
         return f"{text}, also {' and '.join(against)}" if against else text
 

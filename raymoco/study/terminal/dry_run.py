@@ -20,6 +20,7 @@ from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
+from raymoco.study.proposals.repeats import fewest_repeats
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.statistics.effects import interactions, main_effects
 from raymoco.study.statistics.exact import can_resolve, fewest_seeds, smallest_sign_flip
@@ -63,7 +64,8 @@ def describe_sweep(sweep: Sweep) -> Group:
     search, ablation, shorter = sweep.search, sweep.ablation, ""
     if search is not None:
         chosen = _chosen_by(sweep, search, resolve_output(spec.output))
-        shorter = "; early stops make it shorter" if search.scheduler.stops else ""
+        stops = search.scheduler.stops or _stops_repeats(search)
+        shorter = "; early stops make it shorter" if stops else ""
         what = _axes_table(search, config)
     else:
         assert ablation is not None
@@ -71,7 +73,9 @@ def describe_sweep(sweep: Sweep) -> Group:
         shorter = "; an early look may make it shorter" if ablation.looks is not None else ""
         what = _cells_table(ablation)
     trials = spec.planned_trials
-    groups = min(budget.concurrent, trials)
+    # the repeats of a proposal are trained one after another
+    at_once = max(search.budget.trials, search.confirmations) if search is not None else trials
+    groups = min(budget.concurrent, at_once)
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
     seconds = _step_seconds(config, shards, threads_per_worker(gang))
@@ -151,8 +155,25 @@ def _chosen_by(sweep: Sweep, spec: SearchSpec, output: Path) -> str:
         said.append(f"scheduler {spec.scheduler.name}")
         if spec.scheduler.stops and learns_from_completed_alone(spec.sampler):
             said.append(f"{spec.sampler.name} learns nothing from the trials that it stops")
+    if spec.repeats > 1:
+        said.append(_repeats_in_words(spec))
     goals = " and ".join(f"{o.metric} ({o.mode})" for o in spec.objectives)
     return f"{'; '.join(said)}; for {goals}"
+
+
+def _stops_repeats(spec: SearchSpec) -> bool:
+    return len(spec.objectives) == 1 and fewest_repeats(spec.repeats) < spec.repeats
+
+
+def _repeats_in_words(spec: SearchSpec) -> str:
+    said = f"each proposal judged by its mean over {spec.repeats} seeds"
+    if not _stops_repeats(spec):
+        return said
+    least = fewest_repeats(spec.repeats)
+    said += f", stopped where it is clearly behind the best after {least} or more"
+    if learns_from_completed_alone(spec.sampler):
+        said += f" ({spec.sampler.name} then learns nothing from it)"
+    return said
 
 
 def _axes_table(spec: SearchSpec, config: RunConfig) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from raymoco.study.journal.events import ENDED, Ended, GangState, SweepEvent, TrialState
+from raymoco.study.journal.events import ENDED, Dropped, Ended, GangState, SweepEvent, TrialState
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.sweepfile.sections import Objective
@@ -76,6 +76,9 @@ class SweepProgress:
             text = "" if math.isnan(score) else f"{self._objective.metric} {score:.4f}"
             reason = f"({trial.reason})" if trial.reason else ""
             self.say(f"{trial.trial_id} {trial.state:<9} {trial.epochs:>3} epochs  {text} {reason}")
+        elif isinstance(event, Dropped):
+            proposal = ledger.trials[event.trial_id].proposal
+            self.say(f"{proposal} {event.state:<9} no further repeat  ({event.reason})")
         elif time.monotonic() - self._printed > QUIET_S and not self._console.is_terminal:
             self.say(self._news())
 
@@ -87,7 +90,8 @@ class SweepProgress:
     def _epochs_done(self) -> int:
         # epochs that an early stop saves count as done
         trials = self._ledger.all()
-        return sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
+        done = sum(self._epochs if trial.state in ENDED else trial.epochs for trial in trials)
+        return done + self._ledger.spared * self._epochs
 
     def _news(self) -> str:
         ledger = self._ledger
@@ -95,7 +99,8 @@ class SweepProgress:
         parts = [f"{t.trial_id} {t.epochs}/{self._epochs}" for t in running[:4]]
         if len(running) > 4:
             parts.append(f"and {len(running) - 4} more")
-        best = ranked(ledger.all(), self._objective)
+        judged = [*ledger.search_trials, *(trial for trial in ledger.all() if trial.cell)]
+        best = ranked(judged, self._objective)
         if best:
             score = best[0].score(self._objective.metric)
             parts.append(f"best {score:.4f} ({best[0].trial_id})")

@@ -31,7 +31,7 @@ from raymoco.study.journal.events import (
 from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import best_of
-from raymoco.study.statistics.stopping import look_words, planned_trials
+from raymoco.study.statistics.stopping import look_words, planned_trials, repeats_words
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.terminal.time_left import active_seconds, seconds_left, span
 from raymoco.tracking import NOWHERE, count_backlog, load_delivered, place_of
@@ -63,11 +63,12 @@ class RunningTrial:
 
 @dataclass(frozen=True)
 class Best:
-    """The best completed trial."""
+    """The best completed trial; with repeats a proposal, by its mean over `seeds`."""
 
     trial_id: str
     name: str
     metric: float
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class Status:
     left_seconds: float | None = None
     mlflow: MlflowStatus | None = None
     looks: str = ""
+    repeats: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -130,13 +132,17 @@ class Status:
             lines.append(f"trials   {ended} of {self.trials} ended{said}")
             if self.looks:
                 lines.append(f"look     {self.looks}")
+            if self.repeats:
+                lines.append(f"repeats  {self.repeats}")
             shown = self.running[:SHOWN]
             lines += [f"  {_trial_line(one, self.epochs, self.metric)}" for one in shown]
             if len(self.running) > SHOWN:
                 lines.append(f"  and {len(self.running) - SHOWN} more")
         if self.best is not None:
             best = self.best
-            lines.append(f"best     {best.trial_id}  {self.metric} {best.metric:.4f}  {best.name}")
+            mean = f" (mean of {best.seeds} seeds)" if best.seeds > 1 else ""
+            score = f"{self.metric} {best.metric:.4f}{mean}"
+            lines.append(f"best     {best.trial_id}  {score}  {best.name}")
         if self.gangs:
             lines.append("gangs    " + ", ".join(map(_gang_words, self.gangs)))
         left = "" if self.left_seconds is None else f", about {span(self.left_seconds)} left"
@@ -217,7 +223,7 @@ def _sweep_status(found: FoundFolder, events: list[SweepEvent], now: float) -> S
                 gangs.setdefault(event.gang, []).append(event)
     metric = spec.objective.metric
     states = [trial.state for trial in ledger.all()]
-    best = best_of(ledger.all(), spec.objective)
+    best = best_of(ledger, spec.objective)
     return Status(
         kind=spec.kind,
         name=spec.name,
@@ -238,10 +244,13 @@ def _sweep_status(found: FoundFolder, events: list[SweepEvent], now: float) -> S
             )
             for trial in ledger.in_state(TrialState.RUNNING)
         ],
-        best=Best(best.trial_id, _trial_name(best), best.score(metric)) if best else None,
+        best=Best(best.trial_id, _trial_name(best), best.score(metric), best.seeds)
+        if best
+        else None,
         gangs=[_gang(ledger.gangs[name], gangs[name], now) for name in sorted(gangs)],
         left_seconds=seconds_left(sweep, ledger, events, now),
         looks=look_words(sweep, ledger),
+        repeats=repeats_words(sweep, ledger),
     )
 
 

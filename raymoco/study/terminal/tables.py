@@ -30,10 +30,13 @@ def best_table(
     axes: Iterable[str],
     title: str = "best trials",
 ) -> Table:
-    """Return a table of the best trials with their values and scores."""
+    """Return a table of the best trials with their values and scores; of repeats the means."""
     axes = list(axes)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("trial", no_wrap=True)
+    repeated = any(trial.proposal for trial in trials)
+    if repeated:
+        table.add_column("seeds", justify="right")
     for axis in axes:
         table.add_column(SHORT.get(axis, axis.rpartition(".")[2]), justify="right")
     reported = dict.fromkeys(name for trial in trials for name in trial.final)
@@ -43,7 +46,8 @@ def best_table(
     for trial in trials:
         cells = [format_value(trial.values.get(axis, "")) for axis in axes]
         shown = [_score(trial.score(metric)) for metric in metrics]
-        table.add_row(trial.trial_id, *map(Text, cells), *shown)
+        seeds = [str(trial.seeds)] * repeated
+        table.add_row(trial.trial_id, *seeds, *map(Text, cells), *shown)
     return table
 
 

@@ -26,9 +26,10 @@ class EarlierTrial:
 class EvaluatedEpochs(TrialScheduler):
     """Calls a scheduler for evaluated epochs only, and ignores decisions that a gang cannot follow.
 
-    When a trial continues after a resume, the scheduler learns its known curve without judging it
-    again. At the last epoch there is nothing left to stop. A pause is ignored, because the gang of
-    the trial would continue training.
+    Of the repeats of a proposal it judges the first one: a curve of another seed would be told to
+    it as another trial. When a trial continues after a resume, the scheduler learns its known curve
+    without judging it again. At the last epoch there is nothing left to stop. A pause is ignored,
+    because the gang of the trial would continue training.
 
     Args:
         scheduler: makes the decisions.
@@ -54,12 +55,14 @@ class EvaluatedEpochs(TrialScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Add a trial of Tune, with its known rows if it continues."""
+        if is_repeat(trial):
+            return
         self._scheduler.on_trial_add(tune_controller, trial)
         self._learn(trial, known_rows(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide whether the trial continues."""
-        if self._metric not in result:
+        if self._metric not in result or is_repeat(trial):
             return self.CONTINUE
         decision = self._scheduler.on_trial_result(tune_controller, trial, result)
         last = int(result["epoch"]) >= self._epochs
@@ -67,14 +70,20 @@ class EvaluatedEpochs(TrialScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Record that a trial failed."""
+        if is_repeat(trial):
+            return
         self._scheduler.on_trial_error(tune_controller, trial)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Record that a trial has ended."""
+        if is_repeat(trial):
+            return
         self._scheduler.on_trial_complete(tune_controller, trial, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Remove a trial that did not run."""
+        if is_repeat(trial):
+            return
         self._scheduler.on_trial_remove(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
@@ -93,6 +102,11 @@ class EvaluatedEpochs(TrialScheduler):
 
     def _learn(self, trial: Any, rows: list[Row]) -> None:
         self._code.learn(self._scheduler, trial, [row for row in rows if self._metric in row])
+
+
+def is_repeat(trial: Any) -> bool:
+    """Whether a Tune trial is a further repeat of its proposal."""
+    return bool(trial.config[ASSIGNMENT].repeat)
 
 
 def known_rows(trial: Any) -> list[Row]:

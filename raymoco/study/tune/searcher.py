@@ -70,6 +70,10 @@ class TuneSearcher(Searcher):
             self._live[trial_id], self._rows[trial_id] = proposal, dict(assignment.rows)
             self._handed += 1
             return {ASSIGNMENT: assignment}
+        if self._proposals.pending:
+            if self._handed < self._concurrent:  # the others may wait for one that the gate holds
+                self._broker.lower_gate.remote(self._handed)
+            return None
         self._broker.lift_gate.remote(self._handed)
         return Searcher.FINISHED
 

@@ -134,7 +134,7 @@ def test_a_torn_line_of_a_study_is_cut_off(tmp_path):
     with (tmp_path / "optuna.log").open("ab") as stream:
         stream.write(b'{"op_code":5,"wor')
     for number in (0, 1):  # nothing was known of the first ask: it takes no place
-        assert search(tmp_path, sampler, known={}).ask().trial_id == f"t00{number + 1}"
+        assert search(tmp_path, sampler, known=dict).ask().trial_id == f"t00{number + 1}"
 
 
 @EACH
@@ -149,7 +149,7 @@ def test_what_a_killed_or_interrupted_driver_could_not_tell_is_told_later(tmp_pa
         trial_id, row = proposal.trial_id, curve_of(proposal.values)[1]
         ledger.apply(Reported(trial_id=trial_id, row=row, checkpoint=None))
         ledger.apply(Ended(trial_id=trial_id, state=state, reason=""))
-    again = search(tmp_path / "a", sampler, known=ledger.trials)
+    again = search(tmp_path / "a", sampler, known=lambda: ledger.trials)
     states = [trial.state.name for trial in trials_of(tmp_path / "a")]
     assert states == ["COMPLETE", "FAIL", "RUNNING", "FAIL"]
     new = play(again)

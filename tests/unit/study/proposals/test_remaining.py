@@ -93,4 +93,4 @@ def test_a_lowered_budget_keeps_the_first_of_those_that_a_kill_interrupted(tmp_p
         ledger.trials[trial_id].ended = None
     for budget, surplus in ((3, []), (2, ["t002"]), (1, ["t001", "t002"])):
         spec = sweep_of(tmp_path, CONFIRMED, f"budget.trials={budget}").spec
-        assert [p.trial_id for p in beyond_budget(spec, tmp_path, ledger)] == surplus
+        assert [p.trial_id for p in beyond_budget(spec, ledger)] == surplus

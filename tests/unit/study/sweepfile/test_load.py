@@ -91,6 +91,9 @@ def test_an_axis_that_no_run_has_is_refused_with_its_line(tmp_path, axis, words)
         ("objective: [{metric: train/loss}, {}]\nscheduler: {name: median}\n", "must be none"),
         ("objective: [{metric: train/loss}, {}]\nsampler: {name: cmaes}\n", "knows one objective"),
         ("scheduler: {name: median, grace_epochs: 9}\n", "nothing would ever be stopped"),
+        ("repeats: 0\n", "repeats is 0"),
+        ("repeats: 2\nscheduler: {name: pbt, every_epochs: 1}\n", "repeats is 2, but must be 1"),
+        ("repeats: 3\nconfirm: {seeds: [2, 9]}\n", "confirm.seeds has 2, but repeats trains"),
     ],
 )
 def test_a_sweep_file_that_cannot_be_meant_is_refused(tmp_path, more, words):

@@ -1,5 +1,7 @@
 """Schedulers as Tune asks them: what they know after a resume, and what a gang cannot do."""
 
+from dataclasses import replace
+
 import pytest
 from ray.tune.schedulers import FIFOScheduler
 
@@ -8,6 +10,7 @@ from raymoco.study.sweepfile.scheduler_options import Scheduler
 from raymoco.study.sweepfile.search_scheduler import SearchScheduler
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.study.tune.schedulers import EvaluatedEpochs, build_scheduler
+from raymoco.study.tune.trainable import ASSIGNMENT
 from raymoco.testing.schedulers import tune_trial
 
 BOTH = pytest.mark.parametrize(
@@ -95,6 +98,19 @@ def test_what_a_gang_cannot_do_is_held_back(decision, before, last):
     said = [asked.on_trial_result(None, trial, row) for row in rows]
     assert said == ["CONTINUE", before, last]
     assert inner.heard == [2, 3], "an epoch that was not evaluated is nothing to decide by"
+
+
+def test_a_scheduler_hears_only_the_first_of_the_repeats_of_a_proposal():
+    inner = Says("STOP")
+    asked = EvaluatedEpochs(inner, Plain(), Objective(), 3)
+    said = []
+    for repeat in (0, 1):
+        trial = tune_trial(f"t000-r{repeat}")
+        trial.config[ASSIGNMENT] = replace(trial.config[ASSIGNMENT], repeat=repeat)
+        asked.on_trial_add(None, trial)
+        said.append(asked.on_trial_result(None, trial, {"epoch": 1, "eval/knn_top1": 0.1}))
+    assert said == ["STOP", "CONTINUE"]
+    assert inner.heard == [1]
 
 
 def test_a_scheduler_learns_the_evaluated_epochs_of_a_trial_that_goes_on():
