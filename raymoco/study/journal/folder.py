@@ -183,7 +183,10 @@ def _as_written_now(file: Path) -> str:
 def _changes(before: str, now: str) -> str:
     """Return the lines that differ, except for keys that a resume may change."""
     was, is_ = (YAML(typ="safe").load(text) for text in (before, now))
-    added = set(was.get("seeds", ())) <= set(is_.get("seeds", ()))
+    old, new = was.get("seeds", []), is_.get("seeds", [])
+    added = set(old) <= set(new)
+    if "seeds" in (is_.get("tune") or {}):  # their order says which tuning each seed belongs to
+        added = new[: len(old)] == old
     # with looks the order of seeds says which of them a look has, and their number is planned
     free = (*FREE, "seeds") if added and "looks" not in is_ else FREE
 

@@ -2,7 +2,8 @@
 
 The settings are the run's own and then quasi-random ones (Halton), which cover the axes more evenly
 than random ones. Every cell gets the same settings, and they do not depend on the order in which
-trials end, so the sweep is repeatable.
+trials end, so the sweep is repeatable. With several tuning seeds each has settings of its own and
+chooses its own values, for its share of the comparison's seeds.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from raymoco.study.sweepfile.sections import Tune
 from raymoco.study.sweepfile.sweep import AblationSpec
 
 
-def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
+def tuning_points(
+    tune: Tune, start: dict[str, Any], seed: int | None = None
+) -> list[dict[str, Any]]:
     """Return the settings that every cell tries: the run's own, then different quasi-random ones.
 
     Args:
         tune: the axes and the number of settings; finite axes may have fewer.
         start: the run's own values by key; if one is outside its axis, this setting is left out.
+        seed: the tuning seed; default the first.
     Source: Bousquet et al. 2017, "Critical Hyper-Parameters: No Random, No Cry",
         arXiv:1706.03200.
     """
@@ -33,7 +37,9 @@ def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
         points.append({key: start[key] for key in tune.axes})
     there_are = setting_count(tune.axes)
     wanted = tune.trials if there_are is None else min(tune.trials, there_are)
-    sequence = qmc.Halton(d=len(tune.axes), scramble=True, rng=tune.seed)
+    sequence = qmc.Halton(
+        d=len(tune.axes), scramble=True, rng=tune.tunings[0] if seed is None else seed
+    )
     while len(points) < wanted:  # the sequence comes near every point, so the loop ends
         (place,) = sequence.random()
         axes = zip(tune.axes.items(), place, strict=True)
@@ -43,23 +49,44 @@ def tuning_points(tune: Tune, start: dict[str, Any]) -> list[dict[str, Any]]:
     return points
 
 
-def tuning_trials(ledger: Ledger, cell: str) -> list[TrialRecord]:
-    """Return the trials that tuned a cell, in the order of their settings."""
+def tuning_id(tune: Tune, cell_slug: str, seed: int, number: int) -> str:
+    """Return the id of a tuning trial; only where there are several tuning seeds it has the seed.
+
+    Args:
+        number: of the setting, from 0.
+    """
+    again = f"-s{seed}" if len(tune.tunings) > 1 else ""
+    return f"tune-{cell_slug}{again}-{number:03d}"
+
+
+def tuning_trials(ledger: Ledger, cell: str, seed: int | None = None) -> list[TrialRecord]:
+    """Return the trials that tuned a cell, in the order of their settings.
+
+    Args:
+        seed: the tuning seed; default all of them.
+    """
     found = [t for t in ledger.all() if t.cell == cell and t.phase == TrialPhase.TUNE]
-    return sorted(found, key=lambda trial: trial.trial_id)
+    chosen = [trial for trial in found if seed is None or trial.seed == seed]
+    return sorted(chosen, key=lambda trial: trial.trial_id)
 
 
-def tuned_values(spec: AblationSpec, ledger: Ledger) -> dict[str, dict[str, Any] | None]:
+def tuned_values(
+    spec: AblationSpec, ledger: Ledger, seed: int | None = None
+) -> dict[str, dict[str, Any] | None]:
     """Return the tuned values of each cell by its name; None without a completed tuning trial.
 
     Among equal scores the first wins, and the first setting is the run's own.
+
+    Args:
+        seed: the tuning seed; default the first.
     """
     assert spec.tune is not None
+    seed = spec.tune.tunings[0] if seed is None else seed
     objective, axes = spec.tuned_on, spec.tune.axes
     found: dict[str, dict[str, Any] | None] = {}
     for cell in spec.cells:
         best: TrialRecord | None = None
-        for trial in tuning_trials(ledger, cell.name):
+        for trial in tuning_trials(ledger, cell.name, seed):
             score = trial.score(objective.metric)
             if not trial.completed or not math.isfinite(score):
                 continue

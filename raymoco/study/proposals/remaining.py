@@ -11,7 +11,7 @@ from raymoco.study.journal.events import Dropped, Ended, TrialPhase, TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.ranking import ranked
-from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points
+from raymoco.study.proposals.cell_tuning import tuned_values, tuning_id, tuning_points
 from raymoco.study.proposals.confirmation import confirm_proposals
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.load import Sweep
@@ -112,17 +112,20 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
     """Return the trials that tune the cells and have not ended."""
     if spec.tune is None:
         return []
-    points = tuning_points(spec.tune, sweep.base.flat())
+    tune, start = spec.tune, sweep.base.flat()
+    points = {seed: tuning_points(tune, start, seed) for seed in tune.tunings}
     # setting by setting: if the sweep ends early, all cells have had the same settings
     wanted = [
         Proposal(
-            f"tune-{cell.slug}-{number:03d}",
-            {**cell.values, **point},
-            spec.tune.seed,
+            tuning_id(tune, cell.slug, seed, number),
+            {**cell.values, **points[seed][number]},
+            seed,
             cell.name,
             phase=TrialPhase.TUNE,
         )
-        for number, point in enumerate(points)
+        for number in range(max(map(len, points.values())))
+        for seed in tune.tunings
+        if number < len(points[seed])
         for cell in spec.cells
     ]
     return _open(wanted, folder, ledger)
@@ -133,21 +136,25 @@ def open_cells(
 ) -> list[Proposal]:
     """Return the trials of the comparison that have not ended.
 
-    With `tune` each cell uses its tuned values. A cell without a completed tuning trial is left
-    out: comparing an untuned cell with tuned ones would not be fair.
+    With `tune` each cell uses its tuned values, of the tuning that the seed belongs to. A cell
+    without a completed trial of this tuning is left out: comparing an untuned cell with tuned ones
+    would not be fair.
 
     Args:
         seeds: how many of the file's seeds are trained, up to the next look; None: all.
     """
-    tuned: dict[str, dict[str, Any] | None] = {cell.name: {} for cell in spec.cells}
+    tuned: dict[int, dict[str, dict[str, Any] | None]] = {}
     if spec.tune is not None:
-        tuned = tuned_values(spec, ledger)
+        tuned = {seed: tuned_values(spec, ledger, seed) for seed in spec.tune.tunings}
+    of_seed = {seed: tuned[tuning] for seed, tuning in (spec.tuning_of or {}).items()}
+    untuned: dict[str, dict[str, Any] | None] = {cell.name: {} for cell in spec.cells}
+    alone = next(iter(tuned.values()), untuned)  # of all seeds, where there are not several tunings
     # seed by seed: if the sweep ends early, it has complete pairs
     wanted = [
         Proposal(f"{cell.slug}-s{seed}", {**cell.values, **values}, seed, cell.name)
         for seed in spec.seeds[:seeds]
         for cell in spec.cells
-        if (values := tuned[cell.name]) is not None
+        if (values := of_seed.get(seed, alone)[cell.name]) is not None
     ]
     return _open(wanted, folder, ledger)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from raymoco.metrics import describe
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_trials
 from raymoco.study.report.comparison_table import drawn, judged_grid, margin_grids, numeric
@@ -41,12 +43,13 @@ def ablation_sections(findings: Findings) -> list[Section]:
         row = [cell.name, "0", "", "", ""]
         if mean is not None:
             span = interval(mean.low, mean.high)
-            row = [cell.name, str(mean.n), number(mean.mean), number(mean.std), span]
+            row = [cell.name, mean.size, number(mean.mean), number(mean.std), span]
         if sampled:
             assert images is not None
             row.append(number(binomial_reach(mean.mean, images)) if mean is not None else "")
         rows.append([*row, settings(cell.values)])
-    caption = f"{metric_label(metric)} over seeds"
+    over = "over seeds" if found.tuning_of is None else "over the means per tuning"
+    caption = f"{metric_label(metric)} {over}"
     if sampled:
         caption += f"; images +-: half the binomial 95 % interval that {images:,} images leave"
     cells = Section("Cells", grids=[Grid(columns, rows, caption, numeric(columns))])
@@ -104,16 +107,30 @@ def tuning_section(findings: Findings) -> Section:
         )
         return section
     axes, metric = spec.tune.axes, spec.tuned_on.metric
-    section.sentences.append(
+    tunings, several = spec.tune.tunings, spec.tuning_of is not None
+    tried = (
         f"In each cell the same {spec.tune.trials} settings of {', '.join(axes)} were tried with "
-        f"seed {spec.tune.seed}, and the best by {metric_name(metric)} was taken."
     )
-    chosen = tuned_values(spec, findings.ledger)
+    if several:
+        tried += (
+            f"each of {len(tunings)} tuning seeds, drawn anew for each, and each took its best by "
+            f"{metric_name(metric)} for {len(spec.seeds) // len(tunings)} of the {len(spec.seeds)} "
+            "seeds. Seeds that share a tuning are not independent: the intervals are over tunings."
+        )
+    else:
+        tried += (
+            f"seed {tunings[0]}, and the best by {metric_name(metric)} was taken. The luck of "
+            "tuning is not in these intervals: `tune.seeds` tunes anew with several seeds."
+        )
+    section.sentences.append(tried)
+    by_tuning = {seed: tuned_values(spec, findings.ledger, seed) for seed in tunings}
     columns = ["cell", "completed", *(axis_label(key) for key in axes), "score"]
+    if several:
+        columns.insert(1, "tuning seed")
     rows = []
-    for cell in found.cells:
-        done = [t for t in tuning_trials(findings.ledger, cell.name) if t.completed]
-        values = chosen[cell.name]
+    for cell, seed in product(found.cells, tunings):
+        done = [t for t in tuning_trials(findings.ledger, cell.name, seed) if t.completed]
+        values = by_tuning[seed][cell.name]
         scores = [
             trial.score(metric)
             for trial in done
@@ -121,10 +138,16 @@ def tuning_section(findings: Findings) -> Section:
         ]
         shown = [format_value(values[key]) if values else "" for key in axes]
         score = number(scores[0]) if scores else ""
-        rows.append([cell.name, f"{len(done)} of {spec.tune.trials}", *shown, score])
+        which = [str(seed)] if several else []
+        rows.append([cell.name, *which, f"{len(done)} of {spec.tune.trials}", *shown, score])
     caption = f"What each cell was tuned to; score: {metric_name(metric)} of the tuning trial"
     section.grids.append(Grid(columns, rows, caption, frozenset(columns[1:])))
-    lost = [name for name, values in chosen.items() if values is None]
+    lost = [
+        f"{name} with seed {seed}" if several else name
+        for seed, chosen in by_tuning.items()
+        for name, values in chosen.items()
+        if values is None
+    ]
     if lost:
         section.sentences.append(
             f"No tuning trial was completed in {', '.join(lost)}: left out of the comparison."

@@ -24,7 +24,7 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
         shown = ["0", "", "", "", ""]
         if found is not None:
             shown = [
-                str(found.n),
+                found.size.replace(" seeds", ""),
                 number(found.difference, sign=True),
                 interval(found.low, found.high, sign=True),
                 p_value(found.p),
@@ -33,9 +33,10 @@ def judged_grid(first: str, rows: Sequence[Judged], family: str) -> Grid:
         needed = "" if row.seeds is None else str(row.seeds)
         line = [row.name, *shown, row.verdict, needed, p_value(row.p_sign_flip), str(row.failed)]
         table.append(line[: len(columns)])
+    unit = rows[0].unit if rows else "seeds"
     caption = (
-        f"{family} needed: seeds to detect a difference this small with 80 % power. p sign-flip: "
-        "the exact test over the same seeds, not adjusted"
+        f"{family} needed: {unit} to detect a difference this small with 80 % power. p sign-flip: "
+        f"the exact test over the same {unit}, not adjusted"
     )
     grid = Grid(columns, table, caption, frozenset(columns[1:]) - {"verdict"})
     return with_items(grid, rows)

@@ -99,21 +99,21 @@ def in_words(subject: str, row: Judged) -> str:
     lost = f" {_pairs_lost(row.failed)}" if row.failed else ""
     lost = f" {row.over_images.capitalize()}.{lost}" if row.over_images else lost
     if found is None:
-        return f"{subject}: not resolved. Fewer than two seeds finished in both.{lost}"
+        return f"{subject}: not resolved. Fewer than two {row.unit} finished in both.{lost}"
     why = f"; {row.withheld}" if row.withheld else ""
     if row.verdict in ("helps", "hurts"):
         return f"{subject} {row.verdict}: {found.interval}{why}.{lost}"
     if row.verdict == "identical":
-        return f"{subject} changes nothing: {counted(found.n, 'seed')}, all equal.{lost}"
+        return f"{subject} changes nothing: {found.size}, all equal.{lost}"
     if row.verdict == "negligible" and row.equivalence is not None:
-        within = f"{row.equivalence.interval}, {counted(found.n, 'seed')}"
+        within = f"{row.equivalence.interval}, {found.size}"
         return f"{subject}: negligible: {number(found.difference, sign=True)}, {within}.{lost}"
     if math.isnan(found.p):
         return f"{subject}: not resolved. {found.interval}.{lost}"
     spread = f"{number(found.difference, sign=True)}, 95 % interval {_interval(found)}"
     left = row.resolution
     if row.p_holm < row.level:
-        left = f"{counted(found.n, 'seed')}"
+        left = found.size
     return f"{subject}: not resolved. {spread}; {left}{why}.{lost}"
 
 
@@ -138,6 +138,10 @@ def _of_an_ablation(findings: Findings) -> list[str]:
     several = len({" x ".join(effect.contrast.levels) for effect in comparisons.effects}) > 1
     design = findings.ablation.design if findings.ablation is not None and several else ""
     what += SETTINGS_OF_OTHERS.get(design, "")
+    tunings = len(set((comparisons.tuning_of or {}).values()))
+    if tunings:
+        what += f", and averaged over the seeds of each of {tunings} tunings, over which the "
+        what += "intervals are: they cover the luck of tuning"
     notes = [*look_sentences(findings), *plan_notes(findings.sweep.spec, findings.ledger)]
     return [*said, f"{what}.", *notes]
 

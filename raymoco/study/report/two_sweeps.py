@@ -99,7 +99,26 @@ def _judged(first: Findings, second: Findings, metric: str) -> list[Judged]:
             lost = failed_seeds(findings.ledger, metric).get(cell, set())
             failed[f"{book}/{cell}"] = lost & paired
     outcomes = joined({"1": first.outcomes, "2": second.outcomes})
-    return judge(contrasts, scores, failed, higher=_higher(first), outcomes=outcomes)
+    return judge(
+        contrasts,
+        scores,
+        failed,
+        higher=_higher(first),
+        outcomes=outcomes,
+        tuning_of=_tuning_of(first, second),
+    )
+
+
+def _tuning_of(first: Findings, second: Findings) -> dict[int, int] | None:
+    """Return which seeds share a tuning in either sweep; None where neither has several tunings."""
+    maps = [f.ablation.tuning_of for f in (first, second) if f.ablation is not None]
+    several = [tuning_of for tuning_of in maps if tuning_of is not None]
+    group = {seed: seed for tuning_of in several for seed in tuning_of}
+    for tuning_of in several:
+        for tuning in set(tuning_of.values()):
+            shared = {group[seed] for seed in tuning_of if tuning_of[seed] == tuning}
+            group = {s: min(shared) if g in shared else g for s, g in group.items()}
+    return group if several else None
 
 
 def _seeds(findings: Findings, cell: str) -> set[int]:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from raymoco.study.statistics.paired import (
     cell_mean,
     holm,
     mean_difference,
+    means_per_tuning,
     seeds_needed,
     verdict,
 )
@@ -72,14 +73,16 @@ class Judged:
         difference: None with fewer than two seeds.
         p_holm: p adjusted over all rows of its file; nan where the row has no p.
         failed: the number of pairs lost to failed trials.
-        differences: the contrast of each seed, in the order of seeds.
+        differences: the contrast of each seed, in the order of seeds; with several tunings, of each
+            tuning.
         rows: the number of rows of its file.
         level: of the verdict; smaller than ALPHA at a look.
         equivalence: the tests against the margin; None without a margin or without a difference.
         p_tost_holm: its p adjusted over the equivalence rows of the file, another family.
         withheld: why the verdict that the numbers alone would give is not given; mostly empty.
         items: the interval over the same seeds and the judged images; None where outcomes are
-            missing, or the metric has none.
+            missing, the metric has none, or there are several tunings.
+        unit: what is counted: seeds, or tunings.
     """
 
     contrast: Contrast
@@ -94,6 +97,7 @@ class Judged:
     p_tost_holm: float = math.nan
     withheld: str = ""
     items: ItemInterval | None = None
+    unit: str = "seeds"
 
     @property
     def name(self) -> str:
@@ -136,10 +140,10 @@ class Judged:
         lost = f"; {self.over_images}{lost}" if self.over_images else lost
         found = self.difference
         if found is None:
-            return f"not resolved: fewer than two seeds finished in both{lost}"
+            return f"not resolved: fewer than two {self.unit} finished in both{lost}"
         why = f"; {self.withheld}" if self.withheld else ""
         if self.verdict == "negligible" and self.equivalence is not None:
-            within = f"{self.equivalence.interval}, {found.n} seeds"
+            within = f"{self.equivalence.interval}, {found.size}"
             return f"{found.difference:+z.4f}, {within}: negligible{why}{lost}"
         if self.verdict != "not resolved" or math.isnan(found.p):
             return f"{found.interval}: {self.verdict}{why}{lost}"
@@ -162,12 +166,13 @@ class Judged:
         if found is None:
             return ""
         if self.seeds is not None:
-            needed = f"about {self.seeds} seeds are needed to detect a difference this small"
+            needed = f"about {self.seeds} {self.unit} are needed to detect a difference this small"
         elif abs(found.difference) <= ROUNDING:
             needed = "the mean difference is 0"
         else:
-            needed = f"more than {MOST_SEEDS:,} seeds are needed to detect a difference this small"
-        return f"±{found.reach:.4f} with {found.n} seeds; {needed}{self._for_negligible}"
+            needed = f"more than {MOST_SEEDS:,} {self.unit} are needed to detect a difference "
+            needed += "this small"
+        return f"±{found.reach:.4f} with {found.size}; {needed}{self._for_negligible}"
 
     @property
     def _for_negligible(self) -> str:
@@ -204,6 +209,7 @@ def judge(
     level: float = ALPHA,
     decides: bool = True,
     outcomes: Outcomes | None = None,
+    tuning_of: Mapping[int, int] | None = None,
 ) -> list[Judged]:
     """Test each contrast over seeds, all of them as one family; against the margin, as another one.
 
@@ -219,9 +225,14 @@ def judge(
         level: of both families.
         decides: false before the first look: nothing is resolved or negligible then.
         outcomes: per image, of the same trials.
+        tuning_of: the tuning of each seed, if there are several: all tests, intervals and numbers
+            needed are then over the means per tuning, and nothing is said over images.
     """
     by_seed = [contrast.by_seed(scores) for contrast in contrasts]
-    found = [mean_difference(list(values.values())) for values in by_seed]
+    tested = [means_per_tuning(values, tuning_of) for values in by_seed]
+    found = [mean_difference(values) for values in tested]
+    if tuning_of is not None:
+        found = [d and replace(d, seeds=len(v)) for d, v in zip(found, by_seed, strict=True)]
     limits = [None if margin is None else tost(difference, margin) for difference in found]
     adjusted = _adjusted([math.nan if d is None else d.p for d in found])
     adjusted_tost = _adjusted([math.nan if limit is None else limit.p for limit in limits])
@@ -249,13 +260,16 @@ def judge(
                 p,
                 said,
                 failed,
-                differences=tuple(by_seed[number].values()),
+                differences=tuple(tested[number]),
                 rows=len(contrasts),
                 level=level,
                 equivalence=limits[number],
                 p_tost_holm=p_tost,
                 withheld=withheld,
-                items=outcomes.interval(contrast, by_seed[number]) if outcomes else None,
+                items=outcomes.interval(contrast, by_seed[number])
+                if outcomes and tuning_of is None
+                else None,
+                unit="seeds" if tuning_of is None else "tunings",
             )
         )
     return judged
@@ -281,6 +295,7 @@ class Comparisons:
         seeds: the seeds of a look; None: all that there are.
         calls_negligible, level, decides: as for `judge`.
         outcomes: per image, of the ledger's trials; without, nothing is said over images.
+        tuning_of: the tuning of each seed, if there are several; all intervals are then over them.
 
     Attributes:
         means: by cell name; None where no trial was completed.
@@ -304,7 +319,9 @@ class Comparisons:
         level: float = ALPHA,
         decides: bool = True,
         outcomes: Outcomes | None = None,
+        tuning_of: Mapping[int, int] | None = None,
     ) -> None:
+        self.tuning_of = tuning_of
         self.metric, self.higher, self.margin = metric, higher, margin
         self.cells = list(cells)
         self.baseline = cells[0].name
@@ -321,7 +338,7 @@ class Comparisons:
             }
             self._failed = {cell: failed & held for cell, failed in self._failed.items()}
         self.means: dict[str, CellMean | None] = {
-            cell.name: cell_mean(list(self.scores.get(cell.name, {}).values())) for cell in cells
+            cell.name: self._mean(self.scores.get(cell.name, {})) for cell in cells
         }
         self.rows = {row.name: row for row in self._judged(cell_contrasts(cells))}
         self.effects = self._judged([*main_effects(cells, design), *interactions(cells)])
@@ -337,12 +354,17 @@ class Comparisons:
             level=self._level,
             decides=self._decides,
             outcomes=self.outcomes,
+            tuning_of=self.tuning_of,
         )
 
     @property
     def decided(self) -> bool:
         """Whether every row of comparisons.csv has a verdict other than `not resolved`."""
         return all(row.verdict != "not resolved" for row in self.rows.values())
+
+    def _mean(self, by_seed: Mapping[int, float]) -> CellMean | None:
+        mean = cell_mean(means_per_tuning(by_seed, self.tuning_of))
+        return mean and replace(mean, seeds=None if self.tuning_of is None else len(by_seed))
 
     def sentence(self, cell: str) -> str:
         """Return a sentence that compares a cell with the baseline."""
@@ -391,6 +413,7 @@ def compare_cells(sweep: Sweep, ledger: Ledger, folder: Path | None = None) -> C
         design=spec.design,
         calls_negligible=margin_stood(spec, ledger),
         outcomes=None if folder is None else outcomes_of(folder, ledger, spec.metric),
+        tuning_of=spec.tuning_of,
     )
     if spec.looks is None:
         return compare()

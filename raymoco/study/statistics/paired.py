@@ -26,6 +26,7 @@ ROUNDING = 1e-12  # differences of float accuracies that are equal in images
 class PairedDifference:
     """The mean of n paired differences, its 95 % t-interval and the paired t-test's p.
 
+    `seeds` is the number of seeds where n counts tunings, the means over whose seeds are compared.
     `std` is the standard deviation (n - 1) of the differences. Equal differences other than 0 have
     no interval and no p: accuracies change in steps of one image, and two equal steps do not show
     that there is no spread.
@@ -37,6 +38,19 @@ class PairedDifference:
     high: float
     p: float
     std: float = math.nan
+    seeds: int | None = None
+
+    @property
+    def size(self) -> str:
+        """What n counts, in words: `5 seeds`, `6 seeds in 3 tunings`."""
+        return (
+            f"{self.n} seeds" if self.seeds is None else f"{self.seeds} seeds in {self.n} tunings"
+        )
+
+    @property
+    def unit(self) -> str:
+        """What n counts: seeds, or tunings."""
+        return "seeds" if self.seeds is None else "tunings"
 
     @property
     def verdict(self) -> str:
@@ -52,10 +66,10 @@ class PairedDifference:
     def interval(self) -> str:
         """The difference, its interval and n, in words."""
         if math.isnan(self.p):
-            return f"{self.difference:+z.4f} on each of {self.n} seeds: no spread to judge by"
+            return f"{self.difference:+z.4f} on each of {self.n} {self.unit}: no spread to judge by"
         return (
             f"{self.difference:+z.4f}, 95 % interval {self.low:+z.4f} to {self.high:+z.4f}, "
-            f"{self.n} seeds"
+            f"{self.size}"
         )
 
     def __str__(self) -> str:
@@ -64,13 +78,42 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class CellMean:
-    """Mean, standard deviation (n - 1) and 95 % t-interval over seeds; nan with one seed."""
+    """Mean, standard deviation (n - 1) and 95 % t-interval over seeds; nan with one seed.
+
+    With several tunings all of them are over the means per tuning; `seeds` is the number of seeds.
+    """
 
     n: int
     mean: float
     std: float
     low: float
     high: float
+    seeds: int | None = None
+
+    @property
+    def size(self) -> str:
+        """What n counts, for a table: `5`, `6 in 3 tunings`."""
+        return str(self.n) if self.seeds is None else f"{self.seeds} in {self.n} tunings"
+
+
+def means_per_tuning(
+    values: Mapping[int, float], tuning_of: Mapping[int, int] | None
+) -> list[float]:
+    """Return the independent values of a cell or contrast: by seed, or the mean of each tuning.
+
+    Seeds that share a tuning share its luck, so they are no independent repetitions: their mean
+    counts once.
+
+    Args:
+        values: by seed; a tuning of which some seeds are missing counts with the others.
+        tuning_of: the tuning of each seed; None: there are not several, and each seed counts.
+    """
+    if tuning_of is None:
+        return list(values.values())
+    found: dict[int, list[float]] = {}
+    for seed, value in values.items():
+        found.setdefault(tuning_of[seed], []).append(value)
+    return [statistics.fmean(group) for group in found.values()]
 
 
 def cell_mean(values: Sequence[float]) -> CellMean | None:

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from raymoco.config import Count, Positive, ScaleConfig, Seed, StrictModel
 from raymoco.metrics import EVAL_KNN, TEST_KNN, describe, is_measured, optimizable
@@ -121,11 +128,47 @@ class Confirm(StrictModel):
 
 
 class Tune(StrictModel):
-    """Tune nuisance axes in each cell of an ablation: all cells try the same settings."""
+    """Tune nuisance axes in each cell of an ablation: all cells try the same settings.
+
+    `seeds` instead of `seed` tunes anew with each of them, so that the luck of tuning is in the
+    intervals of the comparison.
+    """
 
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     trials: Annotated[int, Field(ge=2)] = 8
     seed: Seed = 1000
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _once(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if seeds is None else each_once(seeds)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Tune:
+        if self.seeds is not None and "seed" in self.model_fields_set:
+            raise ValueError(
+                f"tune has seed {self.seed} and seeds {list(self.seeds)}, but only one of the keys "
+                "may be there"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        # a file of version 0.1 has no `seeds`, and must not change
+        values.pop("seeds" if self.seeds is None else "seed", None)
+        return values
+
+    @property
+    def tunings(self) -> tuple[int, ...]:
+        """The seeds with which every cell is tuned, each time anew."""
+        return (self.seed,) if self.seeds is None else self.seeds
+
+    @property
+    def settings(self) -> int:
+        """The number of trials that tune one cell, with all tuning seeds."""
+        return self.trials * len(self.tunings)
 
 
 Spending = Literal["obrien_fleming", "bonferroni"]

@@ -268,10 +268,24 @@ class AblationSpec(SweepSpec):
             if len(levels) < 2:
                 raise ValueError(f"factors.{factor} has one level, but a factor needs two")
         if self.tune is not None:
-            if self.tune.seed in self.seeds:
+            key = "seed" if self.tune.seeds is None else "seeds"
+            for seed in self.tune.tunings:
+                if seed in self.seeds:
+                    raise ValueError(
+                        f"tune.{key} {'is' if key == 'seed' else 'has'} {seed}, but must not be "
+                        "one of the seeds: what was chosen by a seed cannot be judged by it"
+                    )
+            tunings = len(self.tune.tunings)
+            looks = self.looks.seeds if self.looks is not None else ()
+            if any(look % tunings for look in looks):
                 raise ValueError(
-                    f"tune.seed is {self.tune.seed}, but must not be one of the seeds: what was "
-                    "chosen by a seed cannot be judged by it"
+                    f"looks are at {', '.join(map(str, looks))} seeds, but tune.seeds are {tunings}: "
+                    f"each look must be at a multiple of {tunings}"
+                )
+            if len(self.seeds) % tunings:
+                raise ValueError(
+                    f"seeds are {len(self.seeds)}, but tune.seeds are {tunings}: each tuning needs "
+                    f"as many seeds as the others, so their number must be a multiple of {tunings}"
                 )
             for key in self.tune.axes:
                 if key in _factor_keys(self.factors):
@@ -309,8 +323,20 @@ class AblationSpec(SweepSpec):
     @property
     def trials(self) -> int:
         """Each cell with each seed, and the trials that tune each cell."""
-        tuning = self.tune.trials if self.tune else 0
+        tuning = self.tune.settings if self.tune else 0
         return len(self.cells) * (len(self.seeds) + tuning)
+
+    @property
+    def tuning_of(self) -> dict[int, int] | None:
+        """The tuning seed of each seed, in turn; None without several tunings.
+
+        In turn, not in blocks: seeds that are added leave the others at their tuning, and a sweep
+        that ends early has had all tunings.
+        """
+        if self.tune is None or len(self.tune.tunings) == 1:
+            return None
+        tunings = self.tune.tunings
+        return {seed: tunings[n % len(tunings)] for n, seed in enumerate(self.seeds)}
 
     def phase_of(self, cell: str, phase: str) -> str:
         """Return a trial's phase, by its cell and phase in the journal: `tune`, `compare`."""
@@ -333,7 +359,10 @@ class AblationSpec(SweepSpec):
             seeds = f"{', '.join(fewer)} or {most}"
         text = f"{len(self.cells)} cells x {seeds} seeds, "
         text += "epochs vary" if "epochs" in self.axes else f"{epochs} epochs each"
-        return f"{text}, and {self.tune.trials} to tune each cell" if self.tune else text
+        if self.tune is None:
+            return text
+        again = f" with each of {len(self.tune.tunings)} tuning seeds" if self.tuning_of else ""
+        return f"{text}, and {self.tune.trials} to tune each cell{again}"
 
     @property
     def cells(self) -> list[Cell]:

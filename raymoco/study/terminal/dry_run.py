@@ -71,6 +71,9 @@ def describe_sweep(sweep: Sweep) -> Group:
         assert ablation is not None
         chosen = f"{ablation.design} design, seeds {', '.join(map(str, ablation.seeds))}"
         shorter = "; an early look may make it shorter" if ablation.looks is not None else ""
+        if ablation.tune is not None and ablation.tuning_of is not None:
+            tunings = ablation.tune.tunings
+            chosen += f" in {len(tunings)} tunings, with seeds {', '.join(map(str, tunings))}"
         what = _cells_table(ablation)
     trials = spec.planned_trials
     # the repeats of a proposal are trained one after another

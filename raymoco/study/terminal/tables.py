@@ -131,7 +131,7 @@ def cells_table(found: Comparisons) -> Table:
     table.add_column("verdict", no_wrap=True, min_width=12)
     for name, mean in found.means.items():
         called = Text(name)  # the user's text: brackets in it are not markup
-        n = str(mean.n) if mean else "0"
+        n = mean.size if mean else "0"
         shown = f"{mean.mean:.3f}{_reach(mean.low, mean.high)}" if mean else ""
         if name == found.baseline:
             table.add_row(called, n, shown, "", "baseline")

@@ -7,6 +7,7 @@ from scipy.stats import qmc
 
 from raymoco.errors import ConfigError
 from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
+from raymoco.study.journal.folder import open_folder
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_points
 from raymoco.study.proposals.remaining import open_trials
@@ -17,7 +18,7 @@ from raymoco.study.sweepfile.sections import Tune
 FILE = """\
 kind: ablation
 name: tuned
-run: {preset: digits}
+run: {preset: digits, optim: {lr: 0.06}, method: {temperature: 0.1}}
 factors:
   loss:
     unicon:   {method.loss: unicon}
@@ -200,3 +201,92 @@ def test_settings_of_a_continuous_axis_are_those_of_the_sequence(sweep):
     assert [point["optim.lr"] for point in points] == [
         tune.axes["optim.lr"].at(u, with_or=True) for u in places[:, 0]
     ]
+
+
+SEVERAL = FILE.replace("  trials: 3\n", "  trials: 3\n  seeds: [1000, 1001]\n").replace(
+    "seeds: [0, 1]\n", "seeds: [0, 1, 2, 3]\n"
+)
+
+
+@pytest.fixture
+def several(tmp_path):
+    (tmp_path / "b.yaml").write_text(SEVERAL)
+    return load_sweep(tmp_path / "b.yaml")
+
+
+def test_each_tuning_seed_has_settings_of_its_own_the_same_in_every_cell(several, tmp_path):
+    proposals = open_trials(several, tmp_path, Ledger())
+    assert len(proposals) == several.spec.trials - 2 * 4 == 2 * 2 * 3
+    settings = {}
+    for p in proposals:
+        tuned = tuple(p.values[key] for key in ("optim.lr", "method.temperature"))
+        settings.setdefault((p.seed, p.cell), []).append(tuned)
+    (one, two), (three, four) = (
+        [tried for (seed, _), tried in settings.items() if seed == tuning]
+        for tuning in (1000, 1001)
+    )
+    assert one == two
+    assert three == four
+    assert one[0] == three[0] == (0.06, 0.1)
+    assert one[1:] != three[1:]
+    assert [p.trial_id.partition("-s")[2] for p in proposals[:4]] == ["1000-000"] * 2 + [
+        "1001-000"
+    ] * 2
+    assert several.spec.count_in_words(20).endswith(
+        "3 to tune each cell with each of 2 tuning seeds"
+    )
+
+
+def test_each_tuning_chooses_its_own_values_for_its_share_of_the_seeds(several, tmp_path):
+    ledger = Ledger()
+    tuning = open_trials(several, tmp_path, ledger)
+    run_all(ledger, tuning, lambda p: 0.9 if p.trial_id.endswith("-s1001-002") else 0.8)
+    chosen = {p.cell: p.values["optim.lr"] for p in tuning if p.trial_id.endswith("-s1001-002")}
+    compared = open_trials(several, tmp_path, ledger)
+    assert [p.seed for p in compared] == [0, 0, 1, 1, 2, 2, 3, 3]
+    for p in compared:
+        assert p.values["optim.lr"] == (chosen[p.cell] if p.seed % 2 else 0.06)
+
+
+def test_added_seeds_leave_the_others_at_their_tuning(several, tmp_path):
+    more = load_sweep(tmp_path / "b.yaml", ["seeds=[0, 1, 2, 3, 4, 5]"])
+    assert several.spec.tuning_of.items() <= more.spec.tuning_of.items()
+    with pytest.raises(ConfigError, match=r"seeds are 5, but tune\.seeds are 2: each tuning"):
+        load_sweep(tmp_path / "b.yaml", ["seeds=[0, 1, 2, 3, 4]"])
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "sweep.yaml").write_text(several.spec.to_yaml())
+    assert open_folder(tmp_path / "s", more.spec.to_yaml(), resume=True).all() == []
+    turned = load_sweep(tmp_path / "b.yaml", ["seeds=[4, 5, 0, 1, 2, 3]"]).spec.to_yaml()
+    with pytest.raises(ConfigError, match="begun with another file"):
+        open_folder(tmp_path / "s", turned, resume=True)
+
+
+def test_one_tuning_of_a_cell_that_failed_leaves_out_its_seeds_only(several, tmp_path):
+    ledger = Ledger()
+    tuning = open_trials(several, tmp_path, ledger)
+    lost = tuning[0].cell
+    failing = lambda p: float("nan") if (p.cell, p.seed) == (lost, 1001) else 0.8  # noqa: E731
+    run_all(ledger, tuning, failing)
+    compared = open_trials(several, tmp_path, ledger)
+    assert [p.seed for p in compared if p.cell == lost] == [0, 2]
+    assert [p.seed for p in compared if p.cell != lost] == [0, 1, 2, 3]
+
+
+def test_the_resolved_file_has_the_key_that_was_written(sweep, several, tmp_path):
+    assert "  seed: 1000\n" in sweep.spec.to_yaml()
+    assert sweep.spec.to_yaml().count("seeds:") == 1
+    resolved = several.spec.to_yaml()
+    assert "  seed: 1000" not in resolved
+    (tmp_path / "again.yaml").write_text(resolved)
+    assert load_sweep(tmp_path / "again.yaml").spec.to_yaml() == resolved
+    with pytest.raises(ConfigError, match="only one of the keys may be there"):
+        load_sweep(tmp_path / "b.yaml", ["tune.seed=1"])
+    with pytest.raises(ConfigError, match=r"tune\.seeds has 1001, but must not be one of"):
+        load_sweep(tmp_path / "b.yaml", ["seeds=[0, 1001]"])
+
+
+def test_a_look_that_would_have_more_seeds_of_one_tuning_than_of_another_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text(SEVERAL)
+    with pytest.raises(ConfigError, match="each look must be at a multiple of 2"):
+        load_sweep(tmp_path / "a.yaml", ["seeds=[0, 1, 2, 3]", "looks=[3, 4]"])
+    load_sweep(tmp_path / "a.yaml", ["seeds=[0, 1, 2, 3]", "looks=[2, 4]"])

@@ -10,7 +10,7 @@ from raymoco.study.sweepfile.load import load_sweep
 CONFIRMED = """\
 kind: search
 name: s
-run: {preset: digits, epochs: 2}
+run: {preset: digits, epochs: 2, method: {temperature: 0.1}}
 search: {method.temperature: {loguniform: [0.05, 0.5]}}
 budget: {trials: 2}
 confirm: {top: 1, seeds: [7, 8]}

@@ -231,3 +231,35 @@ def test_captions_name_the_trials_that_are_drawn(search):
     assert "of the completed and the pruned trials by epoch" in page
     assert "Completed and pruned trials by method.queue_size" in page
     assert "very trial of the search" not in page
+
+
+def test_a_report_says_whether_the_luck_of_tuning_is_in_its_intervals(ablation, tmp_path):
+    assert "The luck of tuning is not in these intervals" in text_of(ablation)
+    several = ABLATION.replace("[0, 1, 2, 3, 4]", "[0, 1, 2, 3, 4, 5]") + TUNE.replace(
+        "trials: 3", "trials: 3, seeds: [1000, 1001, 1002]"
+    )
+    page = text_of(report(write_ablation(tmp_path / "several", several)))
+    assert "The luck of tuning is not in these intervals" not in page
+    assert "each of 3 tuning seeds, drawn anew for each" in page
+    assert "averaged over the seeds of each of 3 tunings" in page
+    assert "6 seeds in 3 tunings" in page
+    found = rows_of(tmp_path / "several" / "comparisons.csv")
+    assert {row["n"] for row in found} == {"3"}
+    scores = {}
+    for row in rows_of(tmp_path / "several" / "trials.csv"):
+        if row["phase"] != "tune":
+            scores.setdefault(row["cell"], {})[int(row["seed"])] = float(row["eval/knn_top1"])
+    for row in found:
+        means = [
+            [(by_seed[s] + by_seed[s + 3]) / 2 for s in range(3)]
+            for by_seed in (scores[row["cell"]], scores[row["baseline"]])
+        ]
+        assert float(row["p"]) == pytest.approx(stats.ttest_rel(*means).pvalue)
+
+
+def test_two_sweeps_are_paired_over_their_common_tunings(tmp_path):
+    text = ABLATION.replace("[0, 1, 2, 3, 4]", "[0, 1, 2, 3, 4, 5]")
+    tuned = text + TUNE.replace("trials: 3", "trials: 3, seeds: [1000, 1001, 1002]")
+    one = write_ablation(tmp_path / "one", tuned)
+    two = write_ablation(tmp_path / "two", text, score=lambda cell, seed: 0.9 + 0.01 * seed**2)
+    assert "6 seeds in 3 tunings" in text_of(report(one, two))

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -279,3 +280,59 @@ def test_tuning_trials_are_no_scores():
     ledger = ledger_of(cells, lambda levels, seed: 0.5)
     add_trial(ledger, cells[0].name, 1000, 0.9, phase="tune")
     assert 1000 not in Comparisons(cells, ledger, "m", higher=True).scores[cells[0].name]
+
+
+def test_seeds_that_share_a_tuning_count_once():
+    """Six seeds in three tunings: the luck of each tuning moves both of its seeds alike."""
+    cells = expand_cells(TWO, "one_at_a_time", {})
+    tuning_of = {0: 7, 1: 8, 2: 9, 3: 7, 4: 8, 5: 9}
+    luck = {7: 0.03, 8: -0.01, 9: 0.02}
+    gains = {seed: luck[tuning] + 0.001 * seed for seed, tuning in tuning_of.items()}
+    ledger = ledger_of(
+        cells, lambda levels, seed: 0.5 + gains[seed] * (levels["a"] == "on"), seeds=tuning_of
+    )
+    found = Comparisons(cells, ledger, "m", higher=True, tuning_of=tuning_of)
+    row = found.rows["a=on b=off"]
+    per_tuning = [(gains[0] + gains[3]) / 2, (gains[1] + gains[4]) / 2, (gains[2] + gains[5]) / 2]
+    test = stats.ttest_1samp(per_tuning, 0.0)
+    low, high = test.confidence_interval(0.95)
+    assert (row.difference.n, row.difference.seeds) == (3, 6)
+    assert row.difference.p == pytest.approx(test.pvalue)
+    assert (row.difference.low, row.difference.high) == pytest.approx((low, high))
+    assert "with 6 seeds in 3 tunings; " in row.words
+    assert f"about {row.seeds} tunings are needed" in row.words
+    assert (found.means["a=on b=off"].n, found.means["a=on b=off"].size) == (3, "6 in 3 tunings")
+    unclustered = Comparisons(cells, ledger, "m", higher=True).rows["a=on b=off"]
+    assert unclustered.difference.p < row.difference.p, "six of them would claim too much"
+
+
+def test_two_seeds_of_one_tuning_have_no_interval():
+    cells = expand_cells(TWO, "one_at_a_time", {})
+    ledger = ledger_of(cells, lambda levels, seed: 0.5 + 0.01 * seed, seeds=(0, 2))
+    row = Comparisons(cells, ledger, "m", higher=True, tuning_of={0: 7, 1: 8, 2: 7, 3: 8}).rows[
+        "a=on b=off"
+    ]
+    assert row.difference is None
+    assert row.words == "not resolved: fewer than two tunings finished in both"
+
+
+def test_intervals_over_tunings_cover_where_those_over_seeds_do_not():
+    """Nothing helps; a tuning moves a cell by more than a seed does."""
+    cells = expand_cells({"a": TWO["a"]}, "full", {})
+    tuning_of = {seed: seed % 4 for seed in range(12)}
+    draw = random.Random(0)
+    wrong = {"seeds": 0, "tunings": 0}
+    for _ in range(400):
+        luck = {(on, t): draw.gauss(0, 0.02) for on in ("on", "off") for t in range(4)}
+        ledger = ledger_of(
+            cells,
+            lambda levels, seed, luck=luck: (
+                luck[levels["a"], tuning_of[seed]] + draw.gauss(0, 0.01)
+            ),
+            seeds=tuning_of,
+        )
+        for unit, clusters in (("seeds", None), ("tunings", tuning_of)):
+            (row,) = Comparisons(cells, ledger, "m", higher=True, tuning_of=clusters).rows.values()
+            wrong[unit] += row.difference.p < ALPHA
+    assert stats.binomtest(wrong["tunings"], 400, 0.05, alternative="greater").pvalue > 0.01
+    assert wrong["seeds"] > 3 * wrong["tunings"]
