@@ -279,8 +279,8 @@ class AblationSpec(SweepSpec):
             looks = self.looks.seeds if self.looks is not None else ()
             if any(look % tunings for look in looks):
                 raise ValueError(
-                    f"looks are at {', '.join(map(str, looks))} seeds, but tune.seeds are {tunings}: "
-                    f"each look must be at a multiple of {tunings}"
+                    f"looks are at {', '.join(map(str, looks))} seeds, but tune.seeds are "
+                    f"{tunings}: each look must be at a multiple of {tunings}"
                 )
             if len(self.seeds) % tunings:
                 raise ValueError(
