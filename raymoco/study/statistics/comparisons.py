@@ -41,9 +41,10 @@ from raymoco.study.sweepfile.cells import Cell, Design
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
-FOUND: tuple[str, ...]
-FOUND = ("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed")
-FOUND += ("p_sign_flip", "p_tost", "low_90", "high_90", "p_tost_holm", *ITEM_COLUMNS)
+FOUND = (
+    *("n", "difference", "low", "high", "p", "p_holm", "verdict", "failed_pairs", "seeds_needed"),
+    *("p_sign_flip", "p_tost", "low_90", "high_90", "p_tost_holm", *ITEM_COLUMNS),
+)
 
 # why a verdict that the numbers would give is withheld
 LOST_PAIRS = "with lost pairs nothing is said to help or to be negligible"
