@@ -24,16 +24,11 @@ from raymoco.study.report.document import Grid
 from raymoco.study.report.findings import Findings, read_findings
 from raymoco.study.report.labels import counted, interval, number, settings
 from raymoco.study.report.render import markdown_grid
-from raymoco.study.statistics.comparisons import (
-    Judged,
-    confirmed_cells,
-    failed_seeds,
-    judge,
-    outcomes_of,
-    scores_by_cell,
-)
+from raymoco.study.statistics.confirmation import confirmed_cells
 from raymoco.study.statistics.effects import Contrast, cell_contrasts
+from raymoco.study.statistics.judged import Judged, judge
 from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.statistics.scores import failed_seeds, outcomes_of, scores_by_cell
 from raymoco.study.sweepfile.sections import DEFAULT
 
 ROOT = Path(__file__).parents[1]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.tables import Table
-from raymoco.study.statistics.comparisons import Judged, judge
 from raymoco.study.statistics.effects import Contrast
 from raymoco.study.statistics.exact import sign_flip
 from raymoco.study.statistics.items import item_interval
+from raymoco.study.statistics.judged import Judged, judge
 from raymoco.study.statistics.looks import spend, take_looks
 from raymoco.study.statistics.paired import ALPHA, cell_mean, mean_difference
 from raymoco.study.sweepfile.sections import Looks, Spending

@@ -11,7 +11,7 @@ from rich.console import Console
 from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.proposals.confirmation import NOTHING_ELSE
-from raymoco.study.statistics.comparisons import confirmed_cells
+from raymoco.study.statistics.confirmation import confirmed_cells
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.terminal.tables import best_table, cells_table, confirmation_table
 

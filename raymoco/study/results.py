@@ -18,15 +18,11 @@ from raymoco.study.journal.ranking import pareto_front, ranked
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.report.findings import gather_findings
 from raymoco.study.report.write import write_report
-from raymoco.study.statistics.comparisons import (
-    Comparisons,
-    Judged,
-    compare_cells,
-    judge_confirmation,
-    outcomes_of,
-    write_confirmation,
-)
+from raymoco.study.statistics.comparisons import Comparisons, compare_cells
+from raymoco.study.statistics.confirmation import judge_confirmation, write_confirmation
+from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.plan import plan_notes
+from raymoco.study.statistics.scores import outcomes_of
 from raymoco.study.statistics.stopping import look_words, repeats_words
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED

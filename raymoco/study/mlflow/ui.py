@@ -12,7 +12,7 @@ from rich.console import Console
 from raymoco.errors import DataError
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import load_ledger
-from raymoco.study.statistics.comparisons import compared_trials
+from raymoco.study.statistics.scores import compared_trials
 from raymoco.tracking.shared_view import view_path
 from raymoco.yamlfile import read_yaml
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from raymoco.study.report.document import Drawing, Grid
 from raymoco.study.report.labels import interval, number, p_value
-from raymoco.study.statistics.comparisons import Judged
+from raymoco.study.statistics.judged import Judged
 
 INTERVAL = "95 % interval"
 OVER_SEEDS, OVER_BOTH = "over training seeds", "over seeds and images"

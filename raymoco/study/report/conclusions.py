@@ -16,7 +16,8 @@ from raymoco.study.report.labels import (
     number,
 )
 from raymoco.study.report.look_sections import look_sentences
-from raymoco.study.statistics.comparisons import Judged, confirmed_cells
+from raymoco.study.statistics.confirmation import confirmed_cells
+from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.paired import PairedDifference, binomial_reach
 from raymoco.study.statistics.plan import plan_notes
 from raymoco.study.sweepfile.axis import short_name

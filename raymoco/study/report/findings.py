@@ -11,16 +11,12 @@ from raymoco.metrics import describe
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord, load_ledger
 from raymoco.study.journal.ranking import ranked
-from raymoco.study.statistics.comparisons import (
-    Comparisons,
-    Judged,
-    compare_cells,
-    compared_trials,
-    judge_confirmation,
-    outcomes_of,
-)
+from raymoco.study.statistics.comparisons import Comparisons, compare_cells
+from raymoco.study.statistics.confirmation import judge_confirmation
 from raymoco.study.statistics.importance import Importance, axis_importance
+from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.outcomes import Outcomes
+from raymoco.study.statistics.scores import compared_trials, outcomes_of
 from raymoco.study.sweepfile.load import Sweep, read_sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, Objective
 from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec

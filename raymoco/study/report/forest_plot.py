@@ -23,7 +23,7 @@ from raymoco.study.report.figure_style import (
 )
 from raymoco.study.report.labels import clip, counted, metric_label
 from raymoco.study.report.series_styles import CROWD
-from raymoco.study.statistics.comparisons import Judged
+from raymoco.study.statistics.judged import Judged
 
 COLORS = {"helps": BLUE, "hurts": VERMILLION}
 ROW_INCHES = 0.46

@@ -11,8 +11,8 @@ from raymoco.study.report.confusion_chart import MOST_CLASSES, confusion_chart
 from raymoco.study.report.document import Drawing, Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.labels import counted, metric_name, number, p_value
-from raymoco.study.statistics.comparisons import Judged
 from raymoco.study.statistics.items import McNemar, class_accuracies, confusion, most_confused
+from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.outcomes import Outcomes
 from raymoco.study.sweepfile.sections import DEFAULT
 

@@ -9,7 +9,7 @@ from raymoco.errors import InputError
 from raymoco.study.report.document import Grid, Section
 from raymoco.study.report.findings import Findings
 from raymoco.study.report.labels import number
-from raymoco.study.statistics.comparisons import compared_trials
+from raymoco.study.statistics.scores import compared_trials
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.sections import DEFAULT
 

@@ -16,13 +16,10 @@ from raymoco.study.report.search_charts import (
     parallel_coordinates,
     slices,
 )
-from raymoco.study.statistics.comparisons import (
-    compared_trials,
-    confirmed_cells,
-    scores_by_cell,
-)
+from raymoco.study.statistics.confirmation import confirmed_cells
 from raymoco.study.statistics.importance import FEWEST
 from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.statistics.scores import compared_trials, scores_by_cell
 from raymoco.study.statistics.stopping import repeats_words
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT

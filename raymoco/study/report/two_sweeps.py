@@ -20,17 +20,12 @@ from raymoco.study.report.outcome_sections import (
 )
 from raymoco.study.report.run_charts import learning_curves
 from raymoco.study.report.series_styles import CellStyles
-from raymoco.study.statistics.comparisons import (
-    Judged,
-    compared_trials,
-    failed_seeds,
-    judge,
-    scores_by_cell,
-)
 from raymoco.study.statistics.effects import Contrast
 from raymoco.study.statistics.items import mcnemar
+from raymoco.study.statistics.judged import Judged, judge
 from raymoco.study.statistics.outcomes import joined
 from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.statistics.scores import compared_trials, failed_seeds, scores_by_cell
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT
 
 

@@ -17,7 +17,7 @@ from raymoco.study.report.render import to_html, to_markdown, to_note
 from raymoco.study.report.sections import build_document
 from raymoco.study.report.two_runs import build_run_comparison, is_run
 from raymoco.study.report.two_sweeps import build_comparison, told_apart
-from raymoco.study.statistics.comparisons import write_confirmation
+from raymoco.study.statistics.confirmation import write_confirmation
 
 
 @dataclass(frozen=True)

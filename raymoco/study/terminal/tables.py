@@ -11,14 +11,11 @@ from rich.text import Text
 
 from raymoco.metrics import TEST_LINEAR, describe, with_results
 from raymoco.study.journal.ledger import Ledger, TrialRecord
-from raymoco.study.statistics.comparisons import (
-    Comparisons,
-    Judged,
-    compared_trials,
-    confirmed_cells,
-    scores_by_cell,
-)
+from raymoco.study.statistics.comparisons import Comparisons
+from raymoco.study.statistics.confirmation import confirmed_cells
+from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.paired import cell_mean
+from raymoco.study.statistics.scores import compared_trials, scores_by_cell
 from raymoco.study.sweepfile.axis import SHORT, format_value, short_name
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sections import CONFIRMED, DEFAULT, Objective

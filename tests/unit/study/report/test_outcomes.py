@@ -14,8 +14,8 @@ from raymoco.config import load_run_config
 from raymoco.engine.predictions import Predictions, read_predictions, write_predictions
 from raymoco.errors import DataError, InputError
 from raymoco.study.report.findings import read_findings
-from raymoco.study.statistics.comparisons import judge
 from raymoco.study.statistics.effects import Contrast
+from raymoco.study.statistics.judged import judge
 from raymoco.study.statistics.outcomes import Outcomes
 from raymoco.study.terminal.tables import cells_table
 from tests.report_pages import Page, text_of

@@ -12,7 +12,7 @@ from raymoco.errors import ConfigError
 from raymoco.study.proposals.remaining import open_confirmations
 from raymoco.study.report import report
 from raymoco.study.report.findings import read_findings
-from raymoco.study.statistics.comparisons import confirmed_cells
+from raymoco.study.statistics.confirmation import confirmed_cells
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.study.terminal.tables import confirmation_table
 from tests.written_sweeps import SEARCH, write_search

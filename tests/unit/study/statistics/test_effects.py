@@ -13,7 +13,8 @@ from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.report.conclusions import answer
 from raymoco.study.report.findings import read_findings
-from raymoco.study.statistics.comparisons import Comparisons, judge_confirmation
+from raymoco.study.statistics.comparisons import Comparisons
+from raymoco.study.statistics.confirmation import judge_confirmation
 from raymoco.study.statistics.effects import cell_contrasts, interactions, main_effects
 from raymoco.study.statistics.paired import ALPHA, seeds_needed
 from raymoco.study.sweepfile.cells import expand_cells

@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from raymoco.study.statistics.comparisons import LATE_MARGIN, LOST_PAIRS, NO_LOOK, judge
 from raymoco.study.statistics.effects import Contrast
 from raymoco.study.statistics.equivalence import seeds_for_negligible, tost, tost_power
+from raymoco.study.statistics.judged import LATE_MARGIN, LOST_PAIRS, NO_LOOK, judge
 from raymoco.study.statistics.paired import holm, mean_difference
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from raymoco import report
 from raymoco.study.report.findings import read_findings
-from raymoco.study.statistics.comparisons import LATE_MARGIN
+from raymoco.study.statistics.judged import LATE_MARGIN
 from raymoco.study.statistics.plan import plan_notes, plan_tags
 from raymoco.study.sweepfile.load import load_sweep
 from tests.written_sweeps import ABLATION, SEARCH, write_ablation

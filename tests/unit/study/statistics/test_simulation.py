@@ -12,8 +12,8 @@ from benchmarks.statistics import (
     wrongly_at_any_look,
     wrongly_resolved,
 )
-from raymoco.study.statistics.comparisons import judge
 from raymoco.study.statistics.items import item_interval
+from raymoco.study.statistics.judged import judge
 from raymoco.study.statistics.paired import mean_difference
 from raymoco.study.sweepfile.sections import Looks
 
