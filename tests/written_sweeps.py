@@ -16,9 +16,9 @@ from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.proposals.remaining import open_tuning
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.cells import Cell
 from raymoco.study.sweepfile.load import Sweep, load_sweep
-from raymoco.study.sweepfile.sweep import AblationSpec
 
 HOSTILE = '<script>alert("1")</script> & 50 % of $x_1$ | {a} \\ ~ ^ #'
 

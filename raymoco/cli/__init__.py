@@ -183,7 +183,7 @@ def schema(
     if which == "run":
         found: dict[str, Any] = RunConfig.model_json_schema()
     elif which == "sweep":
-        from raymoco.study.sweepfile.sweep import sweep_schema
+        from raymoco.study.sweepfile.schema import sweep_schema
 
         found = sweep_schema()
     else:

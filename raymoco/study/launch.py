@@ -52,12 +52,13 @@ from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.results import Closing, SweepResult, read_result
 from raymoco.study.statistics.plan import plan_notes, plan_tags
 from raymoco.study.statistics.stopping import look_words, seeds_to_train
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
 from raymoco.study.tune.schedulers import build_scheduler, fifo
 

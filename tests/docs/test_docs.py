@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from raymoco.cli import app
 from raymoco.config import RunConfig, load_run_config, preset_names
 from raymoco.study.sweepfile.load import load_sweep
-from raymoco.study.sweepfile.sweep import sweep_schema
+from raymoco.study.sweepfile.schema import sweep_schema
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("cluster/*.md")])

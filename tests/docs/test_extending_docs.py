@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from raymoco.config import RunConfig
-from raymoco.study.sweepfile.sweep import sweep_schema
+from raymoco.study.sweepfile.schema import sweep_schema
 from tests.extending_page import parts_of_a_sweep, sweep_of_the_page, write_page
 
 CONFIGS = ("birds.yaml", "noise.yaml", "judged.yaml")

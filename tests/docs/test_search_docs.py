@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from raymoco.config import load_run_config
 from raymoco.study.sweepfile.load import load_sweep
-from raymoco.study.sweepfile.sweep import sweep_schema
+from raymoco.study.sweepfile.schema import sweep_schema
 
 TEXT = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)

@@ -15,8 +15,8 @@ from raymoco.errors import ConfigError
 from raymoco.metrics import FAMILIES, LISTED, Metric, describe, metrics_table
 from raymoco.study.journal.ledger import TrialRecord
 from raymoco.study.report.labels import metric_label, metric_name, score_word
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.sections import Objective
-from raymoco.study.sweepfile.sweep import AblationSpec
 from raymoco.study.terminal.tables import best_table
 from raymoco.tracking.shared_view import comparison_view
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from raymoco.study.journal.events import TrialPhase
 from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import setting_count
 from raymoco.study.sweepfile.sections import Tune
-from raymoco.study.sweepfile.sweep import AblationSpec
 
 
 def tuning_points(

@@ -8,7 +8,7 @@ from raymoco.config import Count, RunConfig, StrictModel, changeable_keys
 from raymoco.errors import ConfigError
 
 if TYPE_CHECKING:
-    from raymoco.study.sweepfile.sweep import SearchSpec
+    from raymoco.study.sweepfile.search_spec import SearchSpec
 
 
 class PopulationRules:

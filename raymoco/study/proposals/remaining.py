@@ -14,8 +14,9 @@ from raymoco.study.journal.ranking import ranked
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_id, tuning_points
 from raymoco.study.proposals.confirmation import confirm_proposals
 from raymoco.study.proposals.proposal import Proposal
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
+from raymoco.study.sweepfile.search_spec import SearchSpec
 
 
 def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Proposal]:

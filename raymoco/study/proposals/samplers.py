@@ -19,7 +19,7 @@ from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_sampler import NextTrial, SearchSampler
 from raymoco.study.sweepfile.search_space import SearchSpace
-from raymoco.study.sweepfile.sweep import SearchSpec
+from raymoco.study.sweepfile.search_spec import SearchSpec
 
 
 def build_sampler(

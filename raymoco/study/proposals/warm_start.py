@@ -15,8 +15,8 @@ from raymoco.files import absolute
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.sweepfile.load import read_sweep
 from raymoco.study.sweepfile.search_space import SearchSpace
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import Objective
-from raymoco.study.sweepfile.sweep import SearchSpec
 
 SOURCE = "raymoco.warm_start"  # user attribute of a trial of another sweep
 

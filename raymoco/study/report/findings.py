@@ -17,9 +17,10 @@ from raymoco.study.statistics.importance import Importance, axis_importance
 from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.outcomes import Outcomes
 from raymoco.study.statistics.scores import compared_trials, outcomes_of
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.load import Sweep, read_sweep
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import CONFIRMED, Objective
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ recorded none: there the plan is unknown, the file is believed, and the report s
 from __future__ import annotations
 
 from raymoco.study.journal.ledger import Ledger
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
+from raymoco.study.sweepfile.search_spec import SearchSpec
 
 MARGIN = "raymoco.margin"
 SEEDS = "raymoco.planned_seeds"

@@ -10,14 +10,15 @@ from typing import Any
 from raymoco.choices import SAMPLERS, SCHEDULERS
 from raymoco.config import RunConfig, axis_keys
 from raymoco.errors import ConfigError, concerning
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import setting_count
 from raymoco.study.sweepfile.cells import Cell
 from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
 from raymoco.study.sweepfile.metric_checks import check_metrics
 from raymoco.study.sweepfile.registered import is_ours
 from raymoco.study.sweepfile.search_space import SearchSpace, different
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import DEFAULT, Confirm, Tune
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.yamlfile import nearest
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from raymoco.engine.check_choices import check_choices
 from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.equivalent_cells import refuse_equivalent_cells
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import AblationSpec
 
 
 def check_named_code(sweep: Sweep) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, build_run_config
 from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 from raymoco.yamlfile import Document, parse_override, read_yaml, validate
 
 

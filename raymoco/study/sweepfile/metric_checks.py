@@ -9,8 +9,9 @@ from raymoco.config import RunConfig
 from raymoco.engine.protocols.reported import reported_metrics, require_reported
 from raymoco.errors import ConfigError
 from raymoco.metrics import is_measured
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import CONFIRMED
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 if TYPE_CHECKING:
     from raymoco.study.sweepfile.load import Sweep

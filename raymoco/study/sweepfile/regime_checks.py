@@ -10,9 +10,9 @@ from raymoco.config import RunConfig
 from raymoco.engine.regime import Regime, TrainImages, regime
 from raymoco.engine.regime_advice import PROBLEMS, Problem, advice
 from raymoco.errors import InputError
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.load import Sweep
-from raymoco.study.sweepfile.sweep import AblationSpec
 
 CELLS = "cells"
 AS_IT_STANDS = "the run as it stands"

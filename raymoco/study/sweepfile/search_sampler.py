@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from raymoco.study.sweepfile.search_space import SearchSpace
 
 if TYPE_CHECKING:
-    from raymoco.study.sweepfile.sweep import SearchSpec
+    from raymoco.study.sweepfile.search_spec import SearchSpec
 
 EVERY_END = ("completed", "pruned")
 

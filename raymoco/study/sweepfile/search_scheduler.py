@@ -12,7 +12,7 @@ from raymoco.study.sweepfile.sections import Objective
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
-    from raymoco.study.sweepfile.sweep import SearchSpec
+    from raymoco.study.sweepfile.search_spec import SearchSpec
 
 
 class SearchScheduler(Protocol):

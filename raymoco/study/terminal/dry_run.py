@@ -26,6 +26,7 @@ from raymoco.study.statistics.effects import interactions, main_effects
 from raymoco.study.statistics.exact import can_resolve, fewest_seeds, smallest_sign_flip
 from raymoco.study.statistics.looks import spend
 from raymoco.study.statistics.paired import ALPHA
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
@@ -36,8 +37,8 @@ from raymoco.study.sweepfile.sampler_options import (
     independent_axes,
     learns_from_completed_alone,
 )
+from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import Looks
-from raymoco.study.sweepfile.sweep import AblationSpec, SearchSpec
 
 STEPS = 3
 START_S = 20  # measured: two gangs on two cores start in 16 to 22 s

@@ -14,7 +14,7 @@ from raymoco.study.sweepfile.sections import Objective
 if TYPE_CHECKING:
     from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
 
-    from raymoco.study.sweepfile.sweep import SearchSpec
+    from raymoco.study.sweepfile.search_spec import SearchSpec
 
 # Ray is imported where a scheduler is built, so that reading a sweep file does not wait for it
 

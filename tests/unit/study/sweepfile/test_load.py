@@ -153,7 +153,7 @@ def test_the_schema_accepts_the_demo_and_refuses_a_typo():
     import jsonschema
     from ruamel.yaml import YAML
 
-    from raymoco.study.sweepfile.sweep import sweep_schema
+    from raymoco.study.sweepfile.schema import sweep_schema
 
     schema = sweep_schema()
     values = json.loads(json.dumps(YAML(typ="safe").load(DEMO.read_text())))
@@ -236,7 +236,7 @@ def test_a_trial_without_a_finite_score_is_neither_best_nor_on_the_front():
 def test_the_schema_knows_what_a_search_may_say(more, good):
     import jsonschema
 
-    from raymoco.study.sweepfile.sweep import sweep_schema
+    from raymoco.study.sweepfile.schema import sweep_schema
 
     values = {"kind": "search", "name": "s", "search": {"optim.lr": {"choice": [1, 2]}}, **more}
     errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))
@@ -249,7 +249,7 @@ def test_the_schema_knows_what_a_search_may_say(more, good):
 def test_the_schema_knows_that_a_baseline_may_look_like_a_number(level, good):
     import jsonschema
 
-    from raymoco.study.sweepfile.sweep import sweep_schema
+    from raymoco.study.sweepfile.schema import sweep_schema
 
     factors = {"f": {"a": {"optim.lr": 0.1}, "64": {"optim.lr": 0.2}}}
     values = {"kind": "ablation", "name": "a", "factors": factors, "baseline": {"f": level}}
@@ -378,7 +378,7 @@ def test_a_cell_may_hold_a_loss_with_options_and_is_named_where_it_is_wrong(tmp_
 def test_the_schema_of_a_sweep_knows_its_run(run, good):
     import jsonschema
 
-    from raymoco.study.sweepfile.sweep import sweep_schema
+    from raymoco.study.sweepfile.schema import sweep_schema
 
     values = {"kind": "search", "name": "s", "search": {"epochs": {"choice": [1]}}, "run": run}
     errors = list(jsonschema.Draft202012Validator(sweep_schema()).iter_errors(values))

@@ -10,7 +10,7 @@ from raymoco.errors import ConfigError
 from raymoco.study.journal.find import find
 from raymoco.study.report.findings import read_findings
 from raymoco.study.sweepfile.load import load_sweep, read_sweep
-from raymoco.study.sweepfile.sweep import sweep_schema
+from raymoco.study.sweepfile.schema import sweep_schema
 from raymoco.yamlfile import read_yaml
 
 THEIRS = Path(__file__).parents[3] / "fixtures" / "theirs"

@@ -6,9 +6,9 @@ import pytest
 
 from raymoco.config import preset_names
 from raymoco.errors import ConfigError
+from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import load_sweep
-from raymoco.study.sweepfile.sweep import AblationSpec
 
 SWEEPS = Path(__file__).parents[4] / "sweeps"
 ABLATIONS = {
