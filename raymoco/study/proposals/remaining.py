@@ -114,20 +114,24 @@ def open_tuning(sweep: Sweep, spec: AblationSpec, folder: Path, ledger: Ledger) 
     if spec.tune is None:
         return []
     tune, start = spec.tune, sweep.base.flat()
-    points = {seed: tuning_points(tune, start, seed) for seed in tune.tunings}
+    points = {
+        (cell.name, seed): tuning_points(tune, start, seed, spec.tuned_in(cell))
+        for cell in spec.cells
+        for seed in tune.tunings
+    }
     # setting by setting: if the sweep ends early, all cells have had the same settings
     wanted = [
         Proposal(
             tuning_id(tune, cell.slug, seed, number),
-            {**cell.values, **points[seed][number]},
+            {**cell.values, **points[cell.name, seed][number]},
             seed,
             cell.name,
             phase=TrialPhase.TUNE,
         )
         for number in range(max(map(len, points.values())))
         for seed in tune.tunings
-        if number < len(points[seed])
         for cell in spec.cells
+        if number < len(points[cell.name, seed])
     ]
     return _open(wanted, folder, ledger)
 

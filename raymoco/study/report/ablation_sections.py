@@ -123,6 +123,11 @@ def tuning_section(findings: Findings) -> Section:
             "tuning is not in these intervals: `tune.seeds` tunes anew with several seeds."
         )
     section.sentences.append(tried)
+    if any(len(spec.tuned_in(cell)) < len(axes) for cell in found.cells):
+        section.sentences.append(
+            "A value that a cell's level sets was not tuned there, and a cell without any other "
+            "has no tuning trials."
+        )
     by_tuning = {seed: tuned_values(spec, findings.ledger, seed) for seed in tunings}
     columns = ["cell", "completed", *(axis_label(key) for key in axes), "score"]
     if several:
@@ -130,16 +135,29 @@ def tuning_section(findings: Findings) -> Section:
     rows = []
     for cell, seed in product(found.cells, tunings):
         done = [t for t in tuning_trials(findings.ledger, cell.name, seed) if t.completed]
-        values = by_tuning[seed][cell.name]
+        values, own = by_tuning[seed][cell.name], spec.tuned_in(cell)
         scores = [
             trial.score(metric)
             for trial in done
             if values and all(trial.values[key] == value for key, value in values.items())
         ]
-        shown = [format_value(values[key]) if values else "" for key in axes]
+        shown = [
+            (format_value(values[key]) if values else "")
+            if key in own
+            else f"{format_value(cell.values[key])}, as its level says"
+            for key in axes
+        ]
         score = number(scores[0]) if scores else ""
         which = [str(seed)] if several else []
-        rows.append([cell.name, *which, f"{len(done)} of {spec.tune.trials}", *shown, score])
+        rows.append(
+            [
+                cell.name,
+                *which,
+                f"{len(done)} of {spec.tune.settings(own) if own else 0}",
+                *shown,
+                score,
+            ]
+        )
     caption = f"What each cell was tuned to; score: {metric_name(metric)} of the tuning trial"
     section.grids.append(Grid(columns, rows, caption, frozenset(columns[1:])))
     lost = [

@@ -110,8 +110,12 @@ class AblationSpec(SweepSpec):
                     f"as many seeds as the others, so their number must be a multiple of {tunings}"
                 )
             for key in self.tune.axes:
-                if key in _factor_keys(self.factors):
-                    raise ValueError(f"tune.axes has {key}, but a factor sets it already")
+                for factor, levels in self.factors.items():
+                    if all(key in values for values in levels.values()):
+                        raise ValueError(
+                            f"tune.axes has {key}, but every level of the factor {factor} sets it: "
+                            "no cell is left to tune"
+                        )
                 if self.tune.axes[key].when is not None:
                     raise ValueError(f"tune.axes.{key} has `when`, which is for searches")
         return self
@@ -135,18 +139,34 @@ class AblationSpec(SweepSpec):
     @property
     def axes(self) -> list[str]:
         """The config keys that vary: those that a level sets, and those that are tuned."""
-        return [*_factor_keys(self.factors), *self.sampled]
+        return list(dict.fromkeys([*_factor_keys(self.factors), *self.sampled]))
 
     @property
     def sampled(self) -> dict[str, Axis]:
         """The axes that are tuned inside each cell."""
         return self.tune.axes if self.tune else {}
 
+    def tuned_in(self, cell: Cell) -> dict[str, Axis]:
+        """Return the axes that are tuned in a cell: those whose key none of its levels sets."""
+        return {key: axis for key, axis in self.sampled.items() if key not in cell.values}
+
+    @property
+    def tuned_cells(self) -> list[Cell]:
+        """The cells, each at the last end of the axes that are tuned in it, as an example.
+
+        A weight that is tuned is not the run's own, which is often 0.
+        """
+        ends = {key: axis.extremes[-1] for key, axis in self.sampled.items()}
+        return [Cell(cell.levels, {**ends, **cell.values}) for cell in self.cells]
+
     @property
     def trials(self) -> int:
-        """Each cell with each seed, and the trials that tune each cell."""
-        tuning = self.tune.settings if self.tune else 0
-        return len(self.cells) * (len(self.seeds) + tuning)
+        """Each cell with each seed, and the trials that tune the cells."""
+        cells = self.cells
+        tuned = [self.tuned_in(cell) for cell in cells]
+        settings = [self.tune.settings(axes) for axes in tuned if axes] if self.tune else []
+        again = len(self.tune.tunings) if self.tune else 0
+        return len(cells) * len(self.seeds) + again * sum(settings)
 
     @property
     def tuning_of(self) -> dict[int, int] | None:
@@ -166,12 +186,16 @@ class AblationSpec(SweepSpec):
 
     def extremes(self, base: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Return the values that every run must accept, with a description of each."""
-        ends = [{key: end} for key, axis in self.sampled.items() for end in axis.extremes]
         return [
             (f"the cell '{cell.name}'", {**cell.values, **end})
             for cell in self.cells
-            for end in [{}, *ends]
+            for end in self.ends(cell)
         ]
+
+    def ends(self, cell: Cell) -> list[dict[str, Any]]:
+        """Return nothing, and each end of each axis that is tuned in a cell, one by one."""
+        tuned = self.tuned_in(cell).items()
+        return [{}, *({key: end} for key, axis in tuned for end in axis.extremes)]
 
     def count_in_words(self, epochs: int) -> str:
         """Describe the number of trials and epochs, for `--dry-run`."""
@@ -184,7 +208,9 @@ class AblationSpec(SweepSpec):
         if self.tune is None:
             return text
         again = f" with each of {len(self.tune.tunings)} tuning seeds" if self.tuning_of else ""
-        return f"{text}, and {self.tune.trials} to tune each cell{again}"
+        untuned = sum(not self.tuned_in(cell) for cell in self.cells)
+        but = f" but {untuned}" if untuned else ""
+        return f"{text}, and {self.tune.trials} to tune each cell{but}{again}"
 
     @property
     def cells(self) -> list[Cell]:

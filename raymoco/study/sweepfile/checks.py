@@ -158,10 +158,7 @@ def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
     if spec.tune is not None:
         _check_tune(spec.tune)
     for cell in spec.cells:
-        for values in (
-            {},
-            *({key: end} for key, axis in spec.sampled.items() for end in axis.extremes),
-        ):
+        for values in spec.ends(cell):
             try:
                 base.with_values({**cell.values, **values})
             except ConfigError as error:
@@ -169,7 +166,7 @@ def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
                 raise ConfigError(f"the cell '{cell.name}'{at} is impossible: {error}") from None
     with concerning("metric"):
         check_metrics(spec, base)
-    refuse_equivalent_cells(spec.cells, base)
+    refuse_equivalent_cells(spec.tuned_cells, base)
 
 
 def _check_tune(tune: Tune) -> None:

@@ -26,4 +26,4 @@ def check_named_code(sweep: Sweep) -> None:
         except ConfigError as error:
             raise ConfigError(f"{what}: {error}") from None
     if isinstance(sweep.spec, AblationSpec):
-        refuse_equivalent_cells(sweep.spec.cells, sweep.base, look=True)
+        refuse_equivalent_cells(sweep.spec.tuned_cells, sweep.base, look=True)

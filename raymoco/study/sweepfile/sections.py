@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from pydantic import (
 
 from raymoco.config import Count, Positive, ScaleConfig, Seed, StrictModel
 from raymoco.metrics import EVAL_KNN, TEST_KNN, describe, is_measured, optimizable
-from raymoco.study.sweepfile.axis import Axis
+from raymoco.study.sweepfile.axis import Axis, setting_count
 from raymoco.yamlfile import nearest
 
 LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
@@ -130,6 +130,8 @@ class Confirm(StrictModel):
 class Tune(StrictModel):
     """Tune nuisance axes in each cell of an ablation: all cells try the same settings.
 
+    An axis whose key a cell's level sets is not tuned in this cell.
+
     `seeds` instead of `seed` tunes anew with each of them, so that the luck of tuning is in the
     intervals of the comparison.
     """
@@ -165,10 +167,10 @@ class Tune(StrictModel):
         """The seeds with which every cell is tuned, each time anew."""
         return (self.seed,) if self.seeds is None else self.seeds
 
-    @property
-    def settings(self) -> int:
-        """The number of trials that tune one cell, with all tuning seeds."""
-        return self.trials * len(self.tunings)
+    def settings(self, axes: Mapping[str, Axis]) -> int:
+        """Return how many settings of these axes a cell tries, with one tuning seed."""
+        there_are = setting_count(axes)
+        return self.trials if there_are is None else min(self.trials, there_are)
 
 
 Spending = Literal["obrien_fleming", "bonferroni"]

@@ -113,7 +113,7 @@ def test_a_seed_that_is_added_runs_in_every_cell(sweep, tmp_path):
     ("override", "words"),
     [
         ("tune.seed=1", r"tune\.seed is 1, but must not be one of the seeds"),
-        ("tune.axes={method.loss: {choice: [unicon]}}", "a factor sets it already"),
+        ("tune.axes={method.loss: {choice: [unicon]}}", "every level of the factor loss sets it"),
         ("tune.axes={optim.rl: {uniform: [0, 1]}}", "did you mean 'optim.lr'"),
         ("tune.axes={optim.lr: {uniform: [-1, 1]}}", "optim.lr is -1"),
         ("tune.trials=1", "tune.trials is 1"),
@@ -290,3 +290,52 @@ def test_a_look_that_would_have_more_seeds_of_one_tuning_than_of_another_is_refu
     with pytest.raises(ConfigError, match="each look must be at a multiple of 2"):
         load_sweep(tmp_path / "a.yaml", ["seeds=[0, 1, 2, 3]", "looks=[3, 4]"])
     load_sweep(tmp_path / "a.yaml", ["seeds=[0, 1, 2, 3]", "looks=[2, 4]"])
+
+
+FORMS = """\
+kind: ablation
+name: a
+run: {preset: digits}
+factors:
+  cross:
+    off:  {method.cross_consistency.weight: 0}
+    pairs: {method.cross_consistency.form: batch_pairs}
+    kl:   {method.cross_consistency.form: batch_kl}
+  queue:
+    short: {method.queue_size: 64}
+    long:  {method.queue_size: 128}
+tune:
+  axes:
+    method.cross_consistency.weight: {loguniform: [0.03, 3]}
+  trials: 4
+seeds: [0, 1]
+"""
+
+
+def test_a_value_that_a_cells_level_sets_is_not_tuned_there(tmp_path):
+    (tmp_path / "a.yaml").write_text(FORMS)
+    sweep = load_sweep(tmp_path / "a.yaml")  # at the run's own weight of 0 the forms are one
+    ledger = Ledger()
+    tuning = open_trials(sweep, tmp_path, ledger)
+    tried = {cell.name: [p for p in tuning if p.cell == cell.name] for cell in sweep.spec.cells}
+    assert {name: len(found) for name, found in tried.items()} == {
+        f"cross={cross} queue={queue}": 0 if cross == "off" else 4
+        for cross in ("off", "pairs", "kl")
+        for queue in ("short", "long")
+    }
+    assert sweep.spec.trials == len(tuning) + 6 * 2
+    assert "to tune each cell but 2" in sweep.spec.count_in_words(40)
+    weight = "method.cross_consistency.weight"
+    weights = {name: [p.values[weight] for p in found] for name, found in tried.items() if found}
+    assert len({tuple(found) for found in weights.values()}) == 1
+    largest = max(next(iter(weights.values())))
+    run_all(ledger, tuning, lambda p: 0.9 if p.values[weight] == largest else 0.8)
+    for p in open_trials(sweep, tmp_path, ledger):
+        assert p.values[weight] == (0 if p.cell.startswith("cross=off") else largest)
+
+
+def test_an_end_of_an_axis_that_no_run_can_have_is_refused(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text(FORMS.replace("{loguniform: [0.03, 3]}", "{uniform: [-1, 3]}"))
+    with pytest.raises(ConfigError, match=r"method\.cross_consistency\.weight is -1"):
+        load_sweep(file)

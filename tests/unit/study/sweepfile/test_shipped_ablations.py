@@ -7,6 +7,7 @@ import pytest
 from raymoco.config import preset_names
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
+from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import load_sweep
 
@@ -42,6 +43,7 @@ def test_each_asks_a_question_of_cells_that_digits_can_run(name, cells):
     assert sweep.spec.question.endswith("?")
     assert len(sweep.spec.cells) == cells
     assert sweep.base.data.source == "digits"
+    check_named_code(sweep)
     check_against_images(sweep, channels=1, train_images=1288, classes=10)
 
 
