@@ -89,7 +89,7 @@ def test_a_run_whose_working_directory_is_deleted_ends_well_and_mlflow_has_it_al
     history = client.get_metric_history(runs["one"].info.run_id, "eval/knn_top1")
     assert sorted(point.step for point in history) == [1, 2, 3]
     files = {file.path for file in client.list_artifacts(runs["one"].info.run_id)}
-    assert files == {"config.yaml", "metrics.csv"}
+    assert files == {"config.yaml", "metrics.csv", "predictions.npz"}
 
 
 FAR = """\

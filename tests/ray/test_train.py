@@ -159,7 +159,7 @@ def test_a_resume_with_another_config_is_refused_and_says_what_changed(raymoco, 
         *RUN, "epochs=6", f"output={folder.parent}", "name=whole", "--resume", "optim.lr=0.5"
     )
     assert done.returncode == 2
-    assert "optim.lr: 0.06 -> 0.5" in done.stderr
+    assert "optim.lr: 0.03 -> 0.5" in done.stderr
 
 
 def test_evaluate_measures_again_what_the_run_measured(raymoco, undisturbed):
