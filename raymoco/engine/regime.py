@@ -128,7 +128,7 @@ def regime(config: RunConfig, images: TrainImages) -> Regime:
         strata = [_Stratum(max(1.0, sum(visible)), config.optim.batch_size, epoch_steps, 1.0)]
     age = queue_reach(config) / config.optim.batch_size
     own = [stratum.meeting(age) * stratum.batch / config.optim.batch_size for stratum in strata]
-    positive = [stratum.labelled if loss.uses_labels else 0.0 for stratum in strata]
+    positive = [stratum.labeled if loss.uses_labels else 0.0 for stratum in strata]
     return Regime(
         epoch_steps,
         steps,
@@ -156,13 +156,13 @@ def queue_reach(config: RunConfig) -> float:
 class _Stratum:
     """Images that batches are drawn from: each once before any comes again.
 
-    `batch` is how many a global batch has of them, `labelled` their share with a visible label.
+    `batch` is how many a global batch has of them, `labeled` their share with a visible label.
     """
 
     images: float
     batch: int
     steps: int
-    labelled: float
+    labeled: float
 
     def meeting(self, age: float) -> float:
         """Return the share of queries whose image's previous key is at most `age` steps old.
@@ -207,9 +207,9 @@ def _positives(
     labels = sum(visible)
     if not loss.uses_labels or not labels:
         return None
-    labelled = sum(s.labelled * s.batch for s in strata) / config.optim.batch_size
+    labeled = sum(s.labeled * s.batch for s in strata) / config.optim.batch_size
     alike = math.fsum((count / labels) ** 2 for count in visible)
-    return config.method.queue_size * labelled * alike
+    return config.method.queue_size * labeled * alike
 
 
 def share(value: float) -> str:
