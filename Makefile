@@ -18,7 +18,7 @@ test: $(STAMP)
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest tests/faults
 
-# the tables of docs/findings.md: all parts, or PART=ladder; QUICK=1 is a try-out of ten minutes
+# the tables of docs/findings.md: all parts, or PART=ladder; QUICK=1 is a try-out, about a minute a sweep
 results: $(STAMP)
 	$(BIN)/python -m benchmarks.findings $(PART) $(if $(QUICK),--quick)
 
