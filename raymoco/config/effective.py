@@ -36,6 +36,11 @@ Rule = Callable[[Decided, str], bool]  # whether a key can affect the result, gi
 # keys added after version 0.1: left out of a run's hash at their default, so that old runs keep
 # their names
 YOUNGER: dict[str, Any] = {
+    "data.labels_csv": None,
+    "data.background": "white",
+    "data.value_range": "auto",
+    "data.duplicates": "drop",
+    "data.view_size": None,
     "changes": {},
     "method.terms": {},
     "eval.protocols": [*DEFAULT_PROTOCOLS],
@@ -133,6 +138,11 @@ RULES: dict[str, Rule] = {
             "data.columns.id",
             "data.columns.image",
             "data.columns.label",
+            "data.labels_csv",
+            "data.background",
+            "data.value_range",
+            "data.duplicates",
+            "data.view_size",
             "model.backbone",
             "model.projector.layers",
             "model.projector.hidden",

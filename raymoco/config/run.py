@@ -191,6 +191,10 @@ FIXED_KEYS = (
     "data.limit",
     "data.image_size",
     "data.columns",
+    "data.labels_csv",
+    "data.background",
+    "data.value_range",
+    "data.duplicates",
     "eval.protocols",
 )
 

@@ -59,6 +59,20 @@ class StrictModel(BaseModel):
         return value
 
 
+def color_name(text: str) -> str:
+    """Refuse a text that names no color: a CSS name or #rrggbb."""
+    from PIL import ImageColor  # only where a color is given
+
+    if text != "white":
+        try:
+            ImageColor.getrgb(text)
+        except ValueError:
+            raise ValueError(
+                f"'{text}' is no color; give a name such as gray, or #rrggbb"
+            ) from None
+    return text
+
+
 class ColumnsConfig(StrictModel):
     """The column names of third-party Parquet files; null: id, image, label."""
 
@@ -83,6 +97,11 @@ class DataConfig(StrictModel):
     views: Annotated[str | dict[str, Any], named(VIEWS), WithJsonSchema(VIEWS.schema())] = "auto"
     cache: Literal["auto", "memory", "stream"] = "auto"
     columns: ColumnsConfig = ColumnsConfig()
+    labels_csv: str | None = None
+    background: Annotated[str, AfterValidator(color_name)] = "white"
+    value_range: Literal["auto"] | tuple[float, float] = "auto"
+    duplicates: Literal["drop", "keep"] = "drop"
+    view_size: Annotated[int, Field(ge=4)] | None = None
 
 
 class ProjectorConfig(StrictModel):

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raymoco.data.account import Remark
 from raymoco.errors import DataError
 from raymoco.files import absolute
 
 SCHEMA_VERSION = 2
+RULES = 2  # of taking and splitting files; shards of older rules are used and told
 MANIFEST = "manifest.json"
 SPLITS = ("train", "eval", "test")
 CONTENT_KEY = b"raymoco.content"  # in a shard's metadata: distinguishes it from any other shard
@@ -64,6 +66,9 @@ class Manifest(_Frozen):
 
     `mean` and `std` are per channel, over `train`, in 0-1; `size` is the short side in pixels that
     larger images were resized to, null if none was resized; `skipped` are ids of corrupt images.
+    `remarks` says what was passed over, left out or changed; `rules` is the version of the rules by
+    which files are taken and split (1: those of raymoco 0.1); transparent parts were filled with
+    `background`; `value_range` became 0 to 255 in images of more than 8 bits.
     """
 
     schema_version: int
@@ -79,6 +84,10 @@ class Manifest(_Frozen):
     shards: tuple[ShardInfo, ...]
     skipped: tuple[str, ...]
     created: str
+    remarks: tuple[Remark, ...] = ()
+    rules: int = 1
+    background: str = "white"
+    value_range: tuple[float, float] | None = None
 
     def rows(self, split: str) -> int:
         """The number of images in a split, labeled or not."""
