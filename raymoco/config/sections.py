@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -73,6 +74,15 @@ def color_name(text: str) -> str:
     return text
 
 
+def rising(value: Literal["auto"] | tuple[float, float]) -> Literal["auto"] | tuple[float, float]:
+    """Refuse a range of values whose ends are not finite and in order."""
+    if value != "auto" and not -math.inf < value[0] < value[1] < math.inf:
+        raise ValueError(
+            f"the range is {list(value)}, but its first number must be less than its second"
+        )
+    return value
+
+
 class ColumnsConfig(StrictModel):
     """The column names of third-party Parquet files; null: id, image, label."""
 
@@ -99,7 +109,7 @@ class DataConfig(StrictModel):
     columns: ColumnsConfig = ColumnsConfig()
     labels_csv: str | None = None
     background: Annotated[str, AfterValidator(color_name)] = "white"
-    value_range: Literal["auto"] | tuple[float, float] = "auto"
+    value_range: Annotated[Literal["auto"] | tuple[float, float], AfterValidator(rising)] = "auto"
     duplicates: Literal["drop", "keep"] = "drop"
     view_size: Annotated[int, Field(ge=4)] | None = None
 

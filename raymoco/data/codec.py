@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from raymoco.errors import DataError
+from raymoco.data.containers import JPEG_START, first_jpeg
+from raymoco.data.deep import Range, Span
+from raymoco.data.opening import STORED_FORMATS, opened_image, read_mended
+from raymoco.data.upright import Reason, upright
 
 Pixels = NDArray[np.uint8]
-STORED_FORMATS = ("PNG", "JPEG")
 JPEG_QUALITY = 90
-# Pillow raises these for bytes that are not an image, truncated, corrupt, or a decompression bomb
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+HUGE_PIXELS = 2**26  # a JPEG beyond it is read at a half to an eighth, where that is enough
+HUGE: Reason = ("understood", f"have more than {HUGE_PIXELS // 10**6} million pixels")
+FRAMES: Reason = ("changed", "hold several frames or pages, of which the first is used")
+AFTER_THE_END: Reason = (
+    "understood",
+    "hold more after the image (a preview, a gain map, a video), which is not stored",
 )
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded image: pixels (C, H, W) with C 1 or 3, and the format that it was encoded in."""
+    """A decoded image.
+
+    Attributes:
+        pixels: (C, H, W) with C 1 or 3.
+        format: that it was encoded in, in Pillow's words; MPO counts as JPEG.
+        encoded: the bytes that were read: without what follows the image, and mended if needed.
+        remarks: kind and reason of each remark.
+        span: the range of its values, if they have more than 8 bits.
+        shape: height and width; those of `pixels`, but for huge images.
+    """
 
     pixels: Pixels
     format: str
+    encoded: bytes
+    remarks: tuple[Reason, ...]
+    span: Span | None
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a shard stores of an image: PNG or JPEG bytes; the rest as in `Decoded`."""
+
+    encoded: bytes
+    pixels: Pixels
+    shape: tuple[int, int]
+    remarks: tuple[Reason, ...] = ()
+    span: Span | None = None
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -49,49 +69,82 @@ def encode_png(pixels: Pixels) -> bytes:
     return stream.getvalue()
 
 
-def decode(encoded: bytes) -> Decoded:
-    """Decode an image, rotated as its EXIF says; gray as one channel, anything else as RGB.
+def decode(
+    encoded: bytes,
+    *,
+    background: str = "white",
+    value_range: Range | None = None,
+    least: int | None = None,
+) -> Decoded:
+    """Decode an image, turned as its EXIF says; gray as one channel, anything else as RGB.
 
+    ICC profiles are ignored, as torchvision ignores them, and metadata may be broken.
+
+    Args:
+        background: the color behind transparent parts, a CSS name or #rrggbb.
+        value_range: the values that become 0 and 255 in images of more than 8 bits; None: all of
+            16 bits, or for floats 0 to 1.
+        least: a huge JPEG may be read smaller, but not below twice this short side, in pixels.
     Raises:
-        DataError: the bytes are not an image, or only the beginning of one.
+        DataError: the bytes are not an image, only the beginning of one, or one of more than 2^29
+            pixels.
     """
-    try:
-        with Image.open(io.BytesIO(encoded)) as opened:
-            kind = opened.format or ""
-            image = _plain_mode(_upright(opened))
-            return Decoded(_to_chw(image), kind)
-    except BROKEN as error:
-        raise DataError(f"not a whole image: {error}") from None
+
+    def read(some: bytes) -> Decoded:
+        return _decoded(some, background, value_range, least)
+
+    first = first_jpeg(encoded) if encoded.startswith(JPEG_START) else encoded
+    if first is not encoded:
+        found = read_mended(first, read)
+        return replace(found, remarks=(AFTER_THE_END, *found.remarks))
+    return read_mended(encoded, read)
 
 
-def stored_form(found: bytes | Pixels, size: int | None) -> tuple[bytes, Pixels]:
-    """Return the bytes that a shard stores of an image, PNG or JPEG, and its pixels (C, H, W).
+def stored_form(
+    found: bytes | Pixels,
+    size: int | None,
+    *,
+    background: str = "white",
+    value_range: Range | None = None,
+) -> Stored:
+    """Return what a shard stores of an image, and what there is to say about it.
+
+    A PNG or JPEG stays as it is unless its pixels change: by a smaller size, by transparent parts
+    that are filled, by a range of values, or as the first of several frames.
 
     Args:
         found: encoded, or pixels (H, W) or (H, W, 3) uint8.
         size: an image whose short side is longer, in pixels, is resized to it; None: images that
             are PNG or JPEG already are not encoded again.
+        background: see `decode`.
+        value_range: see `decode`.
     Raises:
-        DataError: the bytes are not an image, or only the beginning of one.
+        DataError: as `decode`.
     """
     if isinstance(found, np.ndarray):
-        if size is None or min(found.shape[:2]) <= size:
-            return encode_png(found), _to_chw(found)
+        height, width = found.shape[:2]
+        if size is None or min(height, width) <= size:
+            return Stored(encode_png(found), _to_chw(found), (height, width))
         found = encode_png(found)
-    decoded = decode(found)
-    pixels = decoded.pixels
-    if size is None or min(pixels.shape[1:]) <= size:
-        return (found if decoded.format in STORED_FORMATS else encode_png(_to_hwc(pixels))), pixels
-    height, width = pixels.shape[1:]
+    decoded = decode(found, background=background, value_range=value_range, least=size or 1)
+    pixels, (height, width) = decoded.pixels, decoded.shape
+    remarks, span = decoded.remarks, decoded.span
+    if size is None or min(height, width) <= size:
+        changed = any(kind == "changed" for kind, _ in remarks)
+        if changed or decoded.format not in STORED_FORMATS:
+            encoded = encode_png(_to_hwc(pixels))
+        else:
+            encoded = decoded.encoded
+        return Stored(encoded, pixels, (height, width), remarks, span)
     scale = size / min(height, width)
     shape = (max(size, round(width * scale)), max(size, round(height * scale)))
     image = Image.fromarray(_to_hwc(pixels)).resize(shape, Image.Resampling.BICUBIC)
     small = _to_chw(np.asarray(image))
     if decoded.format != "JPEG":
-        return encode_png(_to_hwc(small)), small
+        return Stored(encode_png(_to_hwc(small)), small, shape[::-1], remarks, span)
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=JPEG_QUALITY)
-    return stream.getvalue(), small
+    return Stored(stream.getvalue(), small, shape[::-1], remarks, span)
 
 
 def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
@@ -100,29 +153,37 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
     Raises:
         DataError: the bytes are not an image, or only the beginning of one.
     """
-    try:
-        with Image.open(io.BytesIO(encoded)) as opened:
+
+    def read(some: bytes) -> Pixels:
+        with opened_image(some) as opened:
             if min(opened.size) > 2 * image_size:
                 opened.draft(None, (image_size, image_size))  # JPEG: decode at 1/2, 1/4 or 1/8
-            image = _plain_mode(_upright(opened))
-            image = image.convert("L" if channels == 1 else "RGB")
+            image = upright(opened, some, "white", None).image
+            mode = "L" if channels == 1 else "RGB"
+            image = image if image.mode == mode else image.convert(mode)
             return _to_chw(_square(image, image_size))
-    except BROKEN as error:
-        raise DataError(f"not a whole image: {error}") from None
+
+    return read_mended(encoded, read)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    # reading a PNG's EXIF doubles the time for a small image, and cameras write JPEG
-    return image if image.format == "PNG" else ImageOps.exif_transpose(image)
-
-
-def _plain_mode(image: Image.Image) -> Image.Image:
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # convert("L") would clip 16 bits at 255
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+def _decoded(
+    encoded: bytes, background: str, value_range: Range | None, least: int | None
+) -> Decoded:
+    with opened_image(encoded) as opened:
+        remarks: tuple[Reason, ...] = ()
+        width, height = opened.size
+        if width * height > HUGE_PIXELS:
+            remarks = (HUGE,)
+            if least is not None:
+                opened.draft(None, (2 * least, 2 * least))
+        if opened.format != "PSD" and getattr(opened, "is_animated", False):
+            remarks = (*remarks, FRAMES)
+        read_width = opened.width
+        found = upright(opened, encoded, background, value_range)
+        turned = found.image.width != read_width
+        shape = (width, height) if turned else (height, width)
+        pixels, kind = _to_chw(found.image), opened.format or ""
+        return Decoded(pixels, kind, encoded, (*remarks, *found.remarks), found.span, shape)
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:

@@ -16,11 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from raymoco.data.account import Account
 from raymoco.data.codec import stored_form
+from raymoco.data.deep import Range
 from raymoco.data.ray_tasks import run_jobs
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
 from raymoco.data.shards.plan import Job, Plan, PlanInputs, load_plan, make_plan, read_listing
-from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress
+from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress, Spans
+from raymoco.data.shards.value_range import add_span, common_range
 from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
 from raymoco.files import hold, write_atomically
@@ -63,26 +66,46 @@ def build_all(
     if parallel is None:
         rows = sum(job.entries for job in left)
         parallel = rows > SMALL_ROWS or plan.bytes * rows > SMALL_BYTES * plan.entries
-    build = functools.partial(build_shard, source=source, building=building, size=inputs.size)
-    images = sum(built.entries for built in done.values())
+    images = sum(built.entries for built in done.values() if not built.waits)
     said = time.monotonic()
-    for built, job in run_jobs(build, left, parallel=parallel):
-        done[job.path] = built
-        images += built.entries
-        if advance:
-            advance(images, plan.entries)
-        if progress and time.monotonic() > said + SAY_EVERY_S:
-            said = time.monotonic()
+
+    def build(jobs: list[Job], value_range: Range | None) -> None:
+        nonlocal images, said
+        one = functools.partial(
+            build_shard, source=source, building=building, inputs=inputs, value_range=value_range
+        )
+        for built, job in run_jobs(one, jobs, parallel=parallel):
+            done[job.path] = built
+            images += 0 if built.waits else built.entries
+            if advance:
+                advance(images, plan.entries)
+            if progress and time.monotonic() > said + SAY_EVERY_S:
+                said = time.monotonic()
+                progress(
+                    f"{source.name}: {images:,} of {plan.entries:,} images, "
+                    f"{len(done)} of {len(plan.jobs)} shards"
+                )
+
+    build(left, None if inputs.value_range == "auto" else inputs.value_range)
+    waiting = [job for job in plan.jobs if done[job.path].waits]
+    if waiting:
+        whole = common_range([done[job.path] for job in plan.jobs], source.name)
+        if progress:
             progress(
-                f"{source.name}: {images:,} of {plan.entries:,} images, "
-                f"{len(done)} of {len(plan.jobs)} shards"
+                f"{source.name}: images of more than 8 bits hold values from {whole[0]:g} to "
+                f"{whole[1]:g}: these become 0 to 255 (data.value_range sets other ones)"
             )
+        build(waiting, whole)
     return plan, [done[job.path] for job in plan.jobs]
 
 
-def build_shard(job: Job, source: Source, building: Path, size: int | None) -> Built:
+def build_shard(
+    job: Job, source: Source, building: Path, inputs: PlanInputs, value_range: Range | None
+) -> Built:
     """Read, check and write the images of one shard.
 
+    Args:
+        value_range: see `decode`; None: a shard with images of more than 8 bits is not written yet.
     Raises:
         DataError: a file of the source cannot be read, or two images have one id.
     """
@@ -90,19 +113,29 @@ def build_shard(job: Job, source: Source, building: Path, size: int | None) -> B
     kept: list[Entry] = []
     images: list[bytes] = []
     skipped: list[str] = []
+    account = Account()
+    spans: Spans = {}
     seen = Pixelwise()
     for entry, found in zip(entries, source.read([e.place for e in entries]), strict=True):
         if kept and kept[-1].id == entry.id:
             raise DataError(f"{source.name}: two images have the id '{entry.id}'.")
         try:
-            stored, pixels = stored_form(found, size)
-        except DataError:
+            stored = stored_form(
+                found, inputs.size, background=inputs.background, value_range=value_range
+            )
+        except DataError as error:
             skipped.append(entry.id)  # the manifest names it
+            account.add("corrupt", str(error).partition(":")[0], entry.id)
             continue
-        seen.add(pixels)
+        for kind, reason in stored.remarks:
+            account.add(kind, reason, entry.id)
+        if stored.span is not None:
+            add_span(spans, stored.span, entry.id)
+        seen.add(stored.pixels, stored.shape)
         kept.append(entry)
-        images.append(stored)
-    shard = _write_shard(kept, images, building, job) if kept else None
+        images.append(stored.encoded)
+    waits = bool(spans) and value_range is None
+    shard = _write_shard(kept, images, building, job) if kept and not waits else None
     built = Built(
         shard=shard,
         entries=job.entries,
@@ -112,6 +145,9 @@ def build_shard(job: Job, source: Source, building: Path, size: int | None) -> B
         heights=(min(seen.heights, default=0), max(seen.heights, default=0)),
         widths=(min(seen.widths, default=0), max(seen.widths, default=0)),
         color=seen.color,
+        remarks=account.remarks(),
+        spans=spans,
+        value_range=value_range if spans else None,
     )
     note = _note(building, job)
     note.parent.mkdir(exist_ok=True)

@@ -11,9 +11,11 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from raymoco.config import DataConfig
 from raymoco.config.named import file_name_of
+from raymoco.data.account import Account
 from raymoco.data.shards.build import build_all, publish, sole_builder
 from raymoco.data.shards.inspection import (
     ShardReport,
@@ -54,6 +56,8 @@ __all__ = [
 
 SHARD_BYTES = 64 * 2**20
 NAMED = 10  # corrupt images in an error message
+# keys of `data` beside source, root and columns that decide what is stored
+DECIDE_SHARDS = ("background", "value_range")
 
 
 def ensure_shards(
@@ -87,6 +91,8 @@ def ensure_shards(
             root=data.root,
             size=size,
             strict=strict,
+            background=data.background,
+            value_range=data.value_range,
             progress=progress,
             advance=advance,
         )
@@ -111,14 +117,21 @@ def ensure_shards(
 def shards_folder(data: DataConfig, output: Path) -> Path:
     """The folder of a source's shards: its name and eight digits of a hash.
 
-    The hash is of the name, `data.root`, `data.columns`, and the options beside the name.
+    The hash is of the name, `data.root`, the options beside the name, and of every other key of
+    `data` that decides what is stored, where it has not its default: older folders keep their name.
     """
     root = str(absolute(data.root)) if data.root else ""
     columns = mapped_columns(data)
     mapped = f"\0{json.dumps(columns, sort_keys=True)}" if columns else ""
     source = data.source
     options = "" if isinstance(source, str) else f"\0{json.dumps(source, sort_keys=True)}"
-    text = f"{name_of(source)}\0{root}{mapped}{options}"
+    others = {
+        key: value
+        for key, value in data.model_dump(include=set(DECIDE_SHARDS)).items()
+        if value != DataConfig.model_fields[key].default
+    }
+    decided = f"\0{json.dumps(others, sort_keys=True)}" if others else ""
+    text = f"{name_of(source)}\0{root}{mapped}{options}{decided}"
     digits = hashlib.sha256(text.encode()).hexdigest()[:8]
     return absolute(output) / "shards" / f"{file_name_of(source)}-{digits}"
 
@@ -131,6 +144,8 @@ def build_shards(
     shard_bytes: int = SHARD_BYTES,
     size: int | None = None,
     strict: bool = False,
+    background: str = "white",
+    value_range: Literal["auto"] | tuple[float, float] = "auto",
     parallel: bool | None = None,
     progress: Progress | None = None,
     advance: Advance | None = None,
@@ -150,6 +165,7 @@ def build_shards(
         size: images whose short side is longer, in pixels, are resized to it and encoded again
             (JPEG as JPEG of quality 90, all else as PNG); None: every image stays as it is.
         strict: refuse images that cannot be decoded instead of leaving them out.
+        background, value_range: as in `data`.
         parallel: None: through Ray Data if Ray is initialized and there is enough to do.
         progress: called with a sentence now and then.
         advance: called with the number of images done and the total.
@@ -170,6 +186,8 @@ def build_shards(
             fingerprint=source.fingerprint(),
             shard_bytes=shard_bytes,
             size=size,
+            background=background,
+            value_range=value_range,
         )
         plan, built = build_all(
             source, building, inputs, parallel=parallel, progress=progress, advance=advance
@@ -180,6 +198,8 @@ def build_shards(
         write_atomically(building / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
         publish(building, folder)
     if progress:
+        for remark in manifest.remarks:
+            progress(f"{source.name}: {remark.line()}")
         total = sum(manifest.rows(split) for split in SPLITS)
         left_out = f", {len(manifest.skipped):,} left out as corrupt" if manifest.skipped else ""
         progress(
@@ -222,6 +242,9 @@ def _manifest(source: Source, plan: Plan, built: list[Built], root: str | None) 
         size=plan.size,
         shards=tuple(sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.path))),
         skipped=skipped,
+        remarks=Account([r for one in built for r in one.remarks]).remarks(),
+        background=plan.background,
+        value_range=next((one.value_range for one in built if one.value_range), None),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -12,6 +12,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -57,6 +58,7 @@ class PlanInputs(BaseModel):
         fingerprint: the source's, taken before its entries are listed.
         shard_bytes: bytes of images that a shard should hold, about.
         size: see `build_shards`.
+        background, value_range: keys of `data`, see DataConfig.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +68,8 @@ class PlanInputs(BaseModel):
     fingerprint: str
     shard_bytes: int
     size: int | None
+    background: str = "white"
+    value_range: Literal["auto"] | tuple[float, float] = "auto"
 
 
 class Plan(PlanInputs):
@@ -212,9 +216,9 @@ def _stored_share(source: Source, probes: list[Entry], size: int | None) -> floa
     before = after = 0
     for entry, found in zip(probes, source.read([e.place for e in probes]), strict=True):
         try:
-            stored, _ = stored_form(found, size)
+            stored = stored_form(found, size)
         except DataError:
             continue  # the build counts and lists it
         before += entry.bytes
-        after += len(stored)
+        after += len(stored.encoded)
     return after / before if before else 1.0

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from raymoco.data.account import Remark
 from raymoco.data.codec import Pixels
+from raymoco.data.deep import Range
 from raymoco.data.shards.manifest import ImageInfo, ShardInfo, SplitCounts
 
 Progress = Callable[[str], None]
 Advance = Callable[[int, int], None]
 LEVELS = np.stack([np.arange(256) / 255, (np.arange(256) / 255) ** 2])  # x and x^2, (2, 256)
+# whole numbers, floats -> the least and greatest value, and the id of an image
+Spans = dict[str, tuple[float, float, str]]
 
 
 class Pixelwise:
@@ -29,18 +33,23 @@ class Pixelwise:
         self.widths: list[int] = []
         self.color = False
 
-    def add(self, pixels: Pixels) -> None:
-        """Count one image, (C, H, W) uint8."""
+    def add(self, pixels: Pixels, shape: tuple[int, int]) -> None:
+        """Count one image, (C, H, W) uint8; `shape` is its height and width as it is stored."""
         self.images += 1
-        self.heights.append(pixels.shape[1])
-        self.widths.append(pixels.shape[2])
+        self.heights.append(shape[0])
+        self.widths.append(shape[1])
         self.color |= pixels.shape[0] == 3
         gray_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
         self.sums += (LEVELS @ np.stack(gray_levels).T) / pixels[0].size  # gray fills all three
 
 
 class Built(BaseModel):
-    """One finished shard (null if none of its images could be decoded), and its statistics."""
+    """One finished shard (null if none of its images could be decoded), and its statistics.
+
+    `skipped` are ids of corrupt images; `remarks` says why, and what was changed in others. `spans`
+    are the values of images of more than 8 bits, and `value_range` those that became 0 to 255; null
+    while that range is not known, and then the shard is still to be written.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,6 +61,14 @@ class Built(BaseModel):
     heights: tuple[int, int]
     widths: tuple[int, int]
     color: bool
+    remarks: tuple[Remark, ...] = ()
+    spans: Spans = {}
+    value_range: Range | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the shard waits for the range of values of the whole data set."""
+        return bool(self.spans) and self.value_range is None
 
 
 def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCounts:
