@@ -11,7 +11,9 @@ from PIL import Image
 
 from raymoco.data.containers import JPEG_START, first_jpeg
 from raymoco.data.deep import Range, Span
+from raymoco.data.fast_jpeg import jpeg_pixels
 from raymoco.data.opening import STORED_FORMATS, opened_image, read_mended
+from raymoco.data.resizing import center_square
 from raymoco.data.upright import Reason, upright
 
 Pixels = NDArray[np.uint8]
@@ -154,6 +156,12 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
         DataError: the bytes are not an image, or only the beginning of one.
     """
 
+    if encoded.startswith(JPEG_START):
+        pixels = jpeg_pixels(encoded, image_size)
+        if pixels is not None and (pixels.ndim == 2 or channels == 3):
+            square = center_square(pixels, image_size)
+            return square if len(square) == channels else np.repeat(square, channels, axis=0)
+
     def read(some: bytes) -> Pixels:
         with opened_image(some) as opened:
             if min(opened.size) > 2 * image_size:
@@ -161,7 +169,7 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
             image = upright(opened, some, "white", None).image
             mode = "L" if channels == 1 else "RGB"
             image = image if image.mode == mode else image.convert(mode)
-            return _to_chw(_square(image, image_size))
+            return center_square(np.array(image), image_size)
 
     return read_mended(encoded, read)
 
@@ -169,6 +177,10 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
 def _decoded(
     encoded: bytes, background: str, value_range: Range | None, least: int | None
 ) -> Decoded:
+    if encoded.startswith(JPEG_START):
+        fast = jpeg_pixels(encoded, most=HUGE_PIXELS)
+        if fast is not None:
+            return Decoded(_to_chw(fast), "JPEG", encoded, (), None, fast.shape[:2])
     with opened_image(encoded) as opened:
         remarks: tuple[Reason, ...] = ()
         width, height = opened.size
@@ -184,17 +196,6 @@ def _decoded(
         shape = (width, height) if turned else (height, width)
         pixels, kind = _to_chw(found.image), opened.format or ""
         return Decoded(pixels, kind, encoded, (*remarks, *found.remarks), found.span, shape)
-
-
-def _square(image: Image.Image, size: int) -> Image.Image:
-    width, height = image.size
-    if (width, height) == (size, size):
-        return image
-    scale = size / min(width, height)
-    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
-    left, top = (wide - size) // 2, (high - size) // 2
-    resized = image.resize((wide, high), Image.Resampling.BICUBIC)
-    return resized.crop((left, top, left + size, top + size))
 
 
 def _to_chw(image: Image.Image | Pixels) -> Pixels:

@@ -308,3 +308,40 @@ def test_flipped_bytes_are_an_image_or_a_data_error_and_nothing_else(kind):
                 assert read(spoilt.tobytes()).ndim == 3
             except DataError:
                 continue
+
+
+SORTS = {
+    "color": (PHOTO, {}),
+    "progressive": (PHOTO, {"progressive": True}),
+    "not subsampled": (PHOTO, {"subsampling": 0}),
+    "gray": (PHOTO.convert("L"), {}),
+    "CMYK": (PHOTO.convert("CMYK"), {}),
+    "RGB as it is": (PHOTO, {"keep_rgb": True}),
+    "turned": (PHOTO, {"exif": turned(8)}),
+}
+
+
+@pytest.mark.parametrize("size", [9, 20, 75, 90])
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_fast_jpeg_has_the_pixels_that_pillow_gives(monkeypatch, sort, size):
+    image, options = SORTS[sort]
+    found = encoded(image, "JPEG", **options)
+    fast = [decode(found).pixels, *(decode_to(found, channels, size) for channels in (1, 3))]
+    monkeypatch.setattr("raymoco.data.codec.jpeg_pixels", lambda *_, **__: None)
+    slow = [decode(found).pixels, *(decode_to(found, channels, size) for channels in (1, 3))]
+    for one, other in zip(fast, slow, strict=True):
+        assert (one == other).all()
+
+
+@pytest.mark.parametrize("shape", [(75, 100), (40, 33), (64, 64), (300, 200)])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_image_is_resized_as_pillow_resizes_it(shape, mode):
+    high, wide = shape
+    image = PHOTO.resize((wide, high)).convert(mode)
+    size, short = 50, min(shape)
+    larger = image.resize((round(wide * size / short), round(high * size / short)), 3)
+    left, top = (larger.width - size) // 2, (larger.height - size) // 2
+    expected = np.asarray(larger.crop((left, top, left + size, top + size))).astype(int)
+    found = decode_to(encoded(image), 1 if mode == "L" else 3, size)
+    found = found[0] if mode == "L" else found.transpose(1, 2, 0)
+    assert np.abs(found - expected).max() <= 2
