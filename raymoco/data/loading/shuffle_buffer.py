@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from raymoco.data.codec import Pixels
 from raymoco.data.shards.row_groups import DecodedRows, Rows
 
 Item = TypeVar("Item")
@@ -17,26 +18,40 @@ Item = TypeVar("Item")
 class ShuffleBuffer:
     """Draws rows at random from a buffer over a stream; the draws do not depend on block sizes.
 
-    Ray's own local shuffle depends on how the stream happens to be cut into blocks.
+    Ray's own local shuffle depends on how the stream happens to be cut into blocks. Every row is
+    copied into a slot of one piece of memory, and from there into its batch.
 
     Args:
         batch_size: rows of a draw; the last draw of a stream may have fewer.
         rows: size of the buffer; at least two draws.
+        memory: `memory` of an earlier buffer that is not used any more.
     """
 
-    def __init__(self, generator: np.random.Generator, batch_size: int, rows: int) -> None:
+    def __init__(
+        self,
+        generator: np.random.Generator,
+        batch_size: int,
+        rows: int,
+        memory: Pixels | None = None,
+    ) -> None:
         self._generator, self._batch_size = generator, batch_size
         self._rows = max(rows, 2 * batch_size)
-        self._added: list[DecodedRows] = []
-        self._held = 0
-        self._order: Rows = np.empty(0, np.int64)  # rows of `_added` that are being drawn
+        self.memory = memory
+        self._labels = self._index = np.empty(0, np.int64)
+        self._free: list[int] = []
+        self._waiting: list[int] = []  # slots of rows, in the order of the stream
+        self._order: Rows = np.empty(0, np.int64)  # slots that are being drawn, then mixed again
         self._drawn = self._ready = 0
         self._closed = False
 
     def add(self, decoded: DecodedRows) -> None:
         """Add rows of the stream."""
-        self._added.append(decoded)
-        self._held += len(decoded.index)
+        memory = self._room(decoded)
+        slots = [self._free.pop() for _ in decoded.index]
+        self._labels[slots], self._index[slots] = decoded.labels, decoded.index
+        for slot, image in zip(slots, decoded.images, strict=True):
+            memory[slot] = image
+        self._waiting += slots
 
     def close(self) -> None:
         """Mark the end of the stream: the remaining rows may be drawn to the last one."""
@@ -46,51 +61,61 @@ class ShuffleBuffer:
     def ready(self) -> bool:
         """Whether `draw` can return rows."""
         return (
-            self._drawn < self._ready or self._held >= self._rows or (self._closed and self._left)
+            self._drawn < self._ready
+            or self._held >= self._rows
+            or (self._closed and self._held > 0)
         )
 
     @property
-    def _left(self) -> bool:
-        return self._held > self._drawn
+    def _held(self) -> int:
+        return len(self._order) - self._drawn + len(self._waiting)
 
     def draw(self) -> DecodedRows:
         """Return the next rows; call it only when `ready`."""
         if self._drawn == self._ready:
             self._mix()
         stop = min(self._drawn + self._batch_size, self._ready)
-        found = self._gather(self._order[self._drawn : stop])
+        slots = self._order[self._drawn : stop]
         self._drawn = stop
-        if self._drawn == self._ready:
-            self._forget()
-        return found
+        memory = self._images
+        images = np.empty((len(slots), *memory.shape[1:]), memory.dtype)
+        np.take(memory, slots, axis=0, out=images, mode="clip")  # other modes copy twice
+        self._free += slots.tolist()
+        return DecodedRows(images, self._labels[slots], self._index[slots])
+
+    @property
+    def _images(self) -> Pixels:
+        assert self.memory is not None, "nothing was added"
+        return self.memory
 
     def _mix(self) -> None:
-        last = self._closed and self._held < self._rows
-        pool = self._held if last else self._rows
-        self._order = self._generator.permutation(pool)
+        left = np.concatenate([self._order[self._ready :], np.array(self._waiting, np.int64)])
+        last = self._closed and len(left) < self._rows
+        pool = len(left) if last else self._rows
+        self._order = left[:pool][self._generator.permutation(pool)]
+        self._waiting = left[pool:].tolist()
         # except at the end, the other half is mixed with the rows that follow
         self._ready = pool if last else pool // 2 // self._batch_size * self._batch_size
         self._drawn = 0
 
-    def _forget(self) -> None:
-        """Free the rows that were drawn."""
-        left = np.concatenate([self._order[self._ready :], np.arange(len(self._order), self._held)])
-        self._added = [self._gather(left)] if len(left) else []
-        self._held, self._drawn, self._ready = len(left), 0, 0
-        self._order = np.empty(0, np.int64)
-
-    def _gather(self, rows: Rows) -> DecodedRows:
-        starts = np.cumsum([0] + [len(decoded.index) for decoded in self._added])
-        owner = np.searchsorted(starts, rows, side="right") - 1
-        first = self._added[0]
-        images = np.empty((len(rows), *first.images.shape[1:]), first.images.dtype)
-        labels, index = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        for number in np.unique(owner).tolist():
-            mine = owner == number
-            place, found = rows[mine] - starts[number], self._added[number]
-            images[mine], labels[mine] = found.images[place], found.labels[place]
-            index[mine] = found.index[place]
-        return DecodedRows(images, labels, index)
+    def _room(self, decoded: DecodedRows) -> Pixels:
+        """The memory, with at least as many free slots as there are rows."""
+        more, shape = len(decoded.index), decoded.images.shape[1:]
+        old = self.memory
+        if old is None or old.shape[1:] != shape or old.dtype != decoded.images.dtype:
+            old = np.empty((self._rows + more, *shape), decoded.images.dtype)
+        if not len(self._labels):
+            self._free = list(range(len(old)))[::-1]
+            self._labels, self._index = np.empty((2, len(old)), np.int64)
+        lacking = more - len(self._free)
+        if lacking > 0:
+            size = len(old) + lacking
+            self._free += range(len(old), size)
+            old = np.concatenate([old, np.empty((lacking, *shape), old.dtype)])
+            self._labels = np.resize(self._labels, size)
+            self._index = np.resize(self._index, size)
+        self.memory = old
+        return old
 
 
 def rebatched(stream: Iterator[DecodedRows], batch_size: int) -> Iterator[DecodedRows]:
