@@ -128,6 +128,10 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
                 left.enter_context(standing_in(output, before))
             yield
         finally:
+            # it takes a second to import, which those have done who read images
+            from raymoco.data.loading.shuffle_buffer import stop_all
+
+            stop_all()
             ray.shutdown()
 
 

@@ -82,7 +82,13 @@ class _Run:
     def __init__(self, config: RunConfig, handle: PreparedImages, session: Session) -> None:
         self.config, self.session, self.handle = config, session, handle
         self.device = session.device
-        reader = Reader(config.seed, config.optim.batch_size, session.rank, session.workers)
+        reader = Reader(
+            config.seed,
+            config.optim.batch_size,
+            session.rank,
+            session.workers,
+            epochs=config.epochs,
+        )
         self.images: Loader = open_images(
             handle,
             config.data,
@@ -134,8 +140,11 @@ class _Run:
                 f"{images.visible} visible labels, {images.steps(0)} steps an epoch, "
                 f"{images.short_batch(0)} images left over in the first"
             )
-        for epoch in range(first, self.config.epochs):
-            self._epoch(epoch)
+        try:
+            for epoch in range(first, self.config.epochs):
+                self._epoch(epoch)
+        finally:
+            self.images.close()
         return self.rows[-1]
 
     def _epoch(self, epoch: int) -> None:

@@ -69,6 +69,9 @@ class Loader(Protocol):
             DataError: streaming, and a shard is damaged or no CPU is free.
         """
 
+    def close(self) -> None:
+        """Stop reading ahead; call it when no further epoch will be read."""
+
     def split(self, name: str, batch_size: int) -> Iterator[Batch]:
         """Yield a whole split on every worker, in a fixed order, with true labels.
 

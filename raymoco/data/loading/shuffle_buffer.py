@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from raymoco.data.codec import Pixels
 from raymoco.data.shards.row_groups import DecodedRows, Rows
 
 Item = TypeVar("Item")
+_Waiting = queue.Queue[tuple[bool, Item | BaseException | None]]
 
 
 class ShuffleBuffer:
@@ -140,14 +142,69 @@ def rebatched(stream: Iterator[DecodedRows], batch_size: int) -> Iterator[Decode
         yield take(held)
 
 
-def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
-    """Yield the same items, computed by a thread that is at most `depth` items ahead.
+class Ahead(Generic[Item]):
+    """The same items, computed by a thread that starts at once.
 
-    An exception of the thread is raised in place of its item.
+    An exception of the thread is raised in place of its item. The thread ends with the items, with
+    `close`, or when nobody holds this any more.
+
+    Args:
+        items: taken by the thread alone.
+        depth: how many items may wait; 0: all of them.
     """
-    waiting: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(depth)
-    stopped = threading.Event()
 
+    def __init__(self, items: Iterator[Item], depth: int) -> None:
+        self._waiting: _Waiting[Item] = queue.Queue(depth)
+        self._stopped = threading.Event()
+        # not a method: the thread would hold what it is to notice the end of
+        self._thread = threading.Thread(
+            target=_compute, args=(items, self._waiting, self._stopped), name="data-ahead"
+        )
+        self._thread.daemon = True
+        self._thread.start()
+        _running.add(self)
+
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            while True:
+                more, item = self._waiting.get()
+                if more:
+                    yield item  # type: ignore[misc]  # an item, as `more` says
+                    continue
+                if isinstance(item, BaseException):
+                    raise item
+                return
+        finally:
+            self.close()
+
+    def __del__(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Stop the thread, and wait for that."""
+        self._stopped.set()
+        self._thread.join()
+
+
+_running: weakref.WeakSet[Ahead[Any]] = weakref.WeakSet()
+
+
+def stop_all() -> None:
+    """Stop every thread that computes ahead: before Ray is left, or they would start it again."""
+    for ahead in list(_running):
+        ahead.close()
+
+
+def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
+    """Yield the same items, computed by a thread from the first `next` on.
+
+    Args:
+        depth: how many items may wait.
+    """
+    yield from Ahead(items, depth)
+
+
+def _compute(items: Iterator[Item], waiting: _Waiting[Item], stopped: threading.Event) -> None:
     def put(more: bool, item: Item | BaseException | None) -> None:
         while not stopped.is_set():
             try:
@@ -156,31 +213,15 @@ def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
                 continue
             return
 
-    def work() -> None:
-        try:
-            for item in items:
-                put(True, item)
-                if stopped.is_set():
-                    break
-            put(False, None)
-        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
-            put(False, error)
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()  # in the thread that ran it: a generator cannot be closed from another
-
-    thread = threading.Thread(target=work, name="data-ahead", daemon=True)
-    thread.start()
     try:
-        while True:
-            more, item = waiting.get()
-            if more:
-                yield item  # type: ignore[misc]  # an item, as `more` says
-                continue
-            if isinstance(item, BaseException):
-                raise item
-            return
+        for item in items:
+            put(True, item)
+            if stopped.is_set():
+                break
+        put(False, None)
+    except BaseException as error:  # noqa: BLE001 - raised again in the consumer
+        put(False, error)
     finally:
-        stopped.set()
-        thread.join()
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()  # in the thread that ran it: a generator cannot be closed from another

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import ray
 
+from raymoco.data.codec import Pixels
 from raymoco.data.loading.batch import Batch, to_batch
 from raymoco.data.loading.decode import decode_slices
 from raymoco.data.loading.sampling import Stratum, epoch_generator, interleaved
-from raymoco.data.loading.shuffle_buffer import ShuffleBuffer, prefetch, rebatched
+from raymoco.data.loading.shuffle_buffer import Ahead, ShuffleBuffer, prefetch, rebatched
 from raymoco.data.loading.train_plan import Planned, TrainPlan
 from raymoco.data.ray_tasks import require_free_cpu
 from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, cut_slices
@@ -20,21 +22,46 @@ BUFFER_BYTES = 256 * 2**20
 PREFETCHED = 2  # batches that are prepared ahead of the step
 
 
+@dataclass(frozen=True, eq=False)
+class EpochStream:
+    """The rows of one epoch of one worker: the generator of its draws, and its slices.
+
+    `head` are the decoded rows of the first `begun` slices, where decoding them has begun already.
+    """
+
+    epoch: int
+    own: np.random.Generator
+    slices: list[RowGroupSlice]
+    head: Ahead[DecodedRows] | None = None
+    begun: int = 0
+
+
 class StreamLoader(Planned):
     """A `Loader` that keeps no images: an epoch is a permutation of row-group slices.
 
-    Their rows are drawn at random from one shuffle buffer per stratum.
+    Their rows are drawn at random from one shuffle buffer per stratum. While the last rows of an
+    epoch are drawn from it, Ray Data decodes the first ones of the next.
     """
 
     def __init__(self, plan: TrainPlan) -> None:
         super().__init__(plan)
         self._checked_cpu = False
+        self._memory: list[Pixels | None] = []  # of the buffers of earlier epochs
+        self._next: EpochStream | None = None
+        reader, image_bytes = plan.reader, plan.images.image_bytes
+        held = max(1, min(BUFFER_ROWS, BUFFER_BYTES // image_bytes))
+        self._windows = [held * stratum.share // reader.share for stratum in plan.strata]
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """See `Loader`."""
-        generator = epoch_generator(self._plan.reader.seed, epoch)
-        for rows in prefetch(self._epoch_rows(generator), PREFETCHED):
+        for rows in prefetch(self._epoch_rows(epoch), PREFETCHED):
             yield to_batch(rows, self._plan.labels[rows.index])
+
+    def close(self) -> None:
+        """See `Loader`."""
+        begun, self._next = self._next, None
+        if begun is not None and begun.head is not None:
+            begun.head.close()
 
     def split(self, name: str, batch_size: int) -> Iterator[Batch]:
         """See `Loader`."""
@@ -44,22 +71,70 @@ class StreamLoader(Planned):
         for rows in prefetch(rebatched(decoded, batch_size), PREFETCHED):
             yield to_batch(rows, rows.labels)
 
-    def _epoch_rows(self, generator: np.random.Generator) -> Iterator[DecodedRows]:
+    def _epoch_rows(self, epoch: int) -> Iterator[DecodedRows]:
         """The rows of each of this worker's batches."""
         self._check_cpu()
+        begun, self._next = self._next, None
+        stream = begun if begun is not None and begun.epoch == epoch else self._stream_of(epoch)
+        del begun  # of another epoch: its thread ends
+        own = stream.own
+        old, self._memory = self._memory or [None] * len(self._windows), []
+        buffers = [
+            ShuffleBuffer(own, stratum.share, rows, memory)
+            for stratum, rows, memory in zip(self._plan.strata, self._windows, old, strict=True)
+        ]
+        decoded = self._decoded(stream)
+        try:
+            for _ in range(self._plan.steps):
+                while not all(buffer.ready for buffer in buffers):
+                    rows = next(decoded, None)
+                    if rows is None:
+                        self._begin(epoch + 1)
+                    self._hand_out(rows, buffers)
+                drawn = [buffer.draw() for buffer in buffers]
+                yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
+        finally:
+            decoded.close()
+            self._memory = [buffer.memory for buffer in buffers]
+
+    def _stream_of(self, epoch: int) -> EpochStream:
         plan, reader = self._plan, self._plan.reader
-        images, strata = plan.images, plan.strata
-        mine = [self._share_of(stratum, generator) for stratum in strata]
+        generator = epoch_generator(reader.seed, epoch)
+        mine = [self._share_of(stratum, generator) for stratum in plan.strata]
         own = generator.spawn(reader.workers)[reader.rank]
-        held = max(1, min(BUFFER_ROWS, BUFFER_BYTES // images.image_bytes))
-        buffers = [ShuffleBuffer(own, s.share, held * s.share // reader.share) for s in strata]
         # one pipeline for all strata: two would wait for each other's CPUs
-        decoded = decode_slices(interleaved(mine), images.channels, images.image_size)
-        for _ in range(plan.steps):
-            while not all(buffer.ready for buffer in buffers):
-                self._hand_out(next(decoded, None), buffers)
-            drawn = [buffer.draw() for buffer in buffers]
-            yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
+        return EpochStream(epoch, own, interleaved(mine))
+
+    def _begin(self, epoch: int) -> None:
+        """Start decoding as many rows of an epoch as the buffers take.
+
+        All of them are fetched at once: a pipeline that waits for its taker would keep its CPUs
+        from those that read the splits meanwhile.
+        """
+        last = self._plan.reader.epochs
+        if not ray.is_initialized() or (last is not None and epoch >= last):
+            return
+        stream = self._stream_of(epoch)
+        ends = np.cumsum([len(group_slice.take) for group_slice in stream.slices])
+        begun = int(np.searchsorted(ends, sum(self._windows))) + 1
+        head = Ahead(self._decode(stream.slices[:begun]), 0)
+        self._next = replace(stream, head=head, begun=begun)
+
+    def _decoded(self, stream: EpochStream) -> Generator[DecodedRows, None, None]:
+        if stream.head is None:
+            yield from self._decode(stream.slices)
+            return
+        # it starts now, not when the head is used up
+        rest = Ahead(self._decode(stream.slices[stream.begun :]), 1)
+        try:
+            yield from stream.head
+            yield from rest
+        finally:
+            stream.head.close()
+            rest.close()
+
+    def _decode(self, slices: Sequence[RowGroupSlice]) -> Iterator[DecodedRows]:
+        return decode_slices(slices, self._plan.images.channels, self._plan.images.image_size)
 
     def _share_of(self, stratum: Stratum, generator: np.random.Generator) -> list[RowGroupSlice]:
         """The row-group slices of a stratum that this worker reads in an epoch."""

@@ -25,12 +25,14 @@ class Reader:
         seed: the run's seed: order, and hidden labels where `data.label_seed` is null.
         batch_size: global, over all workers.
         rank: of this worker, 0 to workers - 1.
+        epochs: of the run: nothing is read ahead for one beyond them; None: for any.
     """
 
     seed: int
     batch_size: int
     rank: int = 0
     workers: int = 1
+    epochs: int | None = None
 
     @property
     def share(self) -> int:
@@ -131,6 +133,9 @@ class Planned:
     def short_batch(self, epoch: int) -> int:
         """See `Loader`."""
         return self._plan.left_out
+
+    def close(self) -> None:
+        """See `Loader`."""
 
 
 def _check(images: PreparedImages, data: DataConfig, reader: Reader) -> None:
