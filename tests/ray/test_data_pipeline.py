@@ -1,6 +1,7 @@
 """Ray Data decodes in a known order, in memory and streamed, and names a damaged shard."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
+from raymoco.data.loading import stream as stream_module
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images, prepare_images
 from raymoco.data.loading.train_plan import Reader
@@ -297,3 +299,49 @@ def test_a_stream_that_is_left_half_way_gives_its_cpus_back(streamed):
     batches.close()
     require_free_cpu(wait_s=10)
     assert len(indices(opened(streamed), 0)) == opened(streamed).steps(0)
+
+
+def threads_ahead():
+    return [thread for thread in threading.enumerate() if thread.name == "data-ahead"]
+
+
+def test_the_next_epoch_is_begun_before_it_is_asked_for(streamed, monkeypatch):
+    decoded, decode = [], stream_module.decode_slices
+
+    def seen(slices, *sizes):
+        decoded.append([int(row) for some in slices for row in some.index])
+        return decode(slices, *sizes)
+
+    monkeypatch.setattr(stream_module, "decode_slices", seen)
+    monkeypatch.setattr(stream_module, "BUFFER_ROWS", 40)  # not all of an epoch
+    images = opened(streamed)
+    assert len(indices(images, 0)) == images.steps(0)
+    wait_until(lambda: len(decoded) == 2)
+    assert len(decoded[1]) < len(decoded[0])
+    second = indices(images, 1)
+    assert sorted(decoded[1] + decoded[2]) == sorted(decoded[0])
+    assert indices(images, 1) == second  # what was begun for epoch 2 is let go
+    images.close()
+    wait_until(lambda: not threads_ahead())
+
+
+def test_epochs_one_after_another_are_those_read_apart(streamed):
+    images = opened(streamed)
+    apart = [indices(opened(streamed), epoch) for epoch in range(3)]
+    assert [indices(images, epoch) for epoch in range(3)] == apart
+    images.close()
+
+
+def test_nothing_is_read_ahead_beyond_the_last_epoch(streamed):
+    reader = Reader(0, 16, epochs=1)
+    images = open_images(streamed, STREAM, reader)
+    assert len(indices(images, 0)) == images.steps(0)
+    assert not threads_ahead()
+
+
+def test_splits_are_read_while_an_epoch_is_begun(streamed):
+    images = opened(streamed)
+    indices(images, 0)
+    read = sum(len(batch.index) for batch in images.split("train", 32))
+    assert read == sum(len(some.take) for some in streamed.splits["train"].slices)
+    images.close()

@@ -66,8 +66,8 @@ def build_all(
     if parallel is None:
         rows = sum(job.entries for job in left)
         parallel = rows > SMALL_ROWS or plan.bytes * rows > SMALL_BYTES * plan.entries
-    images = sum(built.entries for built in done.values() if not built.waits)
-    said = time.monotonic()
+    images = before = sum(built.entries for built in done.values() if not built.waits)
+    said = started = time.monotonic()
 
     def build(jobs: list[Job], value_range: Range | None) -> None:
         nonlocal images, said
@@ -96,6 +96,12 @@ def build_all(
                 f"{whole[1]:g}: these become 0 to 255 (data.value_range sets other ones)"
             )
         build(waiting, whole)
+    if progress and images > before:
+        seconds = time.monotonic() - started
+        progress(
+            f"{source.name}: {images - before:,} images read, checked and written in "
+            f"{seconds:,.1f} s, {(images - before) / seconds:,.0f} images/s"
+        )
     return plan, [done[job.path] for job in plan.jobs]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -344,3 +345,9 @@ def test_the_contact_sheet_shows_every_class(tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height >= 3 * 64  # two classes and the images without a label
         assert len(np.unique(np.asarray(sheet))) > 50
+
+
+def test_the_build_tells_its_speed(tmp_path):
+    said = []
+    build_shards(open_source(write_images(tmp_path / "in")), tmp_path / "out", progress=said.append)
+    assert any(re.search(r"140 images .* in \d+\.\d s, [\d,]+ images/s", line) for line in said)
