@@ -13,6 +13,7 @@ from raymoco.data.containers import JPEG_START, first_jpeg
 from raymoco.data.deep import Range, Span
 from raymoco.data.fast_jpeg import jpeg_pixels
 from raymoco.data.opening import STORED_FORMATS, opened_image, read_mended
+from raymoco.data.plain_png import MOST_BYTES, encode_plain, plain_pixels
 from raymoco.data.resizing import center_square
 from raymoco.data.upright import Reason, upright
 
@@ -65,6 +66,8 @@ def encode_png(pixels: Pixels) -> bytes:
     Args:
         pixels: (H, W) gray or (H, W, 3) color, uint8.
     """
+    if pixels.size <= MOST_BYTES:
+        return encode_plain(pixels)
     stream = io.BytesIO()
     # level 1 is three times as fast as the default, and small images hardly get larger
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG", compress_level=1)
@@ -158,9 +161,11 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
 
     if encoded.startswith(JPEG_START):
         pixels = jpeg_pixels(encoded, image_size)
-        if pixels is not None and (pixels.ndim == 2 or channels == 3):
-            square = center_square(pixels, image_size)
-            return square if len(square) == channels else np.repeat(square, channels, axis=0)
+    else:
+        pixels = plain_pixels(encoded) if len(encoded) <= 2 * MOST_BYTES else None
+    if pixels is not None and (pixels.ndim == 2 or channels == 3):
+        square = center_square(pixels, image_size)
+        return square if len(square) == channels else np.repeat(square, channels, axis=0)
 
     def read(some: bytes) -> Pixels:
         with opened_image(some) as opened:

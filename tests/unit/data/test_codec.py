@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raymoco.data.codec import decode, decode_to, stored_form
+from raymoco.data.codec import decode, decode_to, encode_png, stored_form
 from raymoco.errors import DataError
 from tests.deep_files import png_of_16_bits, tiff_of_16_bits
 
@@ -345,3 +345,32 @@ def test_an_image_is_resized_as_pillow_resizes_it(shape, mode):
     found = decode_to(encoded(image), 1 if mode == "L" else 3, size)
     found = found[0] if mode == "L" else found.transpose(1, 2, 0)
     assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (7, 5, 3), (64, 64, 3), (200, 9), (65, 65, 3)])
+def test_pixels_come_back_from_png_and_anybody_can_read_it(shape):
+    pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    found = encode_png(pixels)
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    assert (decode(found).pixels == planes).all()
+    with Image.open(io.BytesIO(found)) as anybodys:
+        assert (np.asarray(anybodys) == pixels).all()
+    short, channels = min(shape[:2]), len(planes)
+    top, left = (shape[0] - short) // 2, (shape[1] - short) // 2
+    square = planes[:, top : top + short, left : left + short]
+    assert (decode_to(found, channels, short) == square).all()
+    assert decode_to(found, 3, short).shape == (3, short, short)
+    assert decode_to(found, 1, short).shape == (1, short, short)
+
+
+def test_no_flipped_byte_of_a_small_png_gives_other_pixels():
+    pixels = np.random.default_rng(2).integers(0, 256, (8, 8), dtype=np.uint8)
+    found = encode_png(pixels)
+    for place in range(len(found)):
+        spoilt = bytearray(found)
+        spoilt[place] ^= 0x10
+        try:
+            read = decode_to(bytes(spoilt), 1, 8)
+        except DataError:
+            continue
+        assert (read == pixels).all()
