@@ -11,10 +11,8 @@ import numpy as np
 import ray.data
 from ray.data import DataContext
 
-from raymoco.data.ray_tasks import BUNDLE_BYTES, quiet_context, unwrapped_errors
+from raymoco.data.ray_tasks import BUNDLE_BYTES, BUNDLE_ROWS, quiet_context, unwrapped_errors
 from raymoco.data.shards.row_groups import DecodedRows, RowGroupSlice, read_slice
-
-TASK_ROWS = 1024  # small enough that the tasks of an epoch end together on all CPUs
 
 
 def decode_slices(
@@ -51,7 +49,7 @@ def decode_slices(
 
 def _bundles(slices: Sequence[RowGroupSlice], image_bytes: int) -> list[list[RowGroupSlice]]:
     """Group consecutive row-group slices into bundles that one task decodes."""
-    most = max(1, min(TASK_ROWS, BUNDLE_BYTES // image_bytes))
+    most = max(1, min(BUNDLE_ROWS, BUNDLE_BYTES // image_bytes))
     bundles: list[list[RowGroupSlice]] = []
     room = 0
     for group_slice in slices:
