@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
+from raymoco.data.loading import decode as decode_module
 from raymoco.data.loading import stream as stream_module
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images, prepare_images
@@ -306,23 +308,46 @@ def threads_ahead():
 
 
 def test_the_next_epoch_is_begun_before_it_is_asked_for(streamed, monkeypatch):
-    decoded, decode = [], stream_module.decode_slices
+    begun, decode = [], stream_module.decode_slices
 
     def seen(slices, *sizes):
-        decoded.append([int(row) for some in slices for row in some.index])
+        begun.append(sum(len(some.take) for some in slices))
         return decode(slices, *sizes)
 
     monkeypatch.setattr(stream_module, "decode_slices", seen)
-    monkeypatch.setattr(stream_module, "BUFFER_ROWS", 40)  # not all of an epoch
     images = opened(streamed)
     assert len(indices(images, 0)) == images.steps(0)
-    wait_until(lambda: len(decoded) == 2)
-    assert len(decoded[1]) < len(decoded[0])
+    assert len(begun) == 2
     second = indices(images, 1)
-    assert sorted(decoded[1] + decoded[2]) == sorted(decoded[0])
+    assert len(begun) == 3
     assert indices(images, 1) == second  # what was begun for epoch 2 is let go
     images.close()
     wait_until(lambda: not threads_ahead())
+
+
+def test_an_epoch_of_many_chunks_is_that_of_one(streamed, monkeypatch):
+    whole = indices(opened(streamed), 0)
+    monkeypatch.setattr(decode_module, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(decode_module, "BUNDLE_BYTES", 500)
+    assert indices(opened(streamed), 0) == whole
+
+
+def test_no_more_than_two_chunks_are_decoded_ahead_of_a_slow_taker(streamed, monkeypatch):
+    started, decode = [], decode_module._decode_chunk
+
+    def seen(bundles, *sizes):
+        started.append(len(bundles))
+        return decode(bundles, *sizes)
+
+    monkeypatch.setattr(decode_module, "_decode_chunk", seen)
+    monkeypatch.setattr(decode_module, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(decode_module, "BUNDLE_BYTES", 500)
+    rows = decode_module.decode_slices(streamed.splits["train"].slices, 1, 8)
+    next(rows)
+    time.sleep(1)
+    assert len(started) == 2
+    assert len(list(rows)) > 2
+    assert len(started) > 4
 
 
 def test_epochs_one_after_another_are_those_read_apart(streamed):

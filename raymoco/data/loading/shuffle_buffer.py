@@ -167,7 +167,7 @@ class Ahead(Generic[Item]):
     def __iter__(self) -> Iterator[Item]:
         try:
             while True:
-                more, item = self._waiting.get()
+                more, item = self._take()
                 if more:
                     yield item  # type: ignore[misc]  # an item, as `more` says
                     continue
@@ -176,6 +176,14 @@ class Ahead(Generic[Item]):
                 return
         finally:
             self.close()
+
+    def _take(self) -> tuple[bool, Item | BaseException | None]:
+        while True:
+            try:
+                return self._waiting.get(timeout=0.5)
+            except queue.Empty:
+                if self._stopped.is_set():  # by another thread
+                    return False, None
 
     def __del__(self) -> None:
         self._stopped.set()

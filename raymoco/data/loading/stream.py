@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import ray
@@ -24,16 +24,11 @@ PREFETCHED = 2  # batches that are prepared ahead of the step
 
 @dataclass(frozen=True, eq=False)
 class EpochStream:
-    """The rows of one epoch of one worker: the generator of its draws, and its slices.
-
-    `head` are the decoded rows of the first `begun` slices, where decoding them has begun already.
-    """
+    """The rows of one epoch of one worker, and the generator of its draws."""
 
     epoch: int
     own: np.random.Generator
-    slices: list[RowGroupSlice]
-    head: Ahead[DecodedRows] | None = None
-    begun: int = 0
+    rows: Ahead[DecodedRows]
 
 
 class StreamLoader(Planned):
@@ -60,8 +55,8 @@ class StreamLoader(Planned):
     def close(self) -> None:
         """See `Loader`."""
         begun, self._next = self._next, None
-        if begun is not None and begun.head is not None:
-            begun.head.close()
+        if begun is not None:
+            begun.rows.close()
 
     def split(self, name: str, batch_size: int) -> Iterator[Batch]:
         """See `Loader`."""
@@ -75,15 +70,17 @@ class StreamLoader(Planned):
         """The rows of each of this worker's batches."""
         self._check_cpu()
         begun, self._next = self._next, None
-        stream = begun if begun is not None and begun.epoch == epoch else self._stream_of(epoch)
-        del begun  # of another epoch: its thread ends
+        if begun is not None and begun.epoch != epoch:
+            begun.rows.close()
+            begun = None
+        stream = begun or self._stream_of(epoch)
         own = stream.own
         old, self._memory = self._memory or [None] * len(self._windows), []
         buffers = [
             ShuffleBuffer(own, stratum.share, rows, memory)
             for stratum, rows, memory in zip(self._plan.strata, self._windows, old, strict=True)
         ]
-        decoded = self._decoded(stream)
+        decoded = iter(stream.rows)
         try:
             for _ in range(self._plan.steps):
                 while not all(buffer.ready for buffer in buffers):
@@ -94,7 +91,7 @@ class StreamLoader(Planned):
                 drawn = [buffer.draw() for buffer in buffers]
                 yield _mixed(drawn, own) if len(drawn) > 1 else drawn[0]
         finally:
-            decoded.close()
+            stream.rows.close()
             self._memory = [buffer.memory for buffer in buffers]
 
     def _stream_of(self, epoch: int) -> EpochStream:
@@ -103,38 +100,15 @@ class StreamLoader(Planned):
         mine = [self._share_of(stratum, generator) for stratum in plan.strata]
         own = generator.spawn(reader.workers)[reader.rank]
         # one pipeline for all strata: two would wait for each other's CPUs
-        return EpochStream(epoch, own, interleaved(mine))
+        images = plan.images
+        decoded = decode_slices(interleaved(mine), images.channels, images.image_size)
+        return EpochStream(epoch, own, Ahead(decoded, 1))
 
     def _begin(self, epoch: int) -> None:
-        """Start decoding as many rows of an epoch as the buffers take.
-
-        All of them are fetched at once: a pipeline that waits for its taker would keep its CPUs
-        from those that read the splits meanwhile.
-        """
+        """Start decoding an epoch, as far as that goes before the first rows are taken."""
         last = self._plan.reader.epochs
-        if not ray.is_initialized() or (last is not None and epoch >= last):
-            return
-        stream = self._stream_of(epoch)
-        ends = np.cumsum([len(group_slice.take) for group_slice in stream.slices])
-        begun = int(np.searchsorted(ends, sum(self._windows))) + 1
-        head = Ahead(self._decode(stream.slices[:begun]), 0)
-        self._next = replace(stream, head=head, begun=begun)
-
-    def _decoded(self, stream: EpochStream) -> Generator[DecodedRows, None, None]:
-        if stream.head is None:
-            yield from self._decode(stream.slices)
-            return
-        # it starts now, not when the head is used up
-        rest = Ahead(self._decode(stream.slices[stream.begun :]), 1)
-        try:
-            yield from stream.head
-            yield from rest
-        finally:
-            stream.head.close()
-            rest.close()
-
-    def _decode(self, slices: Sequence[RowGroupSlice]) -> Iterator[DecodedRows]:
-        return decode_slices(slices, self._plan.images.channels, self._plan.images.image_size)
+        if ray.is_initialized() and (last is None or epoch < last):
+            self._next = self._stream_of(epoch)
 
     def _share_of(self, stratum: Stratum, generator: np.random.Generator) -> list[RowGroupSlice]:
         """The row-group slices of a stratum that this worker reads in an epoch."""
