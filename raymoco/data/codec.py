@@ -152,20 +152,23 @@ def stored_form(
     return Stored(stream.getvalue(), small, shape[::-1], remarks, span)
 
 
-def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
+def decode_to(encoded: bytes, channels: int, image_size: int, out: Pixels | None = None) -> Pixels:
     """Decode to (channels, image_size, image_size): resize the short side, crop the center.
 
+    Args:
+        out: where the pixels go; None: a new array.
     Raises:
         DataError: the bytes are not an image, or only the beginning of one.
     """
 
+    found = np.empty((channels, image_size, image_size), np.uint8) if out is None else out
     if encoded.startswith(JPEG_START):
         pixels = jpeg_pixels(encoded, image_size)
     else:
         pixels = plain_pixels(encoded) if len(encoded) <= 2 * MOST_BYTES else None
     if pixels is not None and (pixels.ndim == 2 or channels == 3):
-        square = center_square(pixels, image_size)
-        return square if len(square) == channels else np.repeat(square, channels, axis=0)
+        center_square(pixels, image_size, found)
+        return found
 
     def read(some: bytes) -> Pixels:
         with opened_image(some) as opened:
@@ -174,7 +177,8 @@ def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:
             image = upright(opened, some, "white", None).image
             mode = "L" if channels == 1 else "RGB"
             image = image if image.mode == mode else image.convert(mode)
-            return center_square(np.array(image), image_size)
+            center_square(np.array(image), image_size, found)
+            return found
 
     return read_mended(encoded, read)
 

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 
-def center_square(pixels: Pixels, size: int) -> Pixels:
+def center_square(pixels: Pixels, size: int, out: Pixels) -> None:
     """Resize the short side to `size`, and cut a square from the center.
 
     Args:
         pixels: (H, W) or (H, W, 3), uint8; writable.
         size: in pixels.
-    Returns:
-        (1, size, size) or (3, size, size), contiguous.
+        out: (1 or 3, size, size); a gray image fills all of it.
     """
     height, width = pixels.shape[:2]
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
@@ -30,7 +29,7 @@ def center_square(pixels: Pixels, size: int) -> Pixels:
         high, wide = max(size, round(height * scale)), max(size, round(width * scale))
         top, left = (high - size) // 2, (wide - size) // 2
         planes = _resized(planes, high, wide)[:, top : top + size, left : left + size]
-    return np.ascontiguousarray(planes)
+    out[...] = planes
 
 
 def _resized(planes: Pixels, high: int, wide: int) -> Pixels:

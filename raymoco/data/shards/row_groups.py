@@ -98,7 +98,7 @@ def read_slice(group_slice: RowGroupSlice, channels: int, image_size: int) -> De
     images = np.empty((len(group_slice.take), channels, image_size, image_size), np.uint8)
     for place, encoded in enumerate(columns["image"]):
         try:
-            images[place] = decode_to(encoded, channels, image_size)
+            decode_to(encoded, channels, image_size, images[place])
         except DataError as error:
             raise damaged(group_slice.path, f"{columns['id'][place]} is {error}") from None
     return DecodedRows(images, _plain_labels(columns["label"]), group_slice.index)
