@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
-from raymoco.errors import DataError
 
 # encoded bytes; or pixels, (H, W) gray or (H, W, 3) color, for sources that store no PNG or JPEG
 SourceImage = bytes | NDArray[np.uint8]
@@ -30,7 +29,7 @@ class Entry:
     Attributes:
         id: unique in the source.
         label: the number of its class, or None.
-        split: `train` or `test`.
+        split: `train`, `test`, or `eval` where the source has images of its own for evaluation.
         place: where the image is, in a notation of the source's own.
         bytes: its approximate size there.
         together: entries with the same text are cheap to read together, so they go to one shard;
@@ -83,20 +82,15 @@ class Source(Protocol):
 
 def stat_fingerprint(root: Path, paths: Iterable[str]) -> str:
     """Hash the names below `root`, sizes and times of files, independent of their order."""
+    stats = ((path, os.stat(os.path.join(root, path))) for path in paths)
+    return files_fingerprint((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+
+
+def files_fingerprint(files: Iterable[tuple[str, int, int]]) -> str:
+    """Hash names, sizes and times of change in nanoseconds, independent of their order."""
     total = 0
-    for path in paths:
-        stat = os.stat(os.path.join(root, path))
-        text = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode("utf-8", "replace")
+    for path, size, time_ns in files:
+        text = f"{path}\0{size}\0{time_ns}".encode("utf-8", "replace")
         # a sum instead of a chain, so that a folder of a million files need not be sorted
         total += int.from_bytes(hashlib.sha256(text).digest(), "big")
     return f"{total % 2**256:064x}"
-
-
-def check_ids(root: Path, path: str) -> None:
-    """Refuse a file name that cannot be an id.
-
-    Raises:
-        DataError: it is no printable UTF-8 text.
-    """
-    if not path.isprintable():  # surrogates too: they are not UTF-8, so they cannot be an id
-        raise DataError(f"{root}/{path!a}: rename it, a name must be printable UTF-8 text.")

@@ -85,7 +85,7 @@ def test_an_image_that_cannot_be_decoded_is_left_out_and_listed(tmp_path):
     (tmp_path / "in/a/broken.png").write_bytes(good[: len(good) // 2])
     (tmp_path / "in/b/notes.txt").write_text("no image")
     shards = build_shards(open_source(data), tmp_path / "out")
-    assert shards.manifest.skipped == ("a/broken.png", "b/notes.txt")
+    assert shards.manifest.skipped == ("a/broken.png",)  # 0.1 took notes.txt for an image
     assert sum(shards.rows(split) for split in ("train", "eval", "test")) == 140
 
 
