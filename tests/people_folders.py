@@ -24,18 +24,6 @@ from raymoco.data.sources.open import open_source
 from raymoco.data.sources.source import Entry
 
 SIDE = 32
-FORMATS = {
-    "": "PNG",
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jfif": "JPEG",
-    ".jpe": "JPEG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".pgm": "PPM",
-    ".ppm": "PPM",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,7 @@ def pixels(seed: str) -> np.ndarray:
 def image_bytes(seed: str, suffix: str = ".png") -> bytes:
     """Encode an image in the format of a suffix; another seed gives another image."""
     stream = io.BytesIO()
-    format_ = FORMATS.get(suffix.lower()) or suffix[1:].upper()
+    format_ = Image.registered_extensions().get(suffix.lower(), "PNG")
     Image.fromarray(pixels(seed)).save(stream, format=format_)
     return stream.getvalue()
 
@@ -117,3 +105,8 @@ def built(root: Path, out: Path, *, strict: bool = False, **keys: Any) -> ShardS
     """The shards of a folder, built in this process; the keys are those of `data`."""
     source = open_source(DataConfig(source="folder", root=str(root), **keys))
     return build_shards(source, out, root=str(root), strict=strict, parallel=False)
+
+
+def told(root: Path, **keys: Any) -> str:
+    """What the folder source says about a folder, a line per remark."""
+    return "\n".join(remark.line() for remark in remarks_of(root, **keys))

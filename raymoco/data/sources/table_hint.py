@@ -6,15 +6,12 @@ import csv
 import os
 import re
 from collections.abc import Iterator
-from itertools import islice
 
-from raymoco.data.sources.split_words import split_of
 from raymoco.data.sources.tree import Tree
 
 TABLES = (".csv", ".tsv", ".txt")
 ANNOTATIONS = (".json", ".jsonl", ".xml")
 FILES = 20  # looked at in a folder
-ITEMS = 2000  # of a folder, searched for tables
 HEAD = 2**16  # bytes of a table
 ROWS = 50
 ENDINGS = ("", ".png", ".jpg", ".jpeg")  # of Kaggle's tables, whose ids have no suffix
@@ -28,10 +25,9 @@ def unused_tables(tree: Tree, base: str) -> Iterator[str]:
         base: the folder below the root that has classes, splits or images.
     """
     folders = dict.fromkeys([tree.path(""), tree.path(base)])
-    inner = [tree.path("/".join(filter(None, [base, name]))) for name in tree.level(base).folders]
-    places = [*folders, *inner[:FILES]]
-    seen = [*folders, *(path for path in inner if split_of(os.path.basename(path)))]
-    for folder in seen:
+    inner = ["/".join(filter(None, [base, name])) for name in tree.level(base).folders]
+    places = [*folders, *map(tree.path, inner[:FILES])]
+    for folder in places:
         for name in _candidates(folder):
             path = os.path.join(folder, name)
             below = os.path.relpath(path, tree.root)
@@ -50,14 +46,13 @@ def unused_tables(tree: Tree, base: str) -> Iterator[str]:
 
 
 def _candidates(folder: str) -> list[str]:
-    with os.scandir(folder) as items:
-        names = [
-            item.name
-            for item in islice(items, ITEMS)
-            if item.name.lower().endswith((*TABLES, *ANNOTATIONS))
-            and not item.name.startswith(".")
-            and item.is_file()
-        ]
+    try:
+        with os.scandir(folder) as items:
+            names = [
+                item.name for item in items if item.name.lower().endswith(TABLES + ANNOTATIONS)
+            ]
+    except OSError:
+        return []  # counted where the folder is walked
     return sorted(names)[:FILES]
 
 
@@ -79,7 +74,7 @@ def _rows(path: str) -> Iterator[list[str]]:
 def _names_images(values: list[str], places: list[str]) -> bool:
     """Whether several of these values, and most of the first ones, are names of files."""
     found = sum(_is_file(value.strip(), places) for value in values[:ROWS])
-    return found >= 2 and found * 2 >= min(len(values), ROWS)
+    return found >= 3 and found * 2 >= min(len(values), ROWS)
 
 
 def _is_file(value: str, places: list[str]) -> bool:
@@ -92,6 +87,8 @@ def _is_file(value: str, places: list[str]) -> bool:
 
 
 def _head(path: str) -> str:
+    if not os.path.isfile(path):  # a pipe would never end
+        return ""
     try:
         with open(path, "rb") as file:
             return file.read(HEAD).decode("utf-8-sig", "replace")
