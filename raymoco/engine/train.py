@@ -21,6 +21,7 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
+from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunTranslator
@@ -96,7 +97,7 @@ def train(
     """
     output = resolve_output(config.output)
     # absolute, because workers have another working directory
-    config = config.with_values({"output": str(output)})
+    config = with_absolute_paths(config.with_values({"output": str(output)}))
     folder = output / config.run_name
     refuse_foreign(folder, "run")
     if is_used(folder):  # refuse before Ray starts
@@ -131,7 +132,7 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     if newest is None:
         return None
     # compare with the present number of workers: with one worker, several batch norms coincide
-    before = newest.run_config.model_copy(update={"scale": config.scale})
+    before = with_absolute_paths(newest.run_config).model_copy(update={"scale": config.scale})
     then, now = before.effective(), config.effective()
     changed = [
         f"{key}: {then.get(key)} -> {now.get(key)}"

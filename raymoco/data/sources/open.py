@@ -6,7 +6,7 @@ from raymoco.choices import SOURCES
 from raymoco.config import DataConfig
 from raymoco.data.sources.source import Source
 from raymoco.errors import ConfigError
-from raymoco.files import absolute
+from raymoco.files import absolute_text
 from raymoco.registry import name_of
 
 
@@ -22,7 +22,7 @@ def open_source(data: DataConfig) -> Source:
     if SOURCES.find(data.source) is not None:
         ours: Source = SOURCES.make(data.source, data)
         return ours
-    root = data.root and str(absolute(data.root))  # the working directory may be another one by now
+    root = data.root and absolute_text(data.root)  # the working directory may be another one by now
     source: Source = SOURCES.make(data.source, data.model_copy(update={"root": root}))
     for attribute in ("name", "classes"):
         if not hasattr(source, attribute):

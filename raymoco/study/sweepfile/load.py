@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, build_run_config
+from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
@@ -111,8 +112,10 @@ def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunCon
     """Return the run that is varied, with the settings of the whole sweep."""
     with run_document.locating():
         base = build_run_config(run_document, prefix="run.")
+    at_home = with_absolute_paths(base)  # a resume may be typed elsewhere
     return base.with_values(
         {
+            "data": at_home.data.model_dump(),
             "scale": _complete(spec.gang, base.scale).scale.model_dump(),
             "output": spec.output,
             "tracking": spec.tracking.model_dump(),
