@@ -29,7 +29,7 @@ class Features:
     features_NF: Tensor
     labels_N: Tensor
 
-    def labelled(self) -> Features:
+    def labeled(self) -> Features:
         """Return only the rows that have a label."""
         has = self.labels_N >= 0
         return Features(self.features_NF[has], self.labels_N[has])
@@ -176,7 +176,7 @@ def linear_classes(
 
 
 def _gradient_of_heads(x_BF: Tensor, y_B: Tensor, weight_FLC: Tensor) -> Tensor:
-    """Return the gradient of each head's mean cross-entropy by one product; half autograd's time."""
+    """Return the gradient of each head's mean cross-entropy by one product, in half the time."""
     _, heads, classes = weight_FLC.shape
     excess_BLC = (x_BF @ weight_FLC.flatten(1)).view(-1, heads, classes).softmax(dim=2)
     excess_BLC.scatter_add_(

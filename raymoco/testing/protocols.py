@@ -64,12 +64,12 @@ def _check_split(
     name: str, built: EvaluationProtocol, twin: EvaluationProtocol, split: Split
 ) -> None:
     metrics = {metric.name: metric for metric in built.metrics if metric.split == split}
-    labelled = LABELS in built.needs
+    labeled = LABELS in built.needs
     perfect = _Case(built, split)
     best = _checked(name, built, perfect, metrics)
     torch.rand(3)  # other draws of the process must not matter
     expect(best == perfect.measure(twin), f"{name} gives other values for equal seeds.")
-    if labelled:
+    if labeled:
         shuffled = _checked(name, built, perfect.shuffled(), metrics)
         for metric in metrics.values():
             _check_sense(name, metric, best[metric.name], shuffled[metric.name])

@@ -102,7 +102,7 @@ class Store:
         self.ids[change.key] = made.info.run_id
 
     def _find(self) -> None:
-        """Find the runs of this owner; a second one of a key stems from a call whose answer was lost."""
+        """Find this owner's runs; a second one of a key stems from a call whose answer was lost."""
         found: dict[str, list[Run]] = {}
         token: str | None = None
         while True:
