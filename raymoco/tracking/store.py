@@ -28,9 +28,9 @@ from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import DataError  # noqa: E402
 from raymoco.event_log import RunState  # noqa: E402
-from raymoco.files import absolute  # noqa: E402
+from raymoco.passwords import reveal  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
-from raymoco.tracking.places import Place  # noqa: E402
+from raymoco.tracking.places import SQLITE, Place, sqlite_file  # noqa: E402
 from raymoco.tracking.protocol import RefusedError, first_line  # noqa: E402
 
 ENTITIES = 1000  # MLflow's limits for one log_batch
@@ -182,11 +182,11 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
     Two processes that create a sqlite store at once corrupt it, so a lock file guards this; a kill
     meanwhile leaves no broken file.
     """
-    if not uri.startswith("sqlite:///"):
-        client = MlflowClient(uri)
+    if not uri.startswith(SQLITE):
+        client = MlflowClient(reveal(uri))
         return client, _experiment_id(client, experiment, None)
-    database = absolute(uri.removeprefix("sqlite:///"))
-    uri = f"sqlite:///{database}"
+    database, options = sqlite_file(uri)
+    uri = f"{SQLITE}{database}{options}"
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.parent / f".{database.name}.lock"):
         if not database.exists():
