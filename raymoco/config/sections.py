@@ -28,6 +28,7 @@ from raymoco.choices import (
     VIEWS,
 )
 from raymoco.config.named import named
+from raymoco.passwords import mask
 from raymoco.registry import NAME, Named, name_of, options_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -297,8 +298,9 @@ class ScaleConfig(StrictModel):
 class TrackingConfig(StrictModel):
     """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere.
 
-    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`.
+    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`. A password in
+    the URI is masked at once; see passwords.py.
     """
 
-    uri: str | None = None
+    uri: Annotated[str, AfterValidator(mask)] | None = None
     experiment: str | None = None

@@ -225,10 +225,10 @@ class _Run:
             return self.step(view_a, view_b, labels, lr)
 
     def _evaluate(self, last: bool) -> Row:
-        labelled = bool(self.images.classes)  # otherwise nothing has a label
-        protocols = [one for one in self.protocols if labelled or LABELS not in one.needs]
+        labeled = bool(self.images.classes)  # otherwise nothing has a label
+        protocols = [one for one in self.protocols if labeled or LABELS not in one.needs]
         judged = protocols if last else of_split(protocols, "eval")
-        features = self._labelled_features if labelled else self._features
+        features = self._labeled_features if labeled else self._features
         chosen = features("eval")
         train = features("train") if needed(judged, TRAIN) else chosen.without_rows()
         views = self._alignment_views() if needed(judged, VIEWS) else None
@@ -256,11 +256,11 @@ class _Run:
         batches = self.images.split(split, EVAL_BATCH)
         return extract_features(self._encoder, batches, self.normalize, self.device)
 
-    def _labelled_features(self, split: str) -> Features:
+    def _labeled_features(self, split: str) -> Features:
         found = self._features(split)
         if split == "train" and self.config.eval.labels == "visible":
             found = Features(found.features_NF, self.images.visible_labels.to(self.device))
-        found = found.labelled()
+        found = found.labeled()
         if len(found.labels_N) == 0:
             raise DataError(
                 f"the {split} split has no labeled image, so nothing can be judged by it."

@@ -103,7 +103,12 @@ def train(
     if is_used(folder):  # refuse before Ray starts
         with lease(folder, "run"):
             _refuse_used(folder, resume)
-    tracking.check_tracking(config.tracking.uri, output)  # refused before anything is written
+    saved = tracking.saved_section(RunFolder(folder).config) if resume else None
+    settled, note = tracking.settle_tracking(config.tracking, output, saved)
+    config = config.with_values({"tracking": settled.model_dump()})
+    tracking.check_tracking(settled.uri, output)  # refused before anything is written
+    if note:
+        say(note)
     check_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)

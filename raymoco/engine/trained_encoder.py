@@ -76,10 +76,10 @@ def evaluate(place: str | Path) -> Row:
     if config.eval.labels == "visible":
         train = type(train)(train.features_NF, images.visible_labels)
     about = Evaluation(
-        "test", choose=chosen.labelled(), classes=len(handle.classes), seed=config.seed
+        "test", choose=chosen.labeled(), classes=len(handle.classes), seed=config.seed
     )
     protocols = list(build_protocols(config.eval).values())
-    return measure(protocols, train.labelled(), test.labelled(), about)
+    return measure(protocols, train.labeled(), test.labeled(), about)
 
 
 def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:

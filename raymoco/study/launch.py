@@ -87,8 +87,14 @@ def sweep(
     folder = output / spec.name
     # absolute from here on, because gangs have another working directory
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
-    tracking.check_tracking(spec.tracking.uri, output)  # refused before anything is written
     files = SweepFolder(folder)
+    saved = tracking.saved_section(files.spec) if resume else None
+    settled, note = tracking.settle_tracking(spec.tracking, output, saved)
+    tracking.check_tracking(settled.uri, output)  # refused before anything is written
+    spec = spec.model_copy(update={"tracking": settled})
+    loaded = replace(
+        loaded, spec=spec, base=loaded.base.with_values({"tracking": settled.model_dump()})
+    )
     search = loaded.search
     if search is not None and search.warm_start and not files.optuna_log.exists():
         # refuse before anything is written; later the study contains the trials
@@ -106,6 +112,8 @@ def sweep(
     signals = Interrupts()
     # before the first line is printed: a shell's background jobs start with SIGINT ignored
     with signals.installed(), progress, connect(spec.gang, output, slots), signals.installed():
+        if note:
+            progress.say(note)
         resolved, images = prepare_run(loaded.base, output, progress.say)
         check_against_images(
             loaded,
