@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from raymoco.data.account import Account
 from raymoco.data.codec import stored_form
 from raymoco.data.ray_tasks import run_jobs
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
@@ -63,7 +64,7 @@ def build_all(
     if parallel is None:
         rows = sum(job.entries for job in left)
         parallel = rows > SMALL_ROWS or plan.bytes * rows > SMALL_BYTES * plan.entries
-    build = functools.partial(build_shard, source=source, building=building, size=inputs.size)
+    build = functools.partial(build_shard, source=source, building=building, inputs=inputs)
     images = sum(built.entries for built in done.values())
     said = time.monotonic()
     for built, job in run_jobs(build, left, parallel=parallel):
@@ -80,7 +81,7 @@ def build_all(
     return plan, [done[job.path] for job in plan.jobs]
 
 
-def build_shard(job: Job, source: Source, building: Path, size: int | None) -> Built:
+def build_shard(job: Job, source: Source, building: Path, inputs: PlanInputs) -> Built:
     """Read, check and write the images of one shard.
 
     Raises:
@@ -90,18 +91,22 @@ def build_shard(job: Job, source: Source, building: Path, size: int | None) -> B
     kept: list[Entry] = []
     images: list[bytes] = []
     skipped: list[str] = []
+    account = Account()
     seen = Pixelwise()
     for entry, found in zip(entries, source.read([e.place for e in entries]), strict=True):
         if kept and kept[-1].id == entry.id:
             raise DataError(f"{source.name}: two images have the id '{entry.id}'.")
         try:
-            stored, pixels = stored_form(found, size)
-        except DataError:
+            stored = stored_form(found, inputs.size)
+        except DataError as error:
             skipped.append(entry.id)  # the manifest names it
+            account.add("corrupt", str(error).partition(":")[0], entry.id)
             continue
-        seen.add(pixels)
+        for kind, reason in stored.remarks:
+            account.add(kind, reason, entry.id)
+        seen.add(stored.pixels)
         kept.append(entry)
-        images.append(stored)
+        images.append(stored.encoded)
     shard = _write_shard(kept, images, building, job) if kept else None
     built = Built(
         shard=shard,
@@ -112,6 +117,7 @@ def build_shard(job: Job, source: Source, building: Path, size: int | None) -> B
         heights=(min(seen.heights, default=0), max(seen.heights, default=0)),
         widths=(min(seen.widths, default=0), max(seen.widths, default=0)),
         color=seen.color,
+        remarks=account.remarks(),
     )
     note = _note(building, job)
     note.parent.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from raymoco.data.account import Remark
 from raymoco.data.codec import Pixels
 from raymoco.data.shards.manifest import ImageInfo, ShardInfo, SplitCounts
 
@@ -40,7 +41,10 @@ class Pixelwise:
 
 
 class Built(BaseModel):
-    """One finished shard (null if none of its images could be decoded), and its statistics."""
+    """One finished shard (null if none of its images could be decoded), and its statistics.
+
+    `skipped` are ids of corrupt images; `remarks` says why, and what was changed in others.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,6 +56,7 @@ class Built(BaseModel):
     heights: tuple[int, int]
     widths: tuple[int, int]
     color: bool
+    remarks: tuple[Remark, ...] = ()
 
 
 def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCounts:

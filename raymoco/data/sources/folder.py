@@ -12,7 +12,6 @@ import numpy as np
 from raymoco.config import DataConfig
 from raymoco.data.sources.labels_csv import LabelTable
 from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
-from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
 
@@ -105,8 +104,7 @@ class FolderSource:
 
     def _entry(self, path: str, size: int, label: int | None, split: str | None) -> Entry:
         check_ids(self._root, path)
-        if split is None:
-            split = "test" if label is not None and in_test_split(path) else "train"
+        split = "train" if split is None and label is None else split
         return Entry(path, label, split, path, size)
 
     def _find_tops(self) -> list[tuple[str | None, Path]]:
