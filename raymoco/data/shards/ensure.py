@@ -15,7 +15,7 @@ from typing import Literal
 
 from raymoco.config import DataConfig
 from raymoco.config.named import file_name_of
-from raymoco.data.account import Account
+from raymoco.data.account import Account, Remark
 from raymoco.data.shards.build import build_all, publish, sole_builder
 from raymoco.data.shards.inspection import (
     ShardReport,
@@ -23,6 +23,7 @@ from raymoco.data.shards.inspection import (
     describe_shards,
     verify_shards,
 )
+from raymoco.data.shards.left_out import leave_out_copies
 from raymoco.data.shards.manifest import (
     MANIFEST,
     RULES,
@@ -200,7 +201,9 @@ def build_shards(
         plan, built = build_all(
             source, building, inputs, parallel=parallel, progress=progress, advance=advance
         )
-        manifest = _manifest(source, plan, built, root)
+        account = Account([*plan.remarks, *(r for one in built for r in one.remarks)])
+        built = leave_out_copies(plan, built, building, account, parallel=parallel)
+        manifest = _manifest(source, plan, built, root, account.remarks())
         if strict:
             _refuse_corrupt(root or source.name, manifest)
         write_atomically(building / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
@@ -218,7 +221,9 @@ def build_shards(
     return load_shards(folder)
 
 
-def _manifest(source: Source, plan: Plan, built: list[Built], root: str | None) -> Manifest:
+def _manifest(
+    source: Source, plan: Plan, built: list[Built], root: str | None, remarks: tuple[Remark, ...]
+) -> Manifest:
     skipped = tuple(sorted(name for one in built for name in one.skipped))
     counts = {split: count(built, split, source.classes) for split in SPLITS}
     where = root or source.name
@@ -251,7 +256,7 @@ def _manifest(source: Source, plan: Plan, built: list[Built], root: str | None) 
         size=plan.size,
         shards=tuple(sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.path))),
         skipped=skipped,
-        remarks=Account([*plan.remarks, *(r for one in built for r in one.remarks)]).remarks(),
+        remarks=remarks,
         rules=plan.rules,
         background=plan.background,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
