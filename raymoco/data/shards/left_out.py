@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raymoco.data.account import Account
@@ -82,7 +83,7 @@ def _rewrite(rewriting: Rewriting, building: Path) -> Built:
     job, built = rewriting.job, rewriting.built
     notes = RowNotes.load(rows_of(building, job))
     keep = np.delete(np.arange(len(notes.digests)), rewriting.without).tolist()
-    table = pq.read_table(building / job.path).take(keep).to_pydict()
+    table = pq.read_table(building / job.path).take(pa.array(keep, pa.int64())).to_pydict()
     shard = write_shard(table["id"], table["image"], table["label"], building, job)
     if shard is None:
         (building / job.path).unlink()
