@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from raymoco.data.account import Kind
 from raymoco.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -31,10 +32,23 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded image: pixels (C, H, W) with C 1 or 3, and the format that it was encoded in."""
+    """A decoded image: pixels (C, H, W) with C 1 or 3, and the format that it was encoded in.
+
+    `remarks` says how the image differs from what was stored, each a kind and a reason.
+    """
 
     pixels: Pixels
     format: str
+    remarks: tuple[tuple[Kind, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a shard stores of an image (PNG or JPEG), its pixels (C, H, W), and remarks on it."""
+
+    encoded: bytes
+    pixels: Pixels
+    remarks: tuple[tuple[Kind, str], ...] = ()
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -64,34 +78,36 @@ def decode(encoded: bytes) -> Decoded:
         raise DataError(f"not a whole image: {error}") from None
 
 
-def stored_form(found: bytes | Pixels, size: int | None) -> tuple[bytes, Pixels]:
-    """Return the bytes that a shard stores of an image, PNG or JPEG, and its pixels (C, H, W).
+def stored_form(found: bytes | Pixels, size: int | None) -> Stored:
+    """Return what a shard stores of an image.
 
     Args:
         found: encoded, or pixels (H, W) or (H, W, 3) uint8.
         size: an image whose short side is longer, in pixels, is resized to it; None: images that
             are PNG or JPEG already are not encoded again.
     Raises:
-        DataError: the bytes are not an image, or only the beginning of one.
+        DataError: the bytes are not an image, or only the beginning of one. What stands before the
+            first colon of its message is the reason by which corrupt images are counted.
     """
     if isinstance(found, np.ndarray):
         if size is None or min(found.shape[:2]) <= size:
-            return encode_png(found), _to_chw(found)
+            return Stored(encode_png(found), _to_chw(found))
         found = encode_png(found)
     decoded = decode(found)
     pixels = decoded.pixels
     if size is None or min(pixels.shape[1:]) <= size:
-        return (found if decoded.format in STORED_FORMATS else encode_png(_to_hwc(pixels))), pixels
+        encoded = found if decoded.format in STORED_FORMATS else encode_png(_to_hwc(pixels))
+        return Stored(encoded, pixels, decoded.remarks)
     height, width = pixels.shape[1:]
     scale = size / min(height, width)
     shape = (max(size, round(width * scale)), max(size, round(height * scale)))
     image = Image.fromarray(_to_hwc(pixels)).resize(shape, Image.Resampling.BICUBIC)
     small = _to_chw(np.asarray(image))
     if decoded.format != "JPEG":
-        return encode_png(_to_hwc(small)), small
+        return Stored(encode_png(_to_hwc(small)), small, decoded.remarks)
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=JPEG_QUALITY)
-    return stream.getvalue(), small
+    return Stored(stream.getvalue(), small, decoded.remarks)
 
 
 def decode_to(encoded: bytes, channels: int, image_size: int) -> Pixels:

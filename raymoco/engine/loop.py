@@ -26,7 +26,7 @@ from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.probes import Features, extract_features, view_features
 from raymoco.engine.profiler import StepProfiler
-from raymoco.engine.protocols.judge import build_protocols, measure, needed, of_split
+from raymoco.engine.protocols.judge import build_protocols, finite, measure, needed, of_split
 from raymoco.engine.protocols.protocol import LABELS, TRAIN, VIEWS, Evaluation
 from raymoco.engine.protocols.record import Record
 from raymoco.engine.session import Session
@@ -242,13 +242,20 @@ class _Run:
             keep=record.keep("eval"),
         )
         row = measure(judged, train, chosen, about)
-        if last and of_split(judged, "test"):
+        # told before the run began: judges.py
+        tested = self.handle.manifest.counts["test"].labelled or not labelled
+        if last and tested and of_split(judged, "test"):
             about = replace(about, split="test", views=None, keep=record.keep("test"))
             row |= measure(judged, train, features("test"), about)
         if last and self.session.predictions is not None:
             # before the last checkpoint and report: a run that is over has them
             record.write(self.session.predictions)
-        return row
+        found = finite(row)
+        if len(found) < len(row):
+            self.session.text(
+                f"not measurable, and left out: {', '.join(sorted({*row} - {*found}))}"
+            )
+        return found
 
     def _features(self, split: str) -> Features:
         if not self.handle.rows(split):

@@ -21,6 +21,7 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
+from raymoco.engine.judges import check_judges, judges_fact, judges_warning
 from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
@@ -60,17 +61,18 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
     shards = ensure_shards(config.data, output, say)
     handle = prepare_images(config.data, shards)
     resolved = resolve(config, channels=shards.channels, train_images=handle.rows("train"))
+    check_judges(resolved, handle)
     return resolved, handle
 
 
 def _say_regime(config: RunConfig, handle: PreparedImages, say: Print) -> None:
     """Print what the run's length, queue and key momentum amount to, and a warning if need be."""
     images = TrainImages.of(handle.manifest, handle.rows("train"))
-    for name, text in regime(config, images).facts:
+    for name, text in [*regime(config, images).facts, judges_fact(handle.manifest)]:
         say(f"{name:<12} {text}")
-    warning = regime_warning(config, images)
-    if warning:
-        say(f"warning: {warning}")
+    for warning in (regime_warning(config, images), judges_warning(handle.manifest)):
+        if warning:
+            say(f"warning: {warning}")
 
 
 def train(

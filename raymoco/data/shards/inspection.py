@@ -62,7 +62,10 @@ class ShardReport:
         named = [f"{name} {count:,}" for name, count in per_class.items()]
         more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         found.append(("classes", f"{len(named)}: {', '.join(named[:MOST_NAMED])}{more}"))
-        if manifest.skipped:
+        for remark in manifest.remarks:
+            kind, _, text = remark.line().partition(": ")
+            found.append((kind, text))
+        if manifest.skipped and not manifest.remarks:  # built by 0.1
             some = ", ".join(manifest.skipped[:MOST_NAMED])
             more = f" and {len(manifest.skipped) - MOST_NAMED:,} more"
             more = more if len(manifest.skipped) > MOST_NAMED else ""

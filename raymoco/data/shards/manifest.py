@@ -93,6 +93,12 @@ class Manifest(_Frozen):
         """The number of images in a split, labeled or not."""
         return self.counts[split].rows
 
+    @property
+    def corrupt(self) -> int:
+        """The number of files that claim to be images and cannot be read."""
+        remarked = sum(remark.count for remark in self.remarks if remark.kind == "corrupt")
+        return max(remarked, len(self.skipped))  # older manifests have no remarks
+
 
 @dataclass(frozen=True)
 class ShardSet:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from raymoco.data.account import Remark
 from raymoco.data.codec import Pixels
 from raymoco.data.shards.manifest import ImageInfo, ShardInfo, SplitCounts
 
@@ -17,30 +19,45 @@ LEVELS = np.stack([np.arange(256) / 255, (np.arange(256) / 255) ** 2])  # x and 
 
 
 class Pixelwise:
-    """Sizes and gray levels of some images.
+    """Sizes and gray levels of some images, in the order in which they are added.
 
-    `sums` are added up over images: the means over an image's pixels of x and x^2, (2, 3).
+    `levels` are of each image the means over its pixels of x and x^2, (2, 3).
     """
 
     def __init__(self) -> None:
-        self.images = 0
-        self.sums: NDArray[np.float64] = np.zeros((2, 3))
         self.heights: list[int] = []
         self.widths: list[int] = []
-        self.color = False
+        self.colors: list[bool] = []
+        self.levels: list[NDArray[np.float64]] = []
 
     def add(self, pixels: Pixels) -> None:
         """Count one image, (C, H, W) uint8."""
-        self.images += 1
         self.heights.append(pixels.shape[1])
         self.widths.append(pixels.shape[2])
-        self.color |= pixels.shape[0] == 3
+        self.colors.append(pixels.shape[0] == 3)
         gray_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
-        self.sums += (LEVELS @ np.stack(gray_levels).T) / pixels[0].size  # gray fills all three
+        found = (LEVELS @ np.stack(gray_levels).T) / pixels[0].size
+        self.levels.append(np.broadcast_to(found, (2, 3)))  # gray fills all three
+
+    def facts(self) -> dict[str, Any]:
+        """The statistics of `Built`: the levels are added up one after the other."""
+        sums = np.zeros((2, 3))
+        for found in self.levels:
+            sums += found
+        return {
+            "sums": tuple(map(tuple, sums.tolist())),
+            "heights": (min(self.heights, default=0), max(self.heights, default=0)),
+            "widths": (min(self.widths, default=0), max(self.widths, default=0)),
+            "color": any(self.colors),
+        }
 
 
 class Built(BaseModel):
-    """One finished shard (null if none of its images could be decoded), and its statistics."""
+    """One finished shard (null if none of its images could be decoded), and its statistics.
+
+    `skipped` are ids of corrupt images; `remarks` says why, and what was changed in others;
+    `without` are rows that it had when it was first built.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,6 +69,8 @@ class Built(BaseModel):
     heights: tuple[int, int]
     widths: tuple[int, int]
     color: bool
+    remarks: tuple[Remark, ...] = ()
+    without: tuple[int, ...] = ()
 
 
 def count(built: Sequence[Built], split: str, classes: Sequence[str]) -> SplitCounts:

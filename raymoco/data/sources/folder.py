@@ -18,7 +18,6 @@ from raymoco.data.sources.source import Entry, SourceImage, files_fingerprint
 from raymoco.data.sources.table_hint import unused_tables
 from raymoco.data.sources.tally import Tally
 from raymoco.data.sources.tree import Found, Tree
-from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
 
@@ -172,7 +171,5 @@ class FolderSource:
 
 
 def _entry(found: Found, label: int | None, split: str | None) -> Entry:
-    path = found.path
-    if split is None:
-        split = "test" if label is not None and in_test_split(path) else "train"
-    return Entry(path, label, split, path, found.size)
+    split = "train" if split is None and label is None else split
+    return Entry(found.path, label, split, found.path, found.size)

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
-from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
 
@@ -75,7 +74,7 @@ class ParquetSource:
                             raise DataError(f"{path}: row {first + row} has the id {image_id!r}.")
                         number = self._number(label, path)
                         place = f"{name}:{group}:{row}"
-                        split = self._split(name, str(image_id), number)
+                        split = self._split(name)
                         yield Entry(str(image_id), number, split, place, each, f"{name}:{group}")
                     first += size.num_rows
 
@@ -190,10 +189,8 @@ class ParquetSource:
             raise DataError(f"{path}: has changed while it was read: the label {label!r} is new.")
         return self._numbers[label]
 
-    def _split(self, name: str, image_id: str, label: int | None) -> str:
-        if self._tests:
-            return "test" if name in self._tests else "train"
-        return "test" if label is not None and in_test_split(image_id) else "train"
+    def _split(self, name: str) -> str | None:
+        return ("test" if name in self._tests else "train") if self._tests else None
 
 
 def mapped_columns(data: DataConfig) -> dict[str, str]:

@@ -29,7 +29,8 @@ class Entry:
     Attributes:
         id: unique in the source.
         label: the number of its class, or None.
-        split: `train`, `test`, or `eval` where the source has images of its own for evaluation.
+        split: `train`, `test`, or `eval`; None: the plan decides by the id and the label whether it
+            is a test image. If no image is in `eval`, the plan takes some of `train`.
         place: where the image is, in a notation of the source's own.
         bytes: its approximate size there.
         together: entries with the same text are cheap to read together, so they go to one shard;
@@ -38,7 +39,7 @@ class Entry:
 
     id: str
     label: int | None
-    split: str
+    split: str | None
     place: str
     bytes: int
     together: str = ""
@@ -49,7 +50,9 @@ class Source(Protocol):
 
     raymoco constructs the class with the `DataConfig`, whose `root` is absolute, and with
     `options=` if it has a pydantic model `Options`. The constructor finds the files and reads
-    little of them.
+    little of them. A source that passes files over, or that reads a layout one way of several, says
+    so by `account()`, see `raymoco.data.account.KeepsAccount`; it is asked once entries() has been
+    read to its end, in the same process.
     """
 
     def __init__(self, data: DataConfig) -> None: ...

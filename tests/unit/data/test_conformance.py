@@ -121,7 +121,7 @@ class Lists(Good):
     ("source", "words"),
     [
         (Lists, "must be a tuple of text"),
-        (one_entry(split="validation"), "is in the split 'validation', but must be in train or"),
+        (one_entry(split="validation"), "is in the split 'validation', but must be in train, eval"),
         (one_entry(label=2), "has the label 2, but there are 2 classes"),
         (one_entry(label=np.int64(1)), "no int, and not None"),
         (one_entry(place=0), "has the place 0, but it must be text"),

@@ -228,7 +228,8 @@ def test_strict_refuses_corrupt_images_and_names_them(tmp_path):
     shards = ensure_shards(data, tmp_path / "runs", said.append)
     assert "12 left out as corrupt" in said[-1]
     assert len(shards.manifest.skipped) == 12
-    assert "12 corrupt: a/bad00.png" in dict(describe_shards(shards).lines())["left out"]
+    shown = dict(describe_shards(shards).lines())["corrupt"]
+    assert shown == "12 not a whole image (a/bad00.png, a/bad01.png, ...)"
     with pytest.raises(DataError, match=r"12 images cannot be decoded"):
         ensure_shards(data, tmp_path / "runs", strict=True)
 

@@ -100,12 +100,12 @@ def test_the_real_fashion_mnist_is_found_by_itself():
     assert 50 < pixels.mean() < 150
 
 
-def test_a_fifth_of_digits_is_the_test_set_and_stays_it():
+def test_a_fifth_of_digits_is_the_test_set_and_stays_it(tmp_path):
     source = open_source(DataConfig())
-    splits = [entry.split for entry in source.entries()]
-    assert len(splits) == 1797
-    assert splits.count("test") == 361  # a hash decides: this number must never change
-    assert splits == [entry.split for entry in source.entries()]
+    assert {entry.split for entry in source.entries()} == {None}
+    shards = build_shards(source, tmp_path / "out")
+    # a hash decides: these numbers must never change
+    assert [shards.rows(split) for split in ("train", "eval", "test")] == [1288, 148, 361]
 
 
 def test_class_folders_become_labels_in_sorted_order(tmp_path):
@@ -122,7 +122,7 @@ def test_class_folders_become_labels_in_sorted_order(tmp_path):
     assert records["cow/nested/3.png"].label == 1
     assert records["unlabelled/x.png"].label is None
     assert records["unlabelled/x.png"].split == "train"
-    assert {record.split for record in records.values()} == {"train", "test"}
+    assert {record.split for record in records.values()} == {"train", None}
 
 
 def test_train_and_test_folders_are_the_splits(tmp_path):
@@ -153,7 +153,7 @@ def test_a_missing_or_empty_folder_says_what_is_expected(tmp_path, make):
         open_source(DataConfig(source="folder", root=str(root)))
 
 
-def labels_of(source) -> dict[str, tuple[int | None, str]]:
+def labels_of(source) -> dict[str, tuple[int | None, str | None]]:
     return {entry.id: (entry.label, entry.split) for entry in source.entries()}
 
 
@@ -161,10 +161,8 @@ def test_val_is_a_test_set_and_train_alone_is_split_by_hash(tmp_path):
     for i in range(30):
         write_image(tmp_path / "train" / "a" / f"{i}.png")
     assert opened("folder", tmp_path).classes == ("a",)
-    assert {split for _, split in labels_of(opened("folder", tmp_path)).values()} == {
-        "train",
-        "test",
-    }
+    # None: the plan decides
+    assert {split for _, split in labels_of(opened("folder", tmp_path)).values()} == {None}
     write_image(tmp_path / "val" / "a" / "x.png")
     found = labels_of(opened("folder", tmp_path))
     assert [name for name, (_, split) in found.items() if split == "test"] == ["val/a/x.png"]
