@@ -8,6 +8,7 @@ import torch
 
 from raymoco.choices import BACKBONES, LOSSES, TERMS
 from raymoco.config import RunConfig
+from raymoco.data.sources.folder_tables import labels_file
 from raymoco.data.views.build import resolve_views
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.protocols.judge import spelled_protocols
@@ -37,6 +38,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
         )
     _check_queue(config, train_images)
     precision, listed = config.precision, config.data.labelled_list
+    table = labels_file(config.data)
     if precision == "auto":
         # the workers' GPUs are not visible here: Ampere (2020) and later compute bf16 fast; the
         # user sets fp32 for an older one
@@ -50,6 +52,7 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             ),
             # workers have another working directory
             "data.labelled_list": listed and str(absolute(listed)),
+            "data.labels_csv": table and str(table),
             "precision": precision,
             **_spelled(config),
             "eval.protocols": spelled_protocols(config.eval),

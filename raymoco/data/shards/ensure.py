@@ -31,6 +31,7 @@ from raymoco.data.shards.manifest import (
 )
 from raymoco.data.shards.plan import Plan, PlanInputs
 from raymoco.data.shards.stats import Advance, Built, Progress, count, image_info, mean_and_std
+from raymoco.data.sources.folder_tables import labels_file
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
@@ -111,14 +112,17 @@ def ensure_shards(
 def shards_folder(data: DataConfig, output: Path) -> Path:
     """The folder of a source's shards: its name and eight digits of a hash.
 
-    The hash is of the name, `data.root`, `data.columns`, and the options beside the name.
+    The hash is of the name, `data.root`, `data.columns`, the options beside the name, and the file
+    of `data.labels_csv`.
     """
     root = str(absolute(data.root)) if data.root else ""
     columns = mapped_columns(data)
     mapped = f"\0{json.dumps(columns, sort_keys=True)}" if columns else ""
     source = data.source
     options = "" if isinstance(source, str) else f"\0{json.dumps(source, sort_keys=True)}"
-    text = f"{name_of(source)}\0{root}{mapped}{options}"
+    table = labels_file(data)
+    labels = f"\0{table}" if table else ""
+    text = f"{name_of(source)}\0{root}{mapped}{options}{labels}"
     digits = hashlib.sha256(text.encode()).hexdigest()[:8]
     return absolute(output) / "shards" / f"{file_name_of(source)}-{digits}"
 

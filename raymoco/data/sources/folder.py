@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from raymoco.config import DataConfig
-from raymoco.data.sources.labels_csv import LabelTable
+from raymoco.data.account import Account
+from raymoco.data.sources.folder_tables import find_table
 from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
@@ -43,7 +42,8 @@ class FolderSource:
         self._root = root = absolute(data.root)
         if not root.is_dir():
             raise DataError(f"{root}: no such folder. {self._expected()}")
-        self._table = LabelTable(root / TABLE) if (root / TABLE).is_file() else None
+        self._account = Account()
+        self._table = find_table(data, root, self._account)
         if self._table is not None:
             self.classes = self._table.classes
         else:
@@ -53,16 +53,9 @@ class FolderSource:
             raise DataError(f"{root}: there is no image in it. {self._expected()}")
 
     def entries(self) -> Iterator[Entry]:
-        if self._table is None:
-            yield from self._entries()
-            return
-        found = np.zeros(len(self._table), dtype=bool)
-        for entry in self._entries():
-            row = self._table.find(entry.id)[2]
-            if row >= 0:
-                found[row] = True
-            yield entry
-        self._table.refuse_missing(found, self._root)
+        if self._table is not None:
+            self._table.match(lambda: (entry.id for entry in self._entries()))
+        yield from self._entries()
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         for place in places:
@@ -72,16 +65,21 @@ class FolderSource:
                 raise DataError(f"{self._root / place}: cannot be read: {error.strerror}") from None
 
     def fingerprint(self) -> str:
-        table = [TABLE] if self._table is not None else []
+        table = self._table.files if self._table is not None else []
         paths = (entry.place for entry in self._entries())
         return stat_fingerprint(self._root, itertools.chain(table, paths))
+
+    def account(self) -> Account:
+        """See `KeepsAccount`."""
+        table = () if self._table is None else self._table.account.remarks()
+        return Account([*self._account.remarks(), *table])
 
     def _entries(self) -> Iterator[Entry]:
         if self._table is not None:
             for path, size in self._files(self._root):
-                label, split, row = self._table.find(path)
-                if row < 0 and Path(path).suffix.lower() not in SUFFIXES:
+                if Path(path).suffix.lower() not in SUFFIXES and not self._table.lists(path):
                     continue
+                label, split, _ = self._table.find(path)
                 yield self._entry(path, size, label, split)
             return
         numbers = {name: number for number, name in enumerate(self.classes)}
