@@ -1,4 +1,4 @@
-"""Which table tells the labels of a folder of images, and which only looks as if it did."""
+"""Which table tells the labels of a folder of images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from raymoco.config import DataConfig
 from raymoco.data.account import Account
+from raymoco.data.sources.file_splits import WORDS
 from raymoco.data.sources.labels_csv import LabelTable, Part
 from raymoco.data.sources.parquet import mapped_columns
-from raymoco.data.sources.split_words import WORDS
-from raymoco.data.sources.tables import TABLES, Table
+from raymoco.data.sources.tables import Table
 from raymoco.errors import DataError
 from raymoco.files import absolute
 
@@ -41,7 +41,7 @@ def find_table(data: DataConfig, root: Path, account: Account) -> LabelTable | N
     It is the one that `data.labels_csv` names, else labels.csv, else Hugging Face's metadata files.
 
     Args:
-        account: gets a remark on every table that is not used but looks like one of labels.
+        account: gets a remark on metadata that has no labels, and so is not used.
     Raises:
         DataError: a table cannot be understood.
     """
@@ -56,15 +56,6 @@ def find_table(data: DataConfig, root: Path, account: Account) -> LabelTable | N
         parts = [Part(Table(given, mapped), folder, folders_split=hugging)]
     else:
         parts = list(_metadata(root, account))
-    used = {part.table.path for part in parts}
-    for path in _beside(root):
-        if path not in used and (looks := _looks(path)) is not None:
-            where = path.relative_to(root) if path.is_relative_to(root) else path
-            account.say(
-                "understood",
-                f"{where} looks like a label table ({looks}), but is not used: name it with "
-                f"data.labels_csv={path}",
-            )
     return LabelTable(parts, root) if parts else None
 
 
@@ -93,22 +84,6 @@ def _inner(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-
-
-def _beside(root: Path) -> list[Path]:
-    """Tables among the loose files of the root, and those beside it that are called after it."""
-    try:
-        inside = sorted(path for path in root.iterdir() if path.suffix.lower() in TABLES)
-    except OSError as error:
-        raise DataError(f"{root}: cannot be read: {error.strerror}") from None
-    names = (f"{root.name}.csv", f"{root.name}_labels.csv", f"{root.name}Labels.csv")
-    return [path for path in (*inside, *(root.parent / n for n in names)) if path.is_file()]
-
-
-def _looks(path: Path) -> str | None:
-    """The columns of a table that has names and labels of images; None if it has none."""
-    table = _table(path)
-    return ", ".join(table.columns[:5]) if table is not None and table.labelled else None
 
 
 def _table(path: Path) -> Table | None:

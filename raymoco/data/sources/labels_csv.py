@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.data.account import Account
+from raymoco.data.sources.file_splits import WORDS
 from raymoco.data.sources.labels import Labels
 from raymoco.data.sources.name_matching import FORMS, Form, key_of, nearest
-from raymoco.data.sources.split_words import WORDS
 from raymoco.data.sources.tables import Row, Table
 from raymoco.errors import DataError
 

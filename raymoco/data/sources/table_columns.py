@@ -31,6 +31,7 @@ LABELS = (
     ),
     ("class_id", "classid", "label_id", "category_id", "target_id", "class_index", "class_idx"),
 )
+CAPTIONS = ("text", "caption", "captions", "description", "prompt", "sentence")
 SPLITS = (("split", "subset", "partition"),)
 
 
@@ -79,7 +80,7 @@ def choose(
         label = _clear(plain, LABELS, "label", columns, where, (), name)
     split = _clear(plain, SPLITS, "split", columns, where, (), name)
     others = [i for i in range(len(columns)) if i not in (name, split)]
-    if name is not None and label is None and len(others) == 1 and not bare:
+    if label is None and len(others) == 1 and not bare and plain[others[0]] not in CAPTIONS:
         label = others[0]
     if name is None or (label is None and not bare):
         shown = ", ".join(map(str, columns)) or "(none)"

@@ -298,19 +298,16 @@ def test_metadata_without_classes_is_told_and_not_used(tmp_path):
         opened(root)
 
 
-@pytest.mark.parametrize("place", ["pets/train.csv", "pets.csv", "pets/HAM_metadata.tsv"])
-def test_a_table_that_looks_like_labels_is_told_with_the_key_that_names_it(tmp_path, place):
-    folder(tmp_path / "pets", "", name="README.md")
-    folder(tmp_path, "image_id,dx\na/0,x\n".replace(",", "\t"), (), place)
-    said = told(tmp_path / "pets")
-    assert (
-        f"looks like a label table (image_id, dx), but is not used: name it with data.labels_csv={tmp_path / place}"
-        in said
-    )
-
-
-def test_a_table_of_something_else_is_not_mentioned(tmp_path):
-    assert told(folder(tmp_path, "when,loss\n1,0.5\n", name="log.csv")) == ""
+def test_captions_are_no_labels_even_where_they_are_the_only_other_column(tmp_path):
+    root = folder(tmp_path, "file_name,text\na/0.png,a cat\n")
+    with pytest.raises(DataError, match=r"has the columns file_name, text, but must have"):
+        opened(root)
+    folder(root, "photo of,kind\na/0.png,x\n")
+    with pytest.raises(DataError, match=r"say which: data.columns.image=photo of"):
+        opened(root)
+    folder(root, "image,kind of pet\na/0.png,x\n")
+    assert labels(root)["a/0.png"] == "x"
+    assert "labels in 'kind of pet'" in told(root)
 
 
 def test_what_was_matched_is_so_in_every_process(tmp_path):
