@@ -114,7 +114,8 @@ def _plain(column: str) -> str:
 def _said(columns: Sequence[str], name: int, label: int | None, others: list[int]) -> str:
     rest = [columns[i] for i in others if i != label]
     usual = columns[name] in ("name", "file_name") and (label is None or columns[label] == "label")
-    if usual and not any(_word(column, LABELS) for column in rest):
+    silent = label is not None and not any(_word(column, LABELS) for column in rest)
+    if usual and (silent or not rest):
         return ""
     labels = "no labels are read" if label is None else f"labels in '{columns[label]}'"
     unused = f"; not used: {', '.join(rest[:5])}" if rest else ""

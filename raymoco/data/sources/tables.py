@@ -61,10 +61,11 @@ class Table:
         sample = list(rows)
         chosen = choose(self._header, sample, mapped or {}, str(path), bare=bare)
         self._name, self._label, self._split = chosen.name, chosen.label, chosen.split
+        self.labelled = chosen.label is not None
         self.said = chosen.said
         if isinstance(self._form, _Text) and self._form.bare:
-            self.said = "has no header; names are read in the first column, labels in the second"
-        self.labelled = chosen.label is not None
+            second = ", labels in the second" if self.labelled else ""
+            self.said = f"has no header; names are read in the first column{second}"
         self.columns = tuple(map(str, self._header))
         self.label_column = "" if chosen.label is None else self.columns[chosen.label]
         self._words = _class_words(self._form, self._header, self._label)
@@ -99,7 +100,7 @@ class _Text:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.encoding = _encoding(path)
+        self.encoding = encoding_of(path)
         self.delimiter = ","
         self.bare = False  # without a header
 
@@ -118,9 +119,9 @@ class _Text:
         if skip >= len(lines):
             return [], 0
         header = _split(lines[skip], self.delimiter)
-        if len(header) == 2 and has_suffix(header[0]) and not has_suffix(header[1]):
+        if has_suffix(header[0]) and len(header) <= 2 and not any(map(has_suffix, header[1:])):
             self.bare = True
-            return ["name", "label"], skip
+            return ["name", "label"][: len(header)], skip
         return header, skip + 1
 
     def rows(self, first: int) -> Iterator[tuple[int, Sequence[Any]]]:
@@ -139,7 +140,7 @@ class _Text:
             ) from None
 
     def _lines(self) -> Iterator[str]:
-        return _lines(self.path, self.encoding, "CSV")
+        return lines_of(self.path, self.encoding, "CSV")
 
 
 class _JsonLines:
@@ -147,7 +148,7 @@ class _JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.encoding = _encoding(path)
+        self.encoding = encoding_of(path)
         self.keys: list[str] = []
 
     def header(self) -> tuple[list[str], int]:
@@ -160,7 +161,7 @@ class _JsonLines:
             yield line, [row.get(key) for key in self.keys]
 
     def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for line, text in enumerate(_lines(self.path, self.encoding, "JSON"), start=1):
+        for line, text in enumerate(lines_of(self.path, self.encoding, "JSON"), start=1):
             if not text.strip():
                 continue
             try:
@@ -248,7 +249,12 @@ def _split(line: str, delimiter: str) -> list[str]:
     return [value.strip() for value in row]
 
 
-def _encoding(path: Path) -> str:
+def encoding_of(path: Path) -> str:
+    """The encoding of a text file, by its first bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(400)
@@ -260,7 +266,12 @@ def _encoding(path: Path) -> str:
     return known or "utf-8"
 
 
-def _lines(path: Path, encoding: str, what: str) -> Iterator[str]:
+def lines_of(path: Path, encoding: str, what: str) -> Iterator[str]:
+    """Yield the lines of a text file; `what` says in an error what it should have been.
+
+    Raises:
+        DataError: it cannot be read, or is encoded otherwise.
+    """
     try:
         with path.open(encoding=encoding, newline="") as file:
             yield from file
