@@ -197,7 +197,7 @@ class _Content:
     """
 
     def __init__(self, table: Rows) -> None:
-        self.labels = Labels(f"{table.path}: the labels")
+        self.labels = Labels(f"{table.path}: the column of labels")
         keys, said, splits = array("Q"), array("q"), set()
         for row in table.rows():
             if not row.name:
