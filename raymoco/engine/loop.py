@@ -243,7 +243,7 @@ class _Run:
         )
         row = measure(judged, train, chosen, about)
         # told before the run began: judges.py
-        tested = self.handle.manifest.counts["test"].labelled or not labelled
+        tested = self.handle.manifest.counts["test"].labelled or not labeled
         if last and tested and of_split(judged, "test"):
             about = replace(about, split="test", views=None, keep=record.keep("test"))
             row |= measure(judged, train, features("test"), about)

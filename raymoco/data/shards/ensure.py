@@ -35,6 +35,7 @@ from raymoco.data.shards.manifest import (
 )
 from raymoco.data.shards.plan import Plan, PlanInputs
 from raymoco.data.shards.stats import Advance, Built, Progress, count, image_info, mean_and_std
+from raymoco.data.sources.folder_tables import labels_file
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
@@ -136,7 +137,7 @@ def shards_folder(data: DataConfig, output: Path) -> Path:
         if value != DataConfig.model_fields[key].default
     }
     if data.labels_csv is not None:
-        others["labels_csv"] = str(absolute(data.labels_csv))
+        others["labels_csv"] = str(labels_file(data))
     decided = f"\0{json.dumps(others, sort_keys=True)}" if others else ""
     text = f"{name_of(source)}\0{root}{mapped}{options}{decided}"
     digits = hashlib.sha256(text.encode()).hexdigest()[:8]

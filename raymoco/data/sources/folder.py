@@ -6,13 +6,10 @@ import errno
 import itertools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from raymoco.config import DataConfig
 from raymoco.data.account import Account, Remark
 from raymoco.data.sources.file_kinds import cannot_read
-from raymoco.data.sources.labels_csv import LabelTable
+from raymoco.data.sources.folder_tables import TABLE, find_table
 from raymoco.data.sources.layout import BESIDE, EMPTY, UNLABELLED, Layout, draw, read_layout
 from raymoco.data.sources.source import Entry, SourceImage, files_fingerprint
 from raymoco.data.sources.table_hint import unused_tables
@@ -21,7 +18,6 @@ from raymoco.data.sources.tree import Found, Tree
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
 
-TABLE = "labels.csv"
 # of a link that leads nowhere or in a circle, and of a file that we may not read
 UNREADABLE = (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.EPERM)
 
@@ -44,8 +40,9 @@ class FolderSource:
         self._root = root = absolute(data.root)
         if not root.is_dir():
             raise DataError(f"{root}: no such folder. {self._expected()}")
-        self._table = LabelTable(root / TABLE) if (root / TABLE).is_file() else None
-        self._tree = Tree(root, frozenset([TABLE] if self._table is not None else []))
+        self._said = Account()
+        self._table = find_table(data, root, self._said)
+        self._tree = Tree(root, frozenset(self._table.files if self._table is not None else ()))
         self._layout = Layout() if self._table is not None else read_layout(self._tree)
         self.classes = self._layout.classes if self._table is None else self._table.classes
         self._passed: tuple[Remark, ...] = ()
@@ -53,21 +50,22 @@ class FolderSource:
             raise self._nothing_found()
         if self._table is None:
             for hint in unused_tables(self._tree, self._layout.base):
-                self._layout.said.say("understood", hint)
+                self._said.say("understood", hint)
 
     def entries(self) -> Iterator[Entry]:
-        tally = Tally()
-        found = np.zeros(len(self._table or ()), dtype=bool)
-        for entry, _ in self._entries(tally, found):
-            yield entry
         if self._table is not None:
-            self._table.refuse_missing(found, self._root)
+            self._table.match(self._paths)
+        tally = Tally()
+        for entry, _ in self._entries(tally):
+            yield entry
         self._count_unused(tally)
         self._passed = tally.remarks()
 
     def account(self) -> Account:
         """How the layout was read, and what was passed over when the entries were last listed."""
-        return Account([*self._layout.said.remarks(), *self._passed])
+        table = () if self._table is None else self._table.account.remarks()
+        said = (*self._said.remarks(), *self._layout.said.remarks())
+        return Account([*said, *table, *self._passed])
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         cannot_read()  # registers the plugins of Pillow that are installed, in this process too
@@ -82,35 +80,29 @@ class FolderSource:
                 yield b""  # is counted with the corrupt
 
     def fingerprint(self) -> str:
-        table = self._root / TABLE
-        head = []
-        if self._table is not None:
-            stat = table.stat()
-            head = [(TABLE, stat.st_size, stat.st_mtime_ns)]
+        tables = self._table.files if self._table is not None else []
+        stats = ((name, (self._root / name).stat()) for name in tables)
         files = (found for _, found in self._entries(Tally()))
         return files_fingerprint(
-            itertools.chain(head, ((one.path, one.size, one.time_ns) for one in files))
+            itertools.chain(
+                ((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats),
+                ((one.path, one.size, one.time_ns) for one in files),
+            )
         )
 
-    def _entries(
-        self, tally: Tally, listed: NDArray[np.bool_] | None = None
-    ) -> Iterator[tuple[Entry, Found]]:
-        """Yield every entry and its file.
+    def _paths(self) -> Iterator[str]:
+        """Every file that a row of the table may mean; also what cannot be read here."""
+        tree, lists = self._tree, self._listed
+        yield from (found.path for found in tree.images(wanted=lists, unreadable=True))
 
-        Args:
-            listed: (rows of the table,), set where a row belongs to a file.
-        """
-        table = self._table
-        if table is not None:
+    def _listed(self, path: str) -> bool:
+        return self._table is not None and self._table.lists(path)
 
-            def wanted(path: str) -> bool:
-                row = table.find(path)[2]
-                if row >= 0 and listed is not None:
-                    listed[row] = True
-                return row >= 0
-
-            for found in self._tree.images(tally=tally, wanted=wanted):
-                label, split, _ = table.find(found.path)
+    def _entries(self, tally: Tally) -> Iterator[tuple[Entry, Found]]:
+        """Yield every entry and its file."""
+        if self._table is not None:
+            for found in self._tree.images(tally=tally, wanted=self._listed):
+                label, split, _ = self._table.find(found.path)
                 yield _entry(found, label, split), found
             return
         numbers = {name: number for number, name in enumerate(self.classes)}
