@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from raymoco.data.sources.file_kinds import FileKind, cannot_read, kind_by_content, kind_of
@@ -20,7 +20,8 @@ from raymoco.data.sources.no_data import (
     why_by_content,
     why_by_name,
 )
-from raymoco.data.sources.tally import Tally, can_be_id
+from raymoco.data.sources.source import can_be_id
+from raymoco.data.sources.tally import Tally
 from raymoco.errors import DataError
 
 NO_IMAGE = "files that are no images by their names"
@@ -56,6 +57,16 @@ class Level:
     images: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a walk was asked for; see `Tree.images`."""
+
+    deep: bool = True
+    tally: Tally = field(default_factory=Tally)
+    wanted: Wanted | None = None
+    unreadable: bool = False
+
+
 class Tree:
     """The files below a root.
 
@@ -80,6 +91,7 @@ class Tree:
         deep: bool = True,
         tally: Tally | None = None,
         wanted: Wanted | None = None,
+        unreadable: bool = False,
     ) -> Iterator[Found]:
         """Yield every image in a folder, in no order; also links that lead nowhere, if so named.
 
@@ -88,6 +100,7 @@ class Tree:
             tally: counts what is passed over.
             wanted: called with each path below the root that is a file; true: it is taken, whatever
                 its name says, unless this installation cannot read it.
+            unreadable: yield also images that this installation cannot read.
         Raises:
             DataError: the root cannot be read.
         """
@@ -95,7 +108,8 @@ class Tree:
         if folder:  # a link may lead back above where the walk begins
             parents = [str(self.root), *(self.path(str(p)) for p in Path(folder).parents)]
             above = [(stat.st_dev, stat.st_ino) for stat in map(os.stat, parents)]
-        return self._walk(self.path(folder), deep, tally or Tally(), wanted, tuple(above))
+        order = _Order(deep, tally or Tally(), wanted, unreadable)
+        return self._walk(self.path(folder), order, tuple(above))
 
     def holds_image(self, folder: str) -> bool:
         """Whether there is an image somewhere in a folder."""
@@ -118,7 +132,7 @@ class Tree:
                     if why_by_name(item.name) is None and self._why_foreign(item.path) is None:
                         (thumbnails if may_be_thumbnails(item.name) else names).append(item.name)
                 elif not images:
-                    images = next(self._file(item, Tally(), None), None) is not None
+                    images = next(self._file(item, _Order()), None) is not None
         return Level(tuple(sorted(names if images else [*names, *thumbnails])), images)
 
     def _why_foreign(self, path: str) -> str | None:
@@ -128,14 +142,8 @@ class Tree:
         except OSError:
             return None  # the walk says that it cannot be opened
 
-    def _walk(
-        self,
-        folder: str,
-        deep: bool,
-        tally: Tally,
-        wanted: Wanted | None,
-        above: tuple[Place, ...],
-    ) -> Iterator[Found]:
+    def _walk(self, folder: str, order: _Order, above: tuple[Place, ...]) -> Iterator[Found]:
+        tally, deep = order.tally, order.deep
         try:
             stat = os.stat(folder)
             items = os.scandir(folder)
@@ -159,7 +167,7 @@ class Tree:
                 return
             for item in listing:
                 if not _is_folder(item):
-                    for found in self._file(item, tally, wanted):
+                    for found in self._file(item, order):
                         images = True
                         yield found
                 elif (why := why_by_name(item.name)) is not None:
@@ -171,22 +179,22 @@ class Tree:
                     if why is not None:
                         tally.add("passed over", why, self._below(item.path) + "/")
                 else:
-                    yield from self._walk(item.path, deep, tally, wanted, (*above, here))
+                    yield from self._walk(item.path, order, (*above, here))
         for path in thumbnails:
             if images:
                 tally.add("passed over", THUMBNAILS, self._below(path) + "/")
             elif deep:
-                yield from self._walk(path, deep, tally, wanted, (*above, here))
+                yield from self._walk(path, order, (*above, here))
 
-    def _file(self, item: os.DirEntry[str], tally: Tally, wanted: Wanted | None) -> Iterator[Found]:
+    def _file(self, item: os.DirEntry[str], order: _Order) -> Iterator[Found]:
         """Yield the file if it is an image, or should be one."""
-        name, path = item.name, self._below(item.path)
+        name, path, tally = item.name, self._below(item.path), order.tally
         if path in self._used:
             return
         if name.startswith("."):
             tally.add("passed over", APPLE_DOUBLE if name.startswith("._") else HIDDEN, path)
             return
-        listed = wanted is not None and wanted(path)
+        listed = order.wanted is not None and order.wanted(path)
         kind, suffix = kind_of(name)
         if listed and kind in (FileKind.OTHER, FileKind.ARCHIVE, FileKind.UNSAID):
             kind = FileKind.IMAGE
@@ -213,7 +221,8 @@ class Tree:
             if kind is FileKind.OTHER:
                 tally.add("passed over", NO_IMAGE_INSIDE, path, os.path.splitext(name)[1])
                 return
-        if kind is FileKind.IMAGE and can_be_id(path):
+        taken = kind is FileKind.IMAGE or (order.unreadable and kind is FileKind.NEEDS_MORE)
+        if taken and can_be_id(path):
             yield Found(path, stat.st_size, stat.st_mtime_ns)
         elif kind is FileKind.IMAGE:
             tally.add("left out", NO_NAME, path)
