@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
+from raymoco.errors import DataError
 
+# what an id may not contain: control characters and ends of lines, which would break the lists in
+# which ids stand, and surrogates, which are no UTF-8
+NO_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # encoded bytes; or pixels, (H, W) gray or (H, W, 3) color, for sources that store no PNG or JPEG
 SourceImage = bytes | NDArray[np.uint8]
 
@@ -97,3 +102,20 @@ def files_fingerprint(files: Iterable[tuple[str, int, int]]) -> str:
         # a sum instead of a chain, so that a folder of a million files need not be sorted
         total += int.from_bytes(hashlib.sha256(text).digest(), "big")
     return f"{total % 2**256:064x}"
+
+
+def can_be_id(name: str) -> bool:
+    """Whether a name is UTF-8 without control characters; spaces and joiners of any kind are."""
+    return NO_ID.search(name) is None
+
+
+def check_ids(root: Path, path: str) -> None:
+    """Refuse a name that cannot be an id.
+
+    Raises:
+        DataError: it is no UTF-8, or has control characters.
+    """
+    if not can_be_id(path):
+        raise DataError(
+            f"{root}/{path!a}: rename it, a name must be UTF-8 text without control characters."
+        )

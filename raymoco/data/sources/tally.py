@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from raymoco.data.account import Account, Kind, Remark
+from raymoco.data.sources.source import NO_ID
 
-# what an id may not contain: control characters and ends of lines, which would break the lists in
-# which ids stand, and surrogates, which are no UTF-8
-_NO_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = 8  # suffixes of a reason
-
-
-def can_be_id(name: str) -> bool:
-    """Whether a name is UTF-8 without control characters; spaces and joiners of any kind are."""
-    return _NO_ID.search(name) is None
 
 
 def shown(name: str) -> str:
     """A name as it can be printed and written, whatever the disk holds."""
-    return _NO_ID.sub(lambda found: ascii(found.group())[1:-1], name)
+    return NO_ID.sub(lambda found: ascii(found.group())[1:-1], name)
 
 
 class Tally:

@@ -20,7 +20,8 @@ from raymoco.data.sources.no_data import (
     why_by_content,
     why_by_name,
 )
-from raymoco.data.sources.tally import Tally, can_be_id
+from raymoco.data.sources.source import can_be_id
+from raymoco.data.sources.tally import Tally
 from raymoco.errors import DataError
 
 NO_IMAGE = "files that are no images by their names"
