@@ -17,12 +17,8 @@ from raymoco.config import DataConfig
 from raymoco.config.named import file_name_of
 from raymoco.data.account import Account, Remark
 from raymoco.data.shards.build import build_all, publish, sole_builder
-from raymoco.data.shards.inspection import (
-    ShardReport,
-    contact_sheet,
-    describe_shards,
-    verify_shards,
-)
+from raymoco.data.shards.contact_sheet import contact_sheet
+from raymoco.data.shards.inspection import ShardReport, describe_shards, verify_shards
 from raymoco.data.shards.left_out import leave_out_copies
 from raymoco.data.shards.manifest import (
     MANIFEST,

@@ -14,8 +14,9 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import decode, encode_png
 from raymoco.data.shards import build as building
 from raymoco.data.shards import ensure as shards_module
+from raymoco.data.shards.contact_sheet import contact_sheet
 from raymoco.data.shards.ensure import build_shards, ensure_shards
-from raymoco.data.shards.inspection import contact_sheet, describe_shards, verify_shards
+from raymoco.data.shards.inspection import describe_shards, verify_shards
 from raymoco.data.shards.manifest import load_shards
 from raymoco.data.shards.row_groups import read_slice, shard_slices
 from raymoco.data.sources.open import open_source
