@@ -35,12 +35,10 @@ def shards_build(
     from raymoco.data.shards.ensure import ensure_shards
     from raymoco.engine.check_choices import check_choices
     from raymoco.engine.cluster import connect
-    from raymoco.engine.local_paths import with_absolute_paths
     from raymoco.engine.output_folder import resolve_output
 
     output = resolve_output(config.output)
     check_choices(config)
-    config = with_absolute_paths(config)  # the manifest names the folder
     with connect(ScaleConfig(), output, groups=0), Progress(console=err, transient=True) as bar:
         task = bar.add_task("images", total=None)
         shards = ensure_shards(
