@@ -36,7 +36,7 @@ from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
-from raymoco.files import absolute, write_atomically
+from raymoco.files import absolute, absolute_text, write_atomically
 from raymoco.registry import name_of
 
 __all__ = [
@@ -87,7 +87,7 @@ def ensure_shards(
         return build_shards(
             source,
             folder,
-            root=data.root,
+            root=data.root and absolute_text(data.root),
             size=size,
             strict=strict,
             background=data.background,

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from raymoco.config import DataConfig
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.errors import DataError
 from tests.people_folders import built, entries_of, people_folder, told
 
@@ -201,3 +203,10 @@ def test_an_empty_set_says_how_the_folder_was_understood(tmp_path):
     assert "there is no image in it" in said
     assert "cats/  no image" in said
     assert "1 archives, which are not opened (unpack them): .zip (x.zip)" in said
+
+
+def test_the_manifest_names_the_folder_from_wherever_it_was_typed(tmp_path, monkeypatch):
+    people_folder(tmp_path / "pets", {"cats": 60, "dogs": 60})
+    monkeypatch.chdir(tmp_path)
+    shards = ensure_shards(DataConfig(source="folder", root="./pets"), tmp_path / "out")
+    assert shards.manifest.root == f"{tmp_path}/pets"
