@@ -129,6 +129,8 @@ class FolderSource:
     def _count_unused(self, tally: Tally) -> None:
         """Count what lies in folders that have no part in the data."""
         layout = self._layout
+        if self._table is not None:  # no folder has a meaning
+            return
         for folder in layout.empty:
             tally.add("passed over", EMPTY, f"{folder}/")
             for _ in self._tree.images(folder, tally=tally):

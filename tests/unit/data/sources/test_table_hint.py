@@ -39,5 +39,5 @@ def test_other_tables_are_not_told(tmp_path):
 
 def test_the_table_that_is_used_is_not_told(tmp_path):
     table = "name,label\n" + "".join(f"img/{name},cat\n" for name in ROWS)
-    root = people_folder(tmp_path / "in", {"img": 6, "labels.csv": table})
+    root = people_folder(tmp_path / "in", {"img": 6, "": 1, "labels.csv": table})
     assert told(root) == ""
