@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def find_table(data: DataConfig, root: Path, account: Account) -> LabelTable | N
 
 def _metadata(root: Path, account: Account) -> Iterator[Part]:
     for folder in [root, *_inner(root), *_inner(root / "data")]:
-        path = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+        path = next((folder / name for name in METADATA if os.path.isfile(folder / name)), None)
         table = path and _table(path)
         if not table or not table.said_name("file_name"):
             continue

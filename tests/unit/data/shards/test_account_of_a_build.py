@@ -125,7 +125,12 @@ def test_a_source_that_gives_eval_images_itself_keeps_all_others_for_training(tm
 def test_keys_that_decide_what_is_stored_give_another_folder_only_off_their_defaults(tmp_path):
     data = write_images(tmp_path / "in")
     plain = shards_module.shards_folder(data, tmp_path)
-    changes = ({"duplicates": "keep"}, {"background": "gray"}, {"labels_csv": "a.csv"})
+    (tmp_path / "a.csv").write_text("name,label\n")
+    changes = (
+        {"duplicates": "keep"},
+        {"background": "gray"},
+        {"labels_csv": str(tmp_path / "a.csv")},
+    )
     others = [shards_module.shards_folder(data.model_copy(update=c), tmp_path) for c in changes]
     assert len({plain, *others}) == 4
     view = data.model_copy(update={"view_size": 8})

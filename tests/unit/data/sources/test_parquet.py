@@ -158,13 +158,12 @@ def test_a_word_in_a_files_name_says_that_it_is_the_test_set(tmp_path, name, tes
     root = parquet(tmp_path, [0], name="a.parquet")
     parquet(root, [0], name=name)
     split = {e.split for e in opened(root).entries() if e.id.startswith(f"{name}:")}
-    # row 0 of these files is in no test set by its hash
-    assert split == ({"test"} if test else {"train"})
+    assert split == ({"test"} if test else {None})
 
 
 def test_where_every_file_is_called_test_it_is_all_of_the_data_and_told(tmp_path):
     root = parquet(tmp_path, [0] * 20, name="test.parquet")
-    assert "train" in {entry.split for entry in opened(root).entries()}
+    assert {entry.split for entry in opened(root).entries()} == {None}
     assert "all files are called test" in told(root)
 
 
