@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from raymoco.config import RunConfig
 from raymoco.files import absolute_text
 
-PATHS = ("data.root", "data.labelled_list", "data.labels_csv")
+TABLE = "data.labels_csv"
+PATHS = ("data.root", "data.labelled_list", TABLE)
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -15,6 +18,10 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     """
     values = config.flat()
     now = {key: absolute_text(values[key]) for key in PATHS if values[key]}
+    table, root = values[TABLE], now.get("data.root")
+    if table and root and not os.path.isfile(now[TABLE]):
+        inside = os.path.join(root, table)  # it may be named from the root, too
+        now[TABLE] = inside if os.path.isfile(inside) else now[TABLE]
     if all(values[key] == path for key, path in now.items()):
         return config
     return config.with_values({**now, "name": config.run_name})

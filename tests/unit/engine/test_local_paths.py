@@ -33,6 +33,16 @@ def test_relative_paths_become_absolute_and_the_name_stays(tmp_path, monkeypatch
     assert with_absolute_paths(found) == found
 
 
+def test_a_table_that_is_named_from_the_root_is_found_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "pets" / "t.csv").write_text("name,label\n")
+    config = load_run_config("digits", ["data.root=pets", "data.labels_csv=t.csv"])
+    assert with_absolute_paths(config).data.labels_csv == f"{tmp_path}/pets/t.csv"
+    (tmp_path / "t.csv").write_text("name,label\n")
+    assert with_absolute_paths(config).data.labels_csv == f"{tmp_path}/t.csv"
+
+
 @pytest.mark.parametrize("root", ["root=s3://bucket/pets", "root=/data/pets", "root=null"])
 def test_uris_and_absolute_paths_stay_as_they_are(root):
     config = load_run_config("digits", [f"data.{root}"])
