@@ -36,13 +36,14 @@ def judges_fact(manifest: Manifest) -> tuple[str, str]:
     for split in ("eval", "test"):
         images = judging(manifest, split)
         if not manifest.classes or not images:
-            said.append(f"{images:,} {split} images")
+            said.append(f"{images:,} {_images(split, images)}")
             continue
-        per_class = manifest.counts[split].per_class.values()
+        ends = [end(manifest.counts[split].per_class.values()) for end in (min, max)]
+        each = " to ".join(f"{end:,}" for end in dict.fromkeys(ends))
         reach = binomial_reach(SHOWN_AT, images)
         said.append(
-            f"{images:,} {split} images ({min(per_class):,} to {max(per_class):,} a class), which "
-            f"tell a top-1 of {SHOWN_AT:g} to +-{reach:.2g}"
+            f"{images:,} {_images(split, images)} ({each} a class): a top-1 of {SHOWN_AT:g} is "
+            f"known to +-{reach:.2g}"
         )
     return "judged by", "; ".join(said)
 
@@ -109,6 +110,10 @@ def check_judges(config: RunConfig, handle: PreparedImages) -> None:
             f"data.labelled_fraction is {data.labelled_fraction:g} of {len(plan.labels):,} images "
             f"({where}). Let more labels be seen, or set eval.labels to all."
         )
+
+
+def _images(split: str, count: int) -> str:
+    return f"{split} image{'s' * (count != 1)}"
 
 
 def _few_of_class(manifest: Manifest, split: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Likely near copies: images that look alike although their pixels differ.
 
 Each image becomes a fingerprint of 16x16 gray levels, without its brightness and contrast. Two
-images whose fingerprints correlate are likely the same one, resized, mirrored or compressed again.
-On stickers, digits and clothes it tells apart better than the usual hash of 64 bits (dHash):
+images are likely the same one, resized, mirrored or compressed again, if their fingerprints
+correlate almost fully, or well and much better than those of others that resemble them. On
+stickers, clothes and digits it tells apart better than the usual hash of 64 bits (dHash):
 docs/data.md has the counts.
 """
 
@@ -23,6 +24,9 @@ from raymoco.data.shards.row_groups import read_columns, shard_slices
 
 SIDE = 16
 LIKE = 0.985  # correlation from which two images are likely near copies
+LEAST = 0.9  # or from this on, if it is as near to 1 as
+NEARER = 0.25  # this share of the distance of
+OTHERS = 5  # the fifth likest image of either
 MOST_IMAGES = 6000  # decoding and comparing them takes seconds
 LEAST_SPREAD = 2.0  # gray levels: of a blank image nothing can be said
 BLOCK = 1024
@@ -97,21 +101,50 @@ def find_near_copies(shards: ShardSet, most: int = MOST_IMAGES) -> NearCopies:
             contents.append(hash(encoded))
             marks.append(_gray(encoded, shards.channels))
     found = _Pairs(names, splits)
-    if marks:
-        straight = np.stack(marks)
-        spread = straight.reshape(len(straight), -1).std(1) >= LEAST_SPREAD
-        plain, turned = _normalized(straight), _normalized(straight[:, :, ::-1])
-        content = np.array(contents)
-        for start in range(0, len(plain), BLOCK):
-            rows = slice(start, start + BLOCK)
-            one, other = plain[rows] @ plain[start:].T, turned[rows] @ plain[start:].T
-            likeness = np.maximum(one, other)
-            likeness[~spread[rows]] = 0
-            likeness[:, ~spread[start:]] = 0
-            likeness[content[rows, None] == content[None, start:]] = 0
-            a, b = np.nonzero(np.triu(likeness, 1) >= LIKE)
-            found.add(a + start, b + start, likeness[a, b], other[a, b] > one[a, b])
+    if len(marks) > 1:
+        compared = _Compared(np.stack(marks), np.array(contents))
+        usual = np.concatenate([_fifth(compared.rows(start)) for start in compared.starts])
+        for start in compared.starts:
+            likeness = compared.rows(start)
+            distance = np.minimum(usual[start : start + BLOCK, None], usual[None])
+            alike = (likeness >= LEAST) & (1 - likeness < NEARER * distance) | (likeness >= LIKE)
+            a, b = np.nonzero(np.triu(alike, start + 1))
+            found.add(a + start, b, likeness[a, b], compared.mirrored(a + start, b))
     return found.result(total)
+
+
+class _Compared:
+    """The likeness of every image to all, a block of rows at a time."""
+
+    def __init__(self, gray: Marks, contents: NDArray[np.int64]) -> None:
+        self._plain, self._turned = _normalized(gray), _normalized(gray[:, :, ::-1])
+        self._blank = gray.reshape(len(gray), -1).std(1) < LEAST_SPREAD
+        self._contents = contents
+        self.starts = range(0, len(gray), BLOCK)
+
+    def rows(self, start: int) -> Marks:
+        """Correlations (BLOCK, N) as they are or in a mirror; 0 with exact copies and itself."""
+        rows = slice(start, start + BLOCK)
+        likeness: Marks = np.maximum(
+            self._plain[rows] @ self._plain.T, self._turned[rows] @ self._plain.T
+        )
+        likeness[self._blank[rows]] = 0
+        likeness[:, self._blank] = 0
+        likeness[self._contents[rows, None] == self._contents] = 0
+        return likeness
+
+    def mirrored(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of pairs, whether one is liker to the other in a mirror."""
+        one, other = self._plain[b], (self._turned[a] - self._plain[a])
+        found: NDArray[np.bool_] = (one * other).sum(1) > 0
+        return found
+
+
+def _fifth(likeness: Marks) -> Marks:
+    """How far from 1 the likeness to the fifth likest image is, for each row."""
+    place = min(OTHERS, likeness.shape[1])
+    found: Marks = 1 - np.partition(likeness, -place, axis=1)[:, -place]
+    return found
 
 
 class _Pairs:

@@ -97,8 +97,8 @@ def test_enough_images_give_a_fact_and_no_warning(enough):
     assert binomial_reach(0.8, 148) == pytest.approx(0.064, abs=1e-3)
     assert judges_fact(manifest) == (
         "judged by",
-        "148 eval images (48 to 100 a class), which tell a top-1 of 0.8 to +-0.064; "
-        "160 test images (70 to 90 a class), which tell a top-1 of 0.8 to +-0.062",
+        "148 eval images (48 to 100 a class): a top-1 of 0.8 is known to +-0.064; "
+        "160 test images (70 to 90 a class): a top-1 of 0.8 is known to +-0.062",
     )
 
 
