@@ -13,7 +13,7 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
 from raymoco.data.shards.ensure import ensure_shards, shards_folder
 from raymoco.data.sources.open import open_source
-from raymoco.errors import DataError
+from raymoco.errors import ConfigError, DataError
 
 FILES = ("a/0.png", "a/1.png", "b/2.png")
 
@@ -316,3 +316,8 @@ def test_what_was_matched_is_so_in_every_process(tmp_path):
     other = pickle.loads(pickle.dumps(source))
     assert list(other.entries()) == list(source.entries())
     assert other.account().remarks() == source.account().remarks()
+
+
+def test_a_table_for_a_source_that_reads_none_is_refused():
+    with pytest.raises(ConfigError, match=r"data.source digits has its labels elsewhere; folder"):
+        open_source(DataConfig(labels_csv="labels.csv"))
