@@ -15,8 +15,10 @@ from uuid import uuid4
 from ray.util.queue import Queue
 
 from raymoco import tracking
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages, prepare_images
+from raymoco.data.loading.train_plan import check_list
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
@@ -60,6 +62,9 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
     """Build shards, decode images and resolve the config, once, before any trial."""
     shards = ensure_shards(config.data, output, say)
     handle = prepare_images(config.data, shards)
+    needs_labels = LOSSES.facts(config.method.loss, look=True).needs_labels
+    for line in check_list(handle, config.data, needs_labels=needs_labels):
+        say(line)
     resolved = resolve(config, channels=shards.channels, train_images=handle.rows("train"))
     check_judges(resolved, handle)
     return resolved, handle

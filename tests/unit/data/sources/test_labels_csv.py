@@ -13,9 +13,8 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import encode_png
 from raymoco.data.shards.ensure import ensure_shards, shards_folder
 from raymoco.data.sources.open import open_source
-from raymoco.errors import DataError
+from raymoco.errors import ConfigError, DataError
 
-PNG = encode_png(np.zeros((4, 4), np.uint8))
 FILES = ("a/0.png", "a/1.png", "b/2.png")
 
 
@@ -23,7 +22,8 @@ def folder(root: Path, table: str | bytes, files=FILES, name: str = "labels.csv"
     """A folder of images and a table."""
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_bytes(PNG)
+        pixels = np.frombuffer(file.encode().ljust(4 * 30, b"\0"), np.uint8).reshape(4, -1)
+        (root / file).write_bytes(encode_png(pixels))  # no two images are alike
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(table.encode() if isinstance(table, str) else table)
     return root
@@ -316,3 +316,8 @@ def test_what_was_matched_is_so_in_every_process(tmp_path):
     other = pickle.loads(pickle.dumps(source))
     assert list(other.entries()) == list(source.entries())
     assert other.account().remarks() == source.account().remarks()
+
+
+def test_a_table_for_a_source_that_reads_none_is_refused():
+    with pytest.raises(ConfigError, match=r"data.source digits has its labels elsewhere; folder"):
+        open_source(DataConfig(labels_csv="labels.csv"))
