@@ -19,7 +19,7 @@ _SYSTEMS = (
     "@eadir @tmp @__thumb @recycle @recently-snapshot @sharebin @sharesnap #recycle #snapshot "
     "@appstore @docker .@__thumb .@upload_cache "
     # macOS, Windows, Linux
-    "__macosx .appledouble network_trash_folder temporary_items $recycle.bin recycler recycled "
+    "__macosx .appledouble network_trash_folder temporary_items $recycle.bin "
     "$windows.~bt found.000 found.001 lost+found "
     # programs
     "__pycache__ node_modules site-packages mlruns mlartifacts"
@@ -27,6 +27,7 @@ _SYSTEMS = (
 _SYSTEMS_WITH_SPACES = ("system volume information", "network trash folder", "temporary items")
 _NEVER = frozenset([*_SYSTEMS.split(), *_SYSTEMS_WITH_SPACES])
 _THUMBS = frozenset(("thumb", "thumbs", "thumbnail", "thumbnails", "_thumbs", "_thumbnails"))
+_OLD_WINDOWS = ("RECYCLER", "RECYCLED")  # in small letters it may be a class of waste
 _FIRST = 1000  # items of a folder that are held in memory at a time
 
 
@@ -52,7 +53,7 @@ class Listing:
 
 def why_by_name(folder: str) -> str | None:
     """Why a folder of that name is never data; None: its name does not say so."""
-    if folder.lower() in _NEVER:
+    if folder.lower() in _NEVER or folder in _OLD_WINDOWS:
         return SYSTEMS
     return HIDDEN if folder.startswith(".") else None
 

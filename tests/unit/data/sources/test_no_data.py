@@ -8,7 +8,7 @@ from tests.people_folders import built, entries_of, people_folder, told
 
 SYSTEMS = [
     *("@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
-    *(".ipynb_checkpoints", "__pycache__", ".git", "#recycle", "@Recycle", ".@__thumb"),
+    *(".ipynb_checkpoints", "__pycache__", ".git", "#recycle", "@Recycle", "RECYCLER", ".@__thumb"),
     *(".Trash-1000", ".thumbnails", "node_modules", "mlruns", "mlartifacts"),
 ]
 JOURNAL = {"journal.jsonl": "{}", "fig.png": 0}
@@ -94,6 +94,11 @@ def test_other_programs_output_is_no_data_either(tmp_path, kind):
     root = people_folder(tmp_path / "in", {"cats": 2, "dogs": 2, **OTHERS[kind]})
     assert len(entries_of(root)) == 4
     assert "of another program's output" in told(root)
+
+
+def test_recycled_is_a_class_of_waste(tmp_path):
+    root = people_folder(tmp_path / "in", {"recycled": 2, "landfill": 2})
+    assert len(entries_of(root)) == 4
 
 
 def test_a_class_may_be_called_like_a_program_or_hold_a_json(tmp_path):
