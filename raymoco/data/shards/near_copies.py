@@ -202,7 +202,8 @@ def _gray(encoded: bytes, channels: int) -> Marks:
         side = min(opened.size)
     pixels = decode_to(encoded, channels, min(side, 4 * SIDE))
     image = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
-    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    # symmetric, unlike BOX: a mirrored image has the mirrored fingerprint
+    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(small, np.float32)
 
 
