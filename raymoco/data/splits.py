@@ -67,11 +67,11 @@ class SplitRule:
     alone; when the class grows, at most the stand-in goes back to where its own hash puts it.
 
     Args:
-        labelled: whether the source has classes: then only images with a label judge.
+        labeled: whether the source has classes: then only images with a label judge.
     """
 
-    def __init__(self, *, labelled: bool) -> None:
-        self._labelled = labelled
+    def __init__(self, *, labeled: bool) -> None:
+        self._labeled = labeled
         self._classes: dict[int | None, _Class] = {}
         self._moved: dict[str, str] = {}
         self._given_eval = False
@@ -84,7 +84,7 @@ class SplitRule:
         """
         found = self._hashed(image_id, label, given)
         self._given_eval |= given == "eval"
-        if label is None and self._labelled:
+        if label is None and self._labeled:
             return found
         mine = self._classes.setdefault(label, _Class())
         if found == "test":
@@ -123,7 +123,7 @@ class SplitRule:
         if given is None and label is not None and in_test_split(image_id):
             return "test"
         # images without a label are used for evaluation only where no image has one
-        judges = (label is not None or not self._labelled) and in_eval_split(image_id)
+        judges = (label is not None or not self._labeled) and in_eval_split(image_id)
         return "eval" if judges else "train"
 
     def _settle(self, mine: _Class) -> None:

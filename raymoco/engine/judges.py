@@ -97,12 +97,12 @@ def check_judges(config: RunConfig, handle: PreparedImages) -> None:
     by_visible = config.eval.labels == "visible" and any(
         {TRAIN, LABELS} <= set(protocol.needs) for protocol in build_protocols(config.eval).values()
     )
-    labelled_only = LOSSES.facts(config.method.loss, look=True).needs_labels
+    labeled_only = LOSSES.facts(config.method.loss, look=True).needs_labels
     data = config.data
-    if not (by_visible or labelled_only or data.labelled_list or data.mix != "natural"):
+    if not (by_visible or labeled_only or data.labelled_list or data.mix != "natural"):
         return  # a plan of a million images takes seconds
     reader = Reader(config.seed, config.optim.batch_size, 0, config.scale.workers)
-    plan = plan_training(handle, data, reader, labelled_only=labelled_only)
+    plan = plan_training(handle, data, reader, labeled_only=labeled_only)
     if by_visible and manifest.classes and not plan.visible:
         where = f"data.labelled_list {data.labelled_list}" if data.labelled_list else "this seed"
         raise DataError(

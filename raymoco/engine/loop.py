@@ -87,7 +87,7 @@ class _Run:
             handle,
             config.data,
             reader,
-            labelled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
+            labeled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels

@@ -69,7 +69,7 @@ class TrainPlan:
 
 
 def plan_training(
-    images: PreparedImages, data: DataConfig, reader: Reader, *, labelled_only: bool
+    images: PreparedImages, data: DataConfig, reader: Reader, *, labeled_only: bool
 ) -> TrainPlan:
     """Decide which labels are visible and how a batch is composed; see `open_images`.
 
@@ -82,11 +82,11 @@ def plan_training(
     elsewhere = _all_ids(images) if data.labelled_list else ()
     labels = visible_labels(ids, fetch(train.labels), data, reader.seed, elsewhere)
     seen = labels >= 0
-    if labelled_only and not seen.any():
+    if labeled_only and not seen.any():
         raise DataError(_none_visible(data))
     strata = split_strata(seen, data.mix, reader.batch_size, reader.workers)
     steps = count_steps(strata, reader.workers)
-    if labelled_only:
+    if labeled_only:
         strata = (Stratum(np.flatnonzero(seen), reader.share),)
     return TrainPlan(images, reader, labels, strata, steps)
 

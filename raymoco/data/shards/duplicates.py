@@ -182,7 +182,7 @@ def _contradicted(copies: Copies) -> Mask:
     """Which copies are of an image that has several labels."""
     low = np.full(copies.group.max() + 1, np.iinfo(np.int64).max)
     high = np.full(len(low), -1)
-    labelled = copies.label >= 0
-    np.minimum.at(low, copies.group[labelled], copies.label[labelled])
-    np.maximum.at(high, copies.group[labelled], copies.label[labelled])
+    labeled = copies.label >= 0
+    np.minimum.at(low, copies.group[labeled], copies.label[labeled])
+    np.maximum.at(high, copies.group[labeled], copies.label[labeled])
     return (low < high)[copies.group]

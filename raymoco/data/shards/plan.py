@@ -138,7 +138,7 @@ def make_plan(
     """
     (building / LISTING).mkdir(parents=True, exist_ok=True)
     everything = building / LISTING / "all.jsonl"
-    rule = SplitRule(labelled=bool(source.classes))
+    rule = SplitRule(labeled=bool(source.classes))
     amounts = Amounts()
     probes: list[tuple[float, int, Entry]] = []
     with everything.open("w", encoding="utf-8") as file:

@@ -111,7 +111,7 @@ class FolderSource:
                 for found in self._images(part.folder, name, tally):
                     yield _entry(found, numbers[name], part.split), found
             trained = part.split in (None, "train")
-            for name in part.unlabelled if trained else ():
+            for name in part.unlabeled if trained else ():
                 for found in self._images(part.folder, name, tally):
                     yield _entry(found, None, "train"), found
             for found in self._tree.images(part.folder, deep=False, tally=tally):
@@ -119,7 +119,7 @@ class FolderSource:
                     yield _entry(found, None, "train"), found
                 else:
                     tally.add("left out", UNLABELLED, found.path)
-        for folder in self._layout.unlabelled:
+        for folder in self._layout.unlabeled:
             for found in self._tree.images(folder, tally=tally):
                 yield _entry(found, None, "train"), found
 

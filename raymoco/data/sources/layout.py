@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from raymoco.data.account import Account
-from raymoco.data.sources.split_words import means_unlabelled, split_of
+from raymoco.data.sources.split_words import means_unlabeled, split_of
 from raymoco.data.sources.tree import Level, Tree
 from raymoco.errors import DataError
 
@@ -25,13 +25,13 @@ class Part:
         split: train, eval or test; None: a hash decides between train and test.
         folder: below the root; "" is the root.
         classes: its class folders, by the name of the class.
-        unlabelled: its folders of images without a label.
+        unlabeled: its folders of images without a label.
     """
 
     split: str | None
     folder: str
     classes: tuple[str, ...]
-    unlabelled: tuple[str, ...]
+    unlabeled: tuple[str, ...]
     images: bool
 
 
@@ -44,7 +44,7 @@ class Layout:
     """
 
     parts: list[Part] = field(default_factory=list)
-    unlabelled: list[str] = field(default_factory=list)
+    unlabeled: list[str] = field(default_factory=list)
     unused: list[tuple[str, str]] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     levels: list[str] = field(default_factory=lambda: [""])
@@ -77,7 +77,7 @@ class _Reader:
 
     def read(self) -> Layout:
         base, level = self._descend()
-        plain = [name for name in level.folders if not means_unlabelled(name)]
+        plain = [name for name in level.folders if not means_unlabeled(name)]
         splits: dict[str, list[str]] = defaultdict(list)
         for name in plain:
             split = split_of(name)
@@ -89,7 +89,7 @@ class _Reader:
                 "understood", f"{plain[0]}/ is alone, so a hash of the names chooses the test set"
             )
             self._out.parts = [only]
-            self._add_unlabelled(base, level)
+            self._add_unlabeled(base, level)
         elif splits:
             self._read_splits(base, level, plain, splits)
         else:
@@ -102,7 +102,7 @@ class _Reader:
         base = ""
         while True:
             level = self._with_images(base)
-            plain = [name for name in level.folders if not means_unlabelled(name)]
+            plain = [name for name in level.folders if not means_unlabeled(name)]
             if level.images or len(plain) != 1 or split_of(plain[0]):
                 return base, level
             inner = self._tree.level(_join(base, plain[0]))
@@ -110,7 +110,7 @@ class _Reader:
                 self._tree.holds_image(_join(base, plain[0], name)) for name in inner.folders
             ):
                 return base, level
-            self._add_unlabelled(base, level)
+            self._add_unlabeled(base, level)
             base = _join(base, plain[0])
             self._out.levels.append(base)
             self._out.said.say("understood", f"all images are in {base}/, so it is read as the top")
@@ -129,12 +129,12 @@ class _Reader:
 
     def _part(self, split: str | None, folder: str) -> Part:
         level = self._with_images(folder)
-        unlabelled = tuple(name for name in level.folders if means_unlabelled(name))
-        classes = tuple(name for name in level.folders if name not in unlabelled)
-        return Part(split, folder, classes, unlabelled, level.images)
+        unlabeled = tuple(name for name in level.folders if means_unlabeled(name))
+        classes = tuple(name for name in level.folders if name not in unlabeled)
+        return Part(split, folder, classes, unlabeled, level.images)
 
-    def _add_unlabelled(self, base: str, level: Level) -> None:
-        self._out.unlabelled += [_join(base, n) for n in level.folders if means_unlabelled(n)]
+    def _add_unlabeled(self, base: str, level: Level) -> None:
+        self._out.unlabeled += [_join(base, n) for n in level.folders if means_unlabeled(n)]
 
     def _check_classes(self, part: Part) -> None:
         """Say what class folders leave open; refuse splits inside them."""
@@ -187,7 +187,7 @@ class _Reader:
         if len(judges) == 1:
             judges = [self._only_judge(judges[0])]
         self._out.parts = [train if judges else self._without_judge(train), *judges]
-        self._add_unlabelled(base, level)
+        self._add_unlabeled(base, level)
 
     def _judge(self, split: str, folder: str, train: Part) -> Part | None:
         """The part of an eval or test split; None where it has no labels, and is not used."""
@@ -209,7 +209,7 @@ class _Reader:
             )
         if strangers:
             raise self._unclear(f"the class '{strangers[0]}' has no folder in {train.folder}/")
-        self._out.unused += [(_join(folder, name), UNLABELLED) for name in part.unlabelled]
+        self._out.unused += [(_join(folder, name), UNLABELLED) for name in part.unlabeled]
         return part
 
     def _only_judge(self, part: Part) -> Part:
@@ -219,7 +219,7 @@ class _Reader:
                 f"{part.folder}/ is the test set, as there is no other; the eval split is taken "
                 "from train",
             )
-        return Part("test", part.folder, part.classes, part.unlabelled, part.images)
+        return Part("test", part.folder, part.classes, part.unlabeled, part.images)
 
     def _without_judge(self, train: Part) -> Part:
         if train.classes:
@@ -228,7 +228,7 @@ class _Reader:
                 "no split but train has labels, so a hash of the names chooses the "
                 "test set from it",
             )
-        return Part(None, train.folder, train.classes, train.unlabelled, train.images)
+        return Part(None, train.folder, train.classes, train.unlabeled, train.images)
 
     def _unclear(self, why: str) -> DataError:
         where = self._tree.path(self._out.base)
@@ -254,7 +254,7 @@ def _describe(tree: Tree, path: str, name: str) -> str:
     inner = tree.level(path)
     full = [f"{one}/" for one in inner.folders if tree.holds_image(_join(path, one))]
     split = split_of(name)
-    words = [f"{split} split" if split else "no label" if means_unlabelled(name) else ""]
+    words = [f"{split} split" if split else "no label" if means_unlabeled(name) else ""]
     if full:
         words.append(f"folders of images: {_few(full)}")
     if inner.images:

@@ -12,7 +12,7 @@ from raymoco.data.sources.tables import SAMPLE, Row, encoding_of, lines_of
 from raymoco.errors import DataError
 
 _ENDINGS = "|".join(re.escape(suffix) for suffix in sorted(SUFFIXES))
-LABELLED = re.compile(rf"(.*(?:{_ENDINGS}))[\t ,;|]+(\S.*)", re.IGNORECASE)
+LABELED = re.compile(rf"(.*(?:{_ENDINGS}))[\t ,;|]+(\S.*)", re.IGNORECASE)
 
 
 class PlainList:
@@ -30,23 +30,23 @@ class PlainList:
         """
         self.path = path
         first = [line for _, line in itertools.islice(self._lines(), SAMPLE)]
-        labelled = [LABELLED.fullmatch(line) is not None for line in first]
-        self._labelled = bool(labelled) and all(labelled)
-        if any(labelled) and not self._labelled:
-            line = first[labelled.index(False)]
+        labeled = [LABELED.fullmatch(line) is not None for line in first]
+        self._labeled = bool(labeled) and all(labeled)
+        if any(labeled) and not self._labeled:
+            line = first[labeled.index(False)]
             raise DataError(
                 f"{path}: some lines have a label after the path, but '{line}' has none. Make a "
                 "CSV with the columns name and label of it."
             )
-        self.said = "each line has a path and a label" if self._labelled else ""
+        self.said = "each line has a path and a label" if self._labeled else ""
 
     def rows(self) -> Iterator[Row]:
         """Yield the path, and the label if there is one, of every line."""
         for number, line in self._lines():
-            if not self._labelled:
+            if not self._labeled:
                 yield Row(number, line, None, "")
                 continue
-            found = LABELLED.fullmatch(line)
+            found = LABELED.fullmatch(line)
             if found is None:
                 raise DataError(f"{self.path}:{number}: '{line}' has no label, but others have.")
             yield Row(number, found[1], found[2], "")

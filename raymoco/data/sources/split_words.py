@@ -27,7 +27,7 @@ def split_of(folder: str) -> str | None:
     return next((split for split, words in _WORDS.items() if word in words), None)
 
 
-def means_unlabelled(folder: str) -> bool:
+def means_unlabeled(folder: str) -> bool:
     """Whether a folder's name says that its images have no label."""
     return _word(folder) in _NO_LABEL
 

@@ -13,7 +13,7 @@ Images = list[tuple[str, int | None, str | None]]
 
 
 def splits(images: Images, *, labelled: bool = True) -> dict[str, str]:
-    rule = SplitRule(labelled=labelled)
+    rule = SplitRule(labeled=labelled)
     for image in images:
         rule.see(*image)
     rule.settle(Account())
@@ -82,7 +82,7 @@ def test_images_without_a_label_judge_only_where_no_image_has_one():
 
 def test_stand_ins_are_accounted_for():
     account = Account()
-    rule = SplitRule(labelled=True)
+    rule = SplitRule(labeled=True)
     images = list(itertools.chain(of_class(3, "small"), of_class(200, "b", 1)))
     for image in images:
         rule.see(*image)
