@@ -104,6 +104,16 @@ class DataConfig(StrictModel):
     duplicates: Literal["drop", "keep"] = "drop"
     view_size: Annotated[int, Field(ge=4)] | None = None
 
+    @model_validator(mode="after")
+    def _only_what_has_an_effect(self) -> DataConfig:
+        # the keys are reserved: their values would be accepted, and nothing would follow from them
+        for key in ("background", "value_range", "view_size"):
+            default = type(self).model_fields[key].default
+            if getattr(self, key) != default:
+                said = "null" if default is None else default
+                raise ValueError(f"data.{key} has no effect yet: leave it out, or at {said}")
+        return self
+
 
 class ProjectorConfig(StrictModel):
     """The projection head: 1 layer as in MoCo v1, 2 layers as in MoCo v2."""

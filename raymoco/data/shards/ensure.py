@@ -255,7 +255,6 @@ def _manifest(
         skipped=skipped,
         remarks=remarks,
         rules=plan.rules,
-        background=plan.background,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

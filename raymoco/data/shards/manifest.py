@@ -67,8 +67,8 @@ class Manifest(_Frozen):
     `mean` and `std` are per channel, over `train`, in 0-1; `size` is the short side in pixels that
     larger images were resized to, null if none was resized; `skipped` are ids of corrupt images.
     `remarks` says what was passed over, left out or changed; `rules` is the version of the rules by
-    which files are taken and split (1: those of raymoco 0.1); transparent parts were filled with
-    `background`; `value_range` became 0 to 255 in images of more than 8 bits.
+    which files are taken and split (1: those of raymoco 0.1); `background` and `value_range` are
+    reserved, null as long as no build fills transparent parts or scales more than 8 bits.
     """
 
     schema_version: int
@@ -86,7 +86,7 @@ class Manifest(_Frozen):
     created: str
     remarks: tuple[Remark, ...] = ()
     rules: int = 1
-    background: str = "white"
+    background: str | None = None
     value_range: tuple[float, float] | None = None
 
     def rows(self, split: str) -> int:

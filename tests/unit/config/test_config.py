@@ -204,6 +204,14 @@ def test_text_that_may_be_missing_or_a_mapping_is_still_that():
     assert config.method.loss == load_run_config("digits", ["method.loss=info_nce"]).method.loss
 
 
+@pytest.mark.parametrize(
+    "typed", ["data.background=gray", "data.value_range=[0, 4095]", "data.view_size=96"]
+)
+def test_a_key_that_is_only_reserved_is_refused_and_not_ignored(typed):
+    with pytest.raises(ConfigError, match=f"{typed.split('=')[0]} has no effect yet"):
+        load_run_config("digits", [typed])
+
+
 def test_a_mapping_that_is_a_word_is_refused_with_its_place():
     document = Document({"run": "digits"}, {("run",): "s.yaml:2"})
     with pytest.raises(ConfigError, match=r"s\.yaml:2: run is 'digits'"):
