@@ -72,8 +72,9 @@ def decode(encoded: bytes) -> Decoded:
     try:
         with Image.open(io.BytesIO(encoded)) as opened:
             kind = opened.format or ""
+            remarks = _remarks(opened)
             image = _plain_mode(_upright(opened))
-            return Decoded(_to_chw(image), kind)
+            return Decoded(_to_chw(image), kind, remarks)
     except BROKEN as error:
         raise DataError(f"not a whole image: {error}") from None
 
@@ -138,7 +139,20 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         # convert("L") would clip 16 bits at 255
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns
     return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+
+
+def _remarks(image: Image.Image) -> tuple[tuple[Kind, str], ...]:
+    found: list[tuple[Kind, str]] = []
+    if "A" in image.getbands() or "transparency" in image.info:
+        found.append(("changed", "may be transparent: the colors below that are used as they are"))
+    if image.mode.startswith("I"):
+        found.append(("changed", "have more than 8 bits: the upper 8 of 16 are used"))
+    if image.mode == "F":
+        found.append(("changed", "have numbers for pixels: these are cut to 0 to 255"))
+    return tuple(found)
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:

@@ -1,12 +1,14 @@
 """What a source and the decoder remark reaches the manifest, the terminal and `inspect`."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from raymoco.data.account import Account
-from raymoco.data.codec import encode_png
+from raymoco.data.codec import decode, encode_png
 from raymoco.data.shards import build as building
 from raymoco.data.shards import ensure as shards_module
 from raymoco.data.shards.ensure import build_shards, ensure_shards
@@ -151,3 +153,29 @@ def test_strict_counts_what_the_source_could_not_read(tmp_path):
 
     with pytest.raises(DataError, match=r"2 images cannot be decoded: 07, secret.png"):
         build_shards(Unreadable(), tmp_path / "out", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (Image.new("RGBA", (8, 8), (1, 2, 3, 0)), "may be transparent"),
+        (Image.new("LA", (8, 8), (1, 0)), "may be transparent"),
+        (Image.new("I;16", (8, 8), 4095), "more than 8 bits"),
+        (Image.new("F", (8, 8), 0.5), "numbers for pixels"),
+        (Image.new("RGB", (8, 8)), ""),
+    ],
+)
+def test_what_decoding_throws_away_is_remarked(image, said):
+    stream = io.BytesIO()
+    image.save(stream, "TIFF" if image.mode == "F" else "PNG")
+    reasons = " ".join(reason for _, reason in decode(stream.getvalue()).remarks)
+    assert said in reasons
+    assert bool(said) == bool(reasons)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_palette_with_transparency_is_remarked_without_a_warning_of_pillow():
+    stream = io.BytesIO()
+    palette = Image.effect_noise((8, 8), 50).quantize(4)
+    palette.save(stream, "PNG", transparency=bytes([255, 128, 64, 0]))
+    assert len(decode(stream.getvalue()).remarks) == 1
