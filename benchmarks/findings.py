@@ -10,15 +10,18 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raymoco.config import ScaleConfig
+from raymoco.engine.cluster import connect
 from raymoco.files import write_atomically
 from raymoco.metrics import EVAL_KNN, TEST_KNN, TEST_LINEAR, describe
+from raymoco.study.launch import sweep
 from raymoco.study.report.comparison_table import judged_grid
 from raymoco.study.report.document import Grid
 from raymoco.study.report.findings import Findings, read_findings
@@ -31,6 +34,7 @@ from raymoco.study.statistics.paired import cell_mean
 from raymoco.study.statistics.scores import failed_seeds, outcomes_of, scores_by_cell
 from raymoco.study.sweepfile.sections import DEFAULT
 
+MOST_WORKERS = 2  # of a study: batch_norm
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "findings.md"
 # Fashion-MNIST as two cores can train it in hours: as many images as digits and three times more
@@ -39,7 +43,10 @@ FASHION = (
     *("run.epochs=8", "run.eval.every=8"),
 )
 FEWER = "seeds=[0, 1, 2, 3, 4, 5, 6, 7]"  # of an ablation of Fashion-MNIST: all in four hours
-QUICK = ("run.epochs=2", "run.data.limit=600", "run.method.queue_size=64", "run.eval.every=2")
+QUICK = (
+    *("run.epochs=2", "run.data.limit=400", "run.method.queue_size=64", "run.eval.every=2"),
+    "run.eval.linear.epochs=0",
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def main() -> None:
     """Run the chosen parts and write their tables."""
     parser = argparse.ArgumentParser(prog="make results", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="a try-out: 2 epochs, 3 seeds")
+    parser.add_argument("--quick", action="store_true", help="a try-out: 2 epochs, 2 seeds")
     parser.add_argument("--tables", action="store_true", help="run nothing, write what there is")
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "results")
     chosen = parser.parse_args()
@@ -143,7 +150,21 @@ def main() -> None:
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     output = chosen.output.absolute() / ("quick" if chosen.quick else "")
     page = output / "findings.md" if chosen.quick else PAGE
-    for part in chosen.parts or PARTS:
+    with nullcontext() if chosen.tables else on_one_ray(output):
+        write(chosen.parts or list(PARTS), output, page, chosen)
+
+
+@contextmanager
+def on_one_ray(output: Path) -> Iterator[None]:
+    """Start Ray once for all sweeps; a start for each would take half of a try-out's time."""
+    output.mkdir(parents=True, exist_ok=True)
+    with connect(ScaleConfig(workers=MOST_WORKERS), output, groups=2):
+        yield
+
+
+def write(parts: Sequence[str], output: Path, page: Path, chosen: argparse.Namespace) -> None:
+    """Run the studies of each part, and write its tables when they have ended."""
+    for part in parts:
         began = time.monotonic()
         for study in PARTS[part]:
             if not chosen.tables:
@@ -155,11 +176,16 @@ def main() -> None:
 
 
 def run(study: Study, output: Path, *, quick: bool) -> None:
-    """Run or resume one study; raises CalledProcessError where it fails."""
-    command = [sys.executable, "-m", "raymoco", "sweep", f"sweeps/{study.file}.yaml"]
-    command += [f"name={study.name}", f"output={output}", *study.changes]
-    command += smaller(study) if quick else []
-    subprocess.run([*command, "--resume"], check=True, cwd=ROOT)
+    """Run or resume one study.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; the next call goes on.
+        RaymocoError: it cannot run, or no gang is left.
+    """
+    changes = [f"name={study.name}", f"output={output}", *study.changes]
+    changes += smaller(study) if quick else []
+    if sweep(ROOT / "sweeps" / f"{study.file}.yaml", *changes, resume=True).interrupted:
+        raise KeyboardInterrupt
 
 
 def smaller(study: Study) -> list[str]:
@@ -167,9 +193,9 @@ def smaller(study: Study) -> list[str]:
     text = (ROOT / "sweeps" / f"{study.file}.yaml").read_text(encoding="utf-8")
     changes = list(QUICK)
     if "kind: search" in text:
-        changes += ["budget.trials=4", "scheduler.name=none", "confirm.seeds=[100, 101]"]
+        changes += ["budget.trials=3", "scheduler.name=none", "confirm.seeds=[100, 101]"]
     else:
-        changes += ["seeds=[0, 1, 2]", *(["tune.trials=2"] if "\ntune:" in text else [])]
+        changes += ["seeds=[0, 1]", *(["tune.trials=2"] if "\ntune:" in text else [])]
     return changes
 
 

@@ -114,7 +114,7 @@ def _compare(table: Table, output: Path, store: str, uri: str, quick: bool) -> N
 
 def _producer(output: Path, stores: dict[str, str], quick: bool) -> Table:
     table = Table(
-        "What the thread that hears of an epoch loses for MLflow, per row of ten metrics",
+        "Time that MLflow takes from the thread that receives an epoch, per row of ten metrics",
         ["store", "way", "median, us", "99 of 100 below, us"],
     )
     rows = 200 if quick else 1000

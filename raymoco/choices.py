@@ -151,8 +151,10 @@ SOURCES = Registry(
         "cifar100": Choice(f"{_SOURCES}.cifar:CifarSource", "as published, unpacked or not"),
         "stl10": Choice(f"{_SOURCES}.stl10:Stl10Source", "the binary files, unpacked"),
         "folder": Choice(f"{_SOURCES}.folder:FolderSource", "a folder of images, or per class"),
-        "shards": Choice(f"{_SOURCES}.parquet:ParquetSource", "Parquet files that you have"),
-        "parquet": Choice(f"{_SOURCES}.parquet:ParquetSource", "another name for shards"),
+        "shards": Choice(f"{_SOURCES}.parquet:ParquetSource", "the older name of parquet"),
+        "parquet": Choice(f"{_SOURCES}.parquet:ParquetSource", "Parquet files that you have"),
+        "files": Choice(f"{_SOURCES}.files:FilesSource", "a table of paths or URIs"),
+        "webdataset": Choice(f"{_SOURCES}.webdataset:WebDatasetSource", "tar files of samples"),
     },
 )
 

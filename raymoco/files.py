@@ -47,6 +47,15 @@ def absolute(path: str | Path) -> Path:
     return found if found.is_absolute() else working_directory() / found
 
 
+def absolute_text(path: str) -> str:
+    """`absolute` for a value of a config; a URI (`s3://...`) stays as it is.
+
+    Raises:
+        InputError: it is relative, and the working directory was deleted.
+    """
+    return path if "://" in path else str(absolute(path))
+
+
 @contextmanager
 def standing_in(folder: Path, before: Path) -> Iterator[None]:
     """Change to a folder, created if it is missing, and return at the end.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -22,6 +23,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
 from raymoco.errors import ConfigError
+from raymoco.passwords import hide
 
 Path_ = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -114,15 +116,39 @@ def read_yaml(path: Path) -> Document:
     return Document(_plain(tree), origins)
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split `key=value` and read the value as YAML: `optim.lr=0.1`, `search={}`, `name=null`."""
+def parse_override(text: str, texts: Container[str] = ()) -> tuple[str, Any]:
+    """Split `key=value` and read the value as YAML: `optim.lr=0.1`, `search={}`, `name=null`.
+
+    Args:
+        text: as typed.
+        texts: keys that want text, see `text_keys`: their value is the text as typed, so that
+            `output=a #b` is a folder called `a #b`; only `null`, `~` and a mapping are YAML.
+    Raises:
+        ConfigError: there is no `=`, or the value is not YAML.
+    """
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not key:
         raise ConfigError(f"'{text}' is not an override: write key=value, such as optim.lr=0.1.")
+    if key in texts and value.strip() not in ("null", "~") and not value.lstrip().startswith("{"):
+        return key, value
     try:
-        return key.strip(), _plain(_load(value)) if value.strip() else ""
-    except MarkedYAMLError:
+        return key, _plain(_load(value)) if value.strip() else ""
+    except (YAMLError, ValueError):
         raise ConfigError(f"'{text}': the value is not YAML.") from None
+
+
+def text_keys(model: type[BaseModel]) -> set[str]:
+    """Return the dotted keys of a model that take text, or text or a mapping or null."""
+    found = set()
+    for name, info in model.model_fields.items():
+        written = info.alias or name
+        inner = _inner_model(info.annotation)
+        if inner is not None:
+            found |= {f"{written}.{key}" for key in text_keys(inner)}
+        elif _takes_text(info.annotation):
+            found.add(written)
+    return found
 
 
 def means(word: str, value: Any) -> bool:
@@ -134,11 +160,13 @@ def means(word: str, value: Any) -> bool:
     return type(read) is type(value) and bool(read == value)
 
 
-def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
-    """Set each `key=value` of the command line in the document."""
+def apply_overrides(
+    document: Document, overrides: Iterable[str], texts: Container[str] = ()
+) -> None:
+    """Set each `key=value` of the command line in the document; `texts` as in `parse_override`."""
     for text in overrides:
-        key, value = parse_override(text)
-        document.set(key, value, f"command line: {text}")
+        key, value = parse_override(text, texts)
+        document.set(key, value, f"command line: {hide(text)}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,6 +311,23 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return str(value)  # dates and the like: no key accepts them, and the validation reports it
+
+
+def _takes_text(annotation: Any) -> bool:
+    kinds = set(_kinds(annotation))
+    return str in kinds and kinds <= {str, dict, type(None)}
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types of a union, without what Annotated adds."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _kinds(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for argument in get_args(annotation):
+            yield from _kinds(argument)
+    else:
+        yield origin or annotation
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

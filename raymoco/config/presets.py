@@ -16,6 +16,7 @@ from raymoco.yamlfile import (
     merge,
     nearest,
     read_yaml,
+    text_keys,
     validate,
 )
 
@@ -63,5 +64,5 @@ def load_run_config(preset_or_path: str, overrides: Iterable[str] = ()) -> RunCo
         document = read_yaml(path)
     else:
         document = Document({"preset": preset_or_path})
-    apply_overrides(document, overrides)
+    apply_overrides(document, overrides, {"preset", *text_keys(RunConfig)})
     return build_run_config(document)

@@ -29,6 +29,7 @@ from raymoco.choices import (
     VIEWS,
 )
 from raymoco.config.named import named
+from raymoco.passwords import mask
 from raymoco.registry import NAME, Named, name_of, options_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -112,6 +113,16 @@ class DataConfig(StrictModel):
     value_range: Annotated[Literal["auto"] | tuple[float, float], AfterValidator(rising)] = "auto"
     duplicates: Literal["drop", "keep"] = "drop"
     view_size: Annotated[int, Field(ge=4)] | None = None
+
+    @model_validator(mode="after")
+    def _only_what_has_an_effect(self) -> DataConfig:
+        # the keys are reserved: their values would be accepted, and nothing would follow from them
+        for key in ("view_size",):
+            default = type(self).model_fields[key].default
+            if getattr(self, key) != default:
+                said = "null" if default is None else default
+                raise ValueError(f"data.{key} has no effect yet: leave it out, or at {said}")
+        return self
 
 
 class ProjectorConfig(StrictModel):
@@ -307,8 +318,9 @@ class ScaleConfig(StrictModel):
 class TrackingConfig(StrictModel):
     """Where MLflow listens; null is a sqlite file in the output folder, `none` is nowhere.
 
-    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`.
+    A third-party store is `package.module:Name`, or `package.module:Name?ADDRESS`. A password in
+    the URI is masked at once; see passwords.py.
     """
 
-    uri: str | None = None
+    uri: Annotated[str, AfterValidator(mask)] | None = None
     experiment: str | None = None

@@ -28,3 +28,8 @@ def check_choices(config: RunConfig) -> None:
         raise ConfigError(
             f"method.loss is {name_of(config.method.loss)}, but data.labelled_fraction is 0."
         )
+    if config.eval.labels == "visible" and config.data.labelled_fraction == 0:
+        raise ConfigError(
+            "eval.labels is visible, but data.labelled_fraction is 0, so no label is: let some be "
+            "seen, or set eval.labels to all."
+        )

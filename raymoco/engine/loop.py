@@ -26,7 +26,7 @@ from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import SPARE, Checkpoint, load_newest, save_checkpoint
 from raymoco.engine.probes import Features, extract_features, view_features
 from raymoco.engine.profiler import StepProfiler
-from raymoco.engine.protocols.judge import build_protocols, measure, needed, of_split
+from raymoco.engine.protocols.judge import build_protocols, finite, measure, needed, of_split
 from raymoco.engine.protocols.protocol import LABELS, TRAIN, VIEWS, Evaluation
 from raymoco.engine.protocols.record import Record
 from raymoco.engine.session import Session
@@ -93,7 +93,7 @@ class _Run:
             handle,
             config.data,
             reader,
-            labelled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
+            labeled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
         )
         mean, std = handle.manifest.mean, handle.manifest.std
         size, channels = self.images.image_size, self.images.channels
@@ -234,10 +234,10 @@ class _Run:
             return self.step(view_a, view_b, labels, lr)
 
     def _evaluate(self, last: bool) -> Row:
-        labelled = bool(self.images.classes)  # otherwise nothing has a label
-        protocols = [one for one in self.protocols if labelled or LABELS not in one.needs]
+        labeled = bool(self.images.classes)  # otherwise nothing has a label
+        protocols = [one for one in self.protocols if labeled or LABELS not in one.needs]
         judged = protocols if last else of_split(protocols, "eval")
-        features = self._labelled_features if labelled else self._features
+        features = self._labeled_features if labeled else self._features
         chosen = features("eval")
         train = features("train") if needed(judged, TRAIN) else chosen.without_rows()
         views = self._alignment_views() if needed(judged, VIEWS) else None
@@ -251,13 +251,20 @@ class _Run:
             keep=record.keep("eval"),
         )
         row = measure(judged, train, chosen, about)
-        if last and of_split(judged, "test"):
+        # told before the run began: judges.py
+        tested = self.handle.manifest.counts["test"].labelled or not labeled
+        if last and tested and of_split(judged, "test"):
             about = replace(about, split="test", views=None, keep=record.keep("test"))
             row |= measure(judged, train, features("test"), about)
         if last and self.session.predictions is not None:
             # before the last checkpoint and report: a run that is over has them
             record.write(self.session.predictions)
-        return row
+        found = finite(row)
+        if len(found) < len(row):
+            self.session.text(
+                f"not measurable, and left out: {', '.join(sorted({*row} - {*found}))}"
+            )
+        return found
 
     def _features(self, split: str) -> Features:
         if not self.handle.rows(split):
@@ -265,11 +272,11 @@ class _Run:
         batches = self.images.split(split, EVAL_BATCH)
         return extract_features(self._encoder, batches, self.normalize, self.device)
 
-    def _labelled_features(self, split: str) -> Features:
+    def _labeled_features(self, split: str) -> Features:
         found = self._features(split)
         if split == "train" and self.config.eval.labels == "visible":
             found = Features(found.features_NF, self.images.visible_labels.to(self.device))
-        found = found.labelled()
+        found = found.labeled()
         if len(found.labels_N) == 0:
             raise DataError(
                 f"the {split} split has no labeled image, so nothing can be judged by it."

@@ -1,7 +1,8 @@
-"""Features, and the formulas that judge them: neighbors, a linear probe, signs of collapse.
+"""Extract features and evaluate them: nearest neighbors, a linear probe, signs of collapse.
 
-What judges a run, and when, is in engine/protocols/. All of it judges the backbone's features
-(before the projector) of the query encoder in eval mode, without augmentation, as the field does.
+engine/protocols/ decides which of these a run uses, and when. All of them use the backbone's
+features (before the projector) of the query encoder in eval mode, without augmentation, as the
+field does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from raymoco.engine.step import to_device
 
-BLOCK, BANK_BLOCK = 2048, 65536  # queries, and the rows of the bank that they meet at a time
+BLOCK, BANK_BLOCK = 2048, 65536  # queries and rows of the bank per product
 PROBE_RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -28,13 +29,13 @@ class Features:
     features_NF: Tensor
     labels_N: Tensor
 
-    def labelled(self) -> Features:
-        """Only the rows that have a label."""
+    def labeled(self) -> Features:
+        """Return only the rows that have a label."""
         has = self.labels_N >= 0
         return Features(self.features_NF[has], self.labels_N[has])
 
     def without_rows(self) -> Features:
-        """Features for a split that no protocol needs."""
+        """Return empty features, for a split that no protocol needs."""
         return Features(self.features_NF[:0], self.labels_N[:0])
 
 
@@ -61,7 +62,7 @@ def knn_top1(bank: Features, queries: Features, *, k: int, temperature: float) -
 
 
 def share_right(predicted_M: Tensor, labels_M: Tensor) -> float:
-    """The share of predictions that are the label; a count over a count, so it has no rounding."""
+    """Return the share of predictions that equal the label, a count divided by a count."""
     return int((predicted_M == labels_M).sum()) / len(labels_M)
 
 
@@ -94,7 +95,7 @@ def knn_classes(bank: Features, queries: Features, *, k: int, temperature: float
 
 
 def _nearest(query_BF: Tensor, bank_NF: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Cosines and rows (B, k) of the k nearest of the bank, best first; the bank goes in blocks."""
+    """Return cosines and rows (B, k) of the k nearest in the bank, best first, block by block."""
     best: tuple[Tensor, Tensor] | None = None
     for start in range(0, len(bank_NF), BANK_BLOCK):
         block_MF = bank_NF[start : start + BANK_BLOCK]
@@ -113,7 +114,7 @@ def _nearest(query_BF: Tensor, bank_NF: Tensor, k: int) -> tuple[Tensor, Tensor]
 def linear_probe(
     train: Features, choose: Features, test: Features, *, epochs: int, seed: int
 ) -> dict[str, float]:
-    """Return top-1 and top-5 of `linear_classes`, whose arguments they are.
+    """Return top-1 and top-5 accuracy of `linear_classes`; it takes the same arguments.
 
     Returns:
         `top1` and `top5`, fractions 0-1; top5 is 1 when there are at most five classes.
@@ -122,7 +123,7 @@ def linear_probe(
 
 
 def top_shares(ranked_M5: Tensor, labels_M: Tensor) -> dict[str, float]:
-    """The shares of images whose label is the first, or one, of their ranked classes."""
+    """Return the shares of images whose label is ranked first, and is among the ranked classes."""
     among = (ranked_M5 == labels_M[:, None]).any(1)
     return {
         "top1": share_right(ranked_M5[:, 0], labels_M),
@@ -175,7 +176,7 @@ def linear_classes(
 
 
 def _gradient_of_heads(x_BF: Tensor, y_B: Tensor, weight_FLC: Tensor) -> Tensor:
-    """Of each head's own mean cross-entropy, all heads in one product: half autograd's time."""
+    """Return the gradient of each head's mean cross-entropy by one product, in half the time."""
     _, heads, classes = weight_FLC.shape
     excess_BLC = (x_BF @ weight_FLC.flatten(1)).view(-1, heads, classes).softmax(dim=2)
     excess_BLC.scatter_add_(
@@ -186,7 +187,7 @@ def _gradient_of_heads(x_BF: Tensor, y_B: Tensor, weight_FLC: Tensor) -> Tensor:
 
 @torch.no_grad()
 def alignment(view_a_NF: Tensor, view_b_NF: Tensor) -> float:
-    """Mean squared distance between the normalized features of two views; 0 = invariant.
+    """Return the mean squared distance between the normalized features of two views; 0 = invariant.
 
     Source: Wang & Isola 2020, arXiv:2005.10242, alpha = 2.
     """
@@ -196,7 +197,7 @@ def alignment(view_a_NF: Tensor, view_b_NF: Tensor) -> float:
 
 @torch.no_grad()
 def uniformity(features_NF: Tensor) -> float:
-    """Log of the mean Gaussian potential of all pairs of normalized features; lower = more spread.
+    """Return the log of the mean Gaussian potential of all pairs of features; lower = more spread.
 
     Source: Wang & Isola 2020, arXiv:2005.10242, t = 2. All pairs of the first 4096 rows.
     """
@@ -206,7 +207,7 @@ def uniformity(features_NF: Tensor) -> float:
 
 @torch.no_grad()
 def effective_rank(features_NF: Tensor) -> float:
-    """Exp of the entropy of the normalized singular values of the centered features, 1 to F.
+    """Return exp of the entropy of the centered features' normalized singular values, 1 to F.
 
     Source: Roy & Vetterli 2007, "The effective rank". 1 means collapse onto a line.
     """
@@ -217,7 +218,7 @@ def effective_rank(features_NF: Tensor) -> float:
 
 @torch.no_grad()
 def view_features(encoder: nn.Module, views: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Backbone features (M, F) of two views of some images, encoder in eval mode."""
+    """Return backbone features (M, F) of two views of some images, encoder in eval mode."""
     was_training = encoder.training
     encoder.eval()
     a_NF, b_NF = (encoder.features(view).float() for view in views)  # type: ignore[operator]

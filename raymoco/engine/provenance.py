@@ -22,7 +22,7 @@ def provenance(handle: PreparedImages, scale: ScaleConfig) -> dict[str, str]:
     `train_labels` counts the training images' labels, hidden ones too; below `data.limit` it is
     the expected number.
     """
-    labelled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
+    labeled = {split: handle.manifest.counts[split].labelled for split in ("eval", "test")}
     train = TrainImages.of(handle.manifest, handle.rows("train"))
     tags = {
         "raymoco.source": handle.manifest.source,
@@ -30,8 +30,8 @@ def provenance(handle: PreparedImages, scale: ScaleConfig) -> dict[str, str]:
         "raymoco.train_images": str(handle.rows("train")),
         "raymoco.train_labels": str(round(sum(train.per_class))),
         "raymoco.classes": str(len(handle.classes)),
-        "raymoco.eval_images": str(labelled["eval"]),
-        "raymoco.test_images": str(labelled["test"]),
+        "raymoco.eval_images": str(labeled["eval"]),
+        "raymoco.test_images": str(labeled["test"]),
         "raymoco.versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
         "raymoco.python": platform.python_version(),
         "raymoco.machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -10,10 +10,10 @@ from raymoco.choices import BACKBONES, LOSSES, TERMS
 from raymoco.config import RunConfig
 from raymoco.data.views.build import resolve_views
 from raymoco.engine.check_choices import check_choices
+from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.protocols.judge import spelled_protocols
 from raymoco.engine.regime import queue_reach, uses_queue
 from raymoco.errors import ConfigError
-from raymoco.files import absolute
 from raymoco.registry import options_of
 from raymoco.ssl.query_gradient import bf16_is_fast
 
@@ -36,7 +36,8 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             f"optim.batch_size is {batch}, but there are only {train_images} training images."
         )
     _check_queue(config, train_images)
-    precision, listed = config.precision, config.data.labelled_list
+    config = with_absolute_paths(config)  # workers have another working directory
+    precision = config.precision
     if precision == "auto":
         # the workers' GPUs are not visible here: Ampere (2020) and later compute bf16 fast; the
         # user sets fp32 for an older one
@@ -48,8 +49,6 @@ def resolve(config: RunConfig, *, channels: int, train_images: int) -> RunConfig
             "data.label_seed": (
                 config.seed if config.data.label_seed is None else config.data.label_seed
             ),
-            # workers have another working directory
-            "data.labelled_list": listed and str(absolute(listed)),
             "precision": precision,
             **_spelled(config),
             "eval.protocols": spelled_protocols(config.eval),

@@ -15,12 +15,16 @@ from uuid import uuid4
 from ray.util.queue import Queue
 
 from raymoco import tracking
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages, prepare_images
+from raymoco.data.loading.train_plan import check_list
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
+from raymoco.engine.judges import check_judges, judges_fact, judges_warning
+from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunTranslator
@@ -58,18 +62,22 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
     """Build shards, decode images and resolve the config, once, before any trial."""
     shards = ensure_shards(config.data, output, say)
     handle = prepare_images(config.data, shards)
+    needs_labels = LOSSES.facts(config.method.loss, look=True).needs_labels
+    for line in check_list(handle, config.data, needs_labels=needs_labels):
+        say(line)
     resolved = resolve(config, channels=shards.channels, train_images=handle.rows("train"))
+    check_judges(resolved, handle)
     return resolved, handle
 
 
 def _say_regime(config: RunConfig, handle: PreparedImages, say: Print) -> None:
     """Print what the run's length, queue and key momentum amount to, and a warning if need be."""
     images = TrainImages.of(handle.manifest, handle.rows("train"))
-    for name, text in regime(config, images).facts:
+    for name, text in [*regime(config, images).facts, judges_fact(handle.manifest)]:
         say(f"{name:<12} {text}")
-    warning = regime_warning(config, images)
-    if warning:
-        say(f"warning: {warning}")
+    for warning in (regime_warning(config, images), judges_warning(handle.manifest)):
+        if warning:
+            say(f"warning: {warning}")
 
 
 def train(
@@ -96,13 +104,18 @@ def train(
     """
     output = resolve_output(config.output)
     # absolute, because workers have another working directory
-    config = config.with_values({"output": str(output)})
+    config = with_absolute_paths(config.with_values({"output": str(output)}))
     folder = output / config.run_name
     refuse_foreign(folder, "run")
     if is_used(folder):  # refuse before Ray starts
         with lease(folder, "run"):
             _refuse_used(folder, resume)
-    tracking.check_tracking(config.tracking.uri, output)  # refused before anything is written
+    saved = tracking.saved_section(RunFolder(folder).config) if resume else None
+    settled, note = tracking.settle_tracking(config.tracking, output, saved)
+    config = config.with_values({"tracking": settled.model_dump()})
+    tracking.check_tracking(settled.uri, output)  # refused before anything is written
+    if note:
+        say(note)
     check_choices(config)
     with connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
@@ -131,7 +144,7 @@ def _resume_point(folder: Path, config: RunConfig, say: Print) -> Path | None:
     if newest is None:
         return None
     # compare with the present number of workers: with one worker, several batch norms coincide
-    before = newest.run_config.model_copy(update={"scale": config.scale})
+    before = with_absolute_paths(newest.run_config).model_copy(update={"scale": config.scale})
     then, now = before.effective(), config.effective()
     changed = [
         f"{key}: {then.get(key)} -> {now.get(key)}"

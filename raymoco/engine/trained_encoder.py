@@ -17,7 +17,7 @@ from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.probes import extract_features
-from raymoco.engine.protocols.judge import build_protocols, measure
+from raymoco.engine.protocols.judge import build_protocols, finite, measure
 from raymoco.engine.protocols.protocol import Evaluation
 from raymoco.errors import DataError
 from raymoco.metrics import Row
@@ -60,7 +60,7 @@ def evaluate(place: str | Path) -> Row:
     config = checkpoint.run_config
     encoder = load_encoder(place)
     handle = load_images(config.data, ensure_shards(config.data, resolve_output(config.output)))
-    if not handle.classes or not handle.rows("test"):
+    if not handle.manifest.counts["test"].labelled:
         raise DataError(f"{place}: its images have no labels to judge by, or no test split.")
     # how a batch mixes labeled and unlabeled images does not matter here
     data = config.data.model_copy(update={"mix": "natural"})
@@ -76,10 +76,10 @@ def evaluate(place: str | Path) -> Row:
     if config.eval.labels == "visible":
         train = type(train)(train.features_NF, images.visible_labels)
     about = Evaluation(
-        "test", choose=chosen.labelled(), classes=len(handle.classes), seed=config.seed
+        "test", choose=chosen.labeled(), classes=len(handle.classes), seed=config.seed
     )
     protocols = list(build_protocols(config.eval).values())
-    return measure(protocols, train.labelled(), test.labelled(), about)
+    return finite(measure(protocols, train.labeled(), test.labeled(), about))
 
 
 def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:

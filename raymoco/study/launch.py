@@ -13,6 +13,7 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
+from raymoco.engine.judges import judges_fact, judges_warning
 from raymoco.engine.output_folder import refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.regime import TrainImages
@@ -54,7 +55,7 @@ from raymoco.study.statistics.plan import plan_notes, plan_tags
 from raymoco.study.statistics.stopping import look_words, seeds_to_train
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.code_checks import check_named_code
-from raymoco.study.sweepfile.image_checks import check_against_images
+from raymoco.study.sweepfile.image_checks import check_against_images, check_against_judges
 from raymoco.study.sweepfile.load import Sweep, load_sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
@@ -87,8 +88,14 @@ def sweep(
     folder = output / spec.name
     # absolute from here on, because gangs have another working directory
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
-    tracking.check_tracking(spec.tracking.uri, output)  # refused before anything is written
     files = SweepFolder(folder)
+    saved = tracking.saved_section(files.spec) if resume else None
+    settled, note = tracking.settle_tracking(spec.tracking, output, saved)
+    tracking.check_tracking(settled.uri, output)  # refused before anything is written
+    spec = spec.model_copy(update={"tracking": settled})
+    loaded = replace(
+        loaded, spec=spec, base=loaded.base.with_values({"tracking": settled.model_dump()})
+    )
     search = loaded.search
     if search is not None and search.warm_start and not files.optuna_log.exists():
         # refuse before anything is written; later the study contains the trials
@@ -106,6 +113,8 @@ def sweep(
     signals = Interrupts()
     # before the first line is printed: a shell's background jobs start with SIGINT ignored
     with signals.installed(), progress, connect(spec.gang, output, slots), signals.installed():
+        if note:
+            progress.say(note)
         resolved, images = prepare_run(loaded.base, output, progress.say)
         check_against_images(
             loaded,
@@ -113,10 +122,12 @@ def sweep(
             train_images=images.rows("train"),
             classes=len(images.classes),
         )
+        check_against_judges(loaded, images)
         known = TrainImages.of(images.manifest, images.rows("train"))
-        warning = sweep_regime_warning(loaded, known)
-        if warning:
-            progress.say(f"warning: {warning}")
+        progress.say(": ".join(judges_fact(images.manifest)))
+        for warning in (sweep_regime_warning(loaded, known), judges_warning(images.manifest)):
+            if warning:
+                progress.say(f"warning: {warning}")
         signals.check()
         # nothing has been written yet: the user can fix a mistake and repeat the command
         with lease(folder, "sweep"):

@@ -27,17 +27,17 @@ NEAR_CHANCE = 0.12  # five standard errors of an accuracy on ROWS images
 def check_protocol(protocol: str, **options: Any) -> None:
     """Check that an evaluation protocol can evaluate a run.
 
-    It is found by its path and built as for a run. It must report exactly the metrics that it
-    names, finite, the same each time, and leave the features as they are. What it keeps as
-    predictions must be a class for each judged image, and right as often as its metric says. One
-    that needs labels must give the best value where classes lie far apart, and a value near chance
-    where labels are shuffled; one that needs none must do without. One class, one image and a bank
-    of three must not stop it.
+    The suite finds it by its path and builds it as for a run. It must report exactly the metrics
+    that it names, with finite values that are equal in each call, and must not change the features.
+    Its predictions must be one class for each judged image, and as often right as its metric says.
+    A protocol that needs labels must give the best value where classes lie far apart, and a value
+    near chance where labels are shuffled; one that needs none must work without labels. One class,
+    one image and a bank of three must not stop it.
 
     Args:
         protocol: a name, or `package.module:Name`.
-        options: what would stand beside the name in `eval.protocols`; of raymoco's own, in
-            `eval.NAME`.
+        options: the keys beside the name in `eval.protocols`; for raymoco's own protocols, those
+            of `eval.NAME`.
     Raises:
         AssertionError: says in a sentence what is wrong.
     """
@@ -64,12 +64,12 @@ def _check_split(
     name: str, built: EvaluationProtocol, twin: EvaluationProtocol, split: Split
 ) -> None:
     metrics = {metric.name: metric for metric in built.metrics if metric.split == split}
-    labelled = LABELS in built.needs
+    labeled = LABELS in built.needs
     perfect = _Case(built, split)
     best = _checked(name, built, perfect, metrics)
-    torch.rand(3)  # what else a process draws is no matter
+    torch.rand(3)  # other draws of the process must not matter
     expect(best == perfect.measure(twin), f"{name} gives other values for equal seeds.")
-    if labelled:
+    if labeled:
         shuffled = _checked(name, built, perfect.shuffled(), metrics)
         for metric in metrics.values():
             _check_sense(name, metric, best[metric.name], shuffled[metric.name])
@@ -124,7 +124,7 @@ def _check_sense(name: str, metric: Metric, best: float, shuffled: float) -> Non
 
 
 class _Case:
-    """Features to judge: CLASSES classes that lie far apart, unless something else is said."""
+    """Features to judge: CLASSES classes that lie far apart, unless `words` says otherwise."""
 
     def __init__(self, built: EvaluationProtocol, split: Split) -> None:
         self.words = "where classes lie far apart"

@@ -18,6 +18,7 @@ import numpy as np
 
 from raymoco.config import DataConfig
 from raymoco.conformance import what_is_missing
+from raymoco.data.account import Account, KeepsAccount
 from raymoco.data.codec import stored_form
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.source import Entry, Source, SourceImage
@@ -107,9 +108,9 @@ def _check_entries(source: Source) -> list[Entry]:
             assert isinstance(value, str), f"{about} has the {field} {value!r}, but it must be text"
         assert entry.id, "an entry has an empty id"
         assert entry.id.isprintable(), f"{about} must have a printable id"
-        assert entry.split in ("train", "test"), (
-            f"{about} is in the split {entry.split!r}, but must be in train or test: images for "
-            "evaluation are taken from train"
+        assert entry.split in (None, "train", "eval", "test"), (
+            f"{about} is in the split {entry.split!r}, but must be in train, eval or test, or in "
+            "None, which leaves it to raymoco"
         )
         label, size = entry.label, entry.bytes
         number = isinstance(label, int) and not isinstance(label, bool)
@@ -121,10 +122,16 @@ def _check_entries(source: Source) -> list[Entry]:
         assert size > 0, f"{about} has {size} bytes, but must have some"
     twice = [key for key, count in Counter(entry.id for entry in entries).items() if count > 1]
     assert not twice, f"{len(twice)} ids come more than once, such as {twice[0]!r}"
+    first = source.account() if isinstance(source, KeepsAccount) else Account()
+    assert isinstance(first, Account), f"account() gives {first!r}, but must give Account"
+    remarks = first.remarks()
     again = {entry.id: entry for entry in source.entries()}
     changed = [entry.id for entry in entries if again.get(entry.id) != entry]
     assert not changed, f"listed again, its entries are others, such as that of {changed[0]!r}"
     assert len(again) == len(entries), f"listed again, it has {len(again)}, not {len(entries)}"
+    if isinstance(source, KeepsAccount):
+        same = source.account().remarks() == remarks
+        assert same, "listed again, its account is another: does it count files twice?"
     return entries
 
 

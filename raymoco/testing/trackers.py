@@ -57,13 +57,13 @@ def check_tracker(tracker: str, read: Read) -> None:
     A journal is delivered as `raymoco sweep` and `raymoco sync` would: all of it must arrive once
     and in order; a second delivery must change nothing; what comes later must be added, also by
     another process; a store that is away, or whose answers are lost, must lose nothing and double
-    nothing; what can never be taken must be refused, and the rest taken; sweeps in one store must
+    nothing; what can never be stored must be refused, and the rest stored; sweeps in one store must
     not see each other.
 
     Args:
-        tracker: as `tracking.uri` has it, of an empty store.
-        read: from where, and of whom, to what the store holds, by the key of a change: "" for the
-            sweep, a trial's id for a trial.
+        tracker: a value of `tracking.uri`, of an empty store.
+        read: called with the place and the owner; returns what the store holds, by key: "" for
+            the sweep, a trial's id for a trial.
     Raises:
         AssertionError: says in a sentence what is wrong.
     """
@@ -137,7 +137,7 @@ def _refuses(sweep: _Sweep) -> None:
 
 
 class _Sweep:
-    """A sweep's folder, and what its tracker holds of it."""
+    """A sweep's folder, and what its tracker holds."""
 
     def __init__(self, folder: Path, tracker: str, read: Read) -> None:
         folder.mkdir(parents=True)
@@ -146,7 +146,7 @@ class _Sweep:
         self.owner, self.name, self._read = f"sweep-{folder.name}", tracker, read
 
     def write(self, epochs: tuple[int, ...], *, ended: bool = True) -> None:
-        """The journal of the sweep, until these epochs are reported."""
+        """Write the journal of the sweep, with reports of these epochs."""
         events: list[dict[str, Any]] = [
             {"event": "begun", "id": self.owner, "tags": {}, "host": "-", "pid": 1, "started": "-"}
         ]
@@ -173,7 +173,7 @@ class _Sweep:
         whole: bool = True,
         opens: Callable[[Place, str], TrackingStore] = open_tracking_store,
     ) -> Outcome:
-        """What `raymoco sync` does."""
+        """Deliver the journal, as `raymoco sync` does."""
         translator = open_translator(find(str(self.place.folder)))
         outcome = Mirror(self.place, translator, opens=opens).deliver(again=again)
         if whole:
@@ -185,7 +185,7 @@ class _Sweep:
         return dict(self._read(self.place, self.owner))
 
     def expect_whole(self, when: str) -> None:
-        """Every run is there, and every value of each of them once, in order."""
+        """Check that every run is there, with each of its values once and in order."""
         held = self.held()
         keys = {"", *TRIALS}
         expect(set(held) == keys, f"{self.name} holds the runs {sorted(held)} {when}.")
@@ -203,30 +203,30 @@ LOST = frozenset({3, 10, 21, 36})
 
 
 class _Faults:
-    """Makes calls fail now and then: the store is away, or does what it is told and is cut off."""
+    """Makes some calls fail: before the store is reached, or after it has obeyed."""
 
     def __init__(self) -> None:
         self.calls = 0
 
     def open(self, place: Place, owner: str) -> TrackingStore:
-        """The store, with faults."""
+        """Open the store with faults."""
         self.begin()
         return _Faulty(place, owner, self)
 
     def begin(self) -> None:
-        """A call, before the store has heard of it."""
+        """Count a call, and maybe fail before it reaches the store."""
         self.calls += 1
         if self.calls in AWAY:
             raise ConnectionError("connection refused")
 
     def end(self) -> None:
-        """A call, when the store has done it."""
+        """Maybe fail after the store has obeyed."""
         if self.calls in LOST:
             raise ConnectionError("timed out")
 
 
 class _Faulty:
-    """A store whose calls fail now and then."""
+    """A store some of whose calls fail."""
 
     def __init__(self, place: Place, owner: str, faults: _Faults) -> None:
         self._store, self._faults = open_tracking_store(place, owner), faults

@@ -6,7 +6,7 @@ reads it and delivers: in batches, in the background, twice without harm.
 
 from raymoco.tracking.changes import PARENT, RUNNING, Change, Point, Translator, points_of
 from raymoco.tracking.mirror import Mirror, Outcome, missing_lines
-from raymoco.tracking.open import check_tracking
+from raymoco.tracking.open import check_tracking, saved_section, settle_tracking
 from raymoco.tracking.places import (
     NOWHERE,
     Backlog,
@@ -38,6 +38,8 @@ __all__ = [
     "missing_lines",
     "place_of",
     "points_of",
+    "saved_section",
+    "settle_tracking",
     "tracker_path",
     "tracking_uri",
 ]

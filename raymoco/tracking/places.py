@@ -10,11 +10,14 @@ from typing import Any
 
 from raymoco.errors import InputError
 from raymoco.event_log import JOURNAL, EventKinds, read_on
-from raymoco.files import write_atomically
+from raymoco.files import absolute, write_atomically
+from raymoco.passwords import mask
 from raymoco.registry import IMPORT_PATH
 
 NOWHERE = "none"
 EXPERIMENT = "raymoco"
+SQLITE = "sqlite:///"
+SERVERS = ("http://", "https://", "databricks")
 ADDRESS = "?"  # separates the import path of a third-party store from its address
 READ_LINES = 10_000
 
@@ -30,14 +33,24 @@ def tracking_uri(uri: str | None, output: Path) -> str:
     """
     if uri is None:
         return f"sqlite:///{output.absolute() / 'mlflow.db'}"
-    if tracker_path(uri):
+    uri = mask(uri)
+    if tracker_path(uri) or uri == NOWHERE:
         return uri
-    if uri != NOWHERE and not uri.startswith(("sqlite:///", "http://", "https://", "databricks")):
+    if uri.startswith(SQLITE):
+        path, options = sqlite_file(uri)
+        return f"{SQLITE}{path}{options}"
+    if not uri.startswith(SERVERS):
         raise InputError(
             f"tracking.uri is '{uri}', but must be sqlite:///PATH, http(s)://HOST:PORT, "
             f"{NOWHERE}, or your own package.module:Name."
         )
     return uri
+
+
+def sqlite_file(uri: str) -> tuple[Path, str]:
+    """Return the absolute path in a sqlite URI, and its options with the `?`: `?timeout=60`."""
+    path, mark, options = uri.removeprefix(SQLITE).partition("?")
+    return absolute(path), mark + options
 
 
 def tracker_path(uri: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from raymoco.passwords import hide
 from raymoco.tracking.changes import Change
 
 if TYPE_CHECKING:
@@ -55,5 +56,5 @@ def reason(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class."""
-    text = str(error).strip()
+    text = hide(str(error)).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

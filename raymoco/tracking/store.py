@@ -1,4 +1,4 @@
-"""MLflow as a `TrackingStore`, and the only file that imports it; every call may be made twice."""
+"""MLflow as a `TrackingStore`: the only file that imports MLflow. Every call may be repeated."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import DataError  # noqa: E402
 from raymoco.event_log import RunState  # noqa: E402
-from raymoco.files import absolute  # noqa: E402
+from raymoco.passwords import reveal  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
-from raymoco.tracking.places import Place  # noqa: E402
+from raymoco.tracking.places import SQLITE, Place, sqlite_file  # noqa: E402
 from raymoco.tracking.protocol import RefusedError, first_line  # noqa: E402
 
 ENTITIES = 1000  # MLflow's limits for one log_batch
@@ -62,7 +62,7 @@ class Store:
         self._find()
 
     def write(self, change: Change) -> None:
-        """Deliver one change; of what was delivered before, nothing becomes double.
+        """Deliver one change; repeating it duplicates nothing.
 
         Raises:
             RefusedError: it can never be delivered.
@@ -102,7 +102,7 @@ class Store:
         self.ids[change.key] = made.info.run_id
 
     def _find(self) -> None:
-        """The runs of this owner; a second one of a key comes from a call whose answer was lost."""
+        """Find this owner's runs; a second one of a key stems from a call whose answer was lost."""
         found: dict[str, list[Run]] = {}
         token: str | None = None
         while True:
@@ -169,24 +169,24 @@ class Store:
                         run_id, str(source), None if folder == "." else folder
                     )
                 except Exception as error:
-                    # a server whose artifacts lie on a disk that this machine has not, a client of
-                    # a cloud's storage that is not installed: the metrics do not suffer
+                    # artifacts on a disk that this machine does not have, or a cloud storage whose
+                    # client is not installed: metrics are delivered all the same
                     if _is_away(error):
                         raise
                     raise RefusedError(f"artifact {name}: {first_line(error)}") from error
 
 
 def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[MlflowClient, str]:
-    """Connect, make the sqlite schema if it is fresh, and find or make the experiment.
+    """Connect, create the sqlite schema if the file is new, and find or create the experiment.
 
-    Making a fresh sqlite store from two processes at once corrupts it, so a lock file stands
-    before it; a kill meanwhile leaves none.
+    Two processes that create a sqlite store at once corrupt it, so a lock file guards this; a kill
+    meanwhile leaves no broken file.
     """
-    if not uri.startswith("sqlite:///"):
-        client = MlflowClient(uri)
+    if not uri.startswith(SQLITE):
+        client = MlflowClient(reveal(uri))
         return client, _experiment_id(client, experiment, None)
-    database = absolute(uri.removeprefix("sqlite:///"))
-    uri = f"sqlite:///{database}"
+    database, options = sqlite_file(uri)
+    uri = f"{SQLITE}{database}{options}"
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.parent / f".{database.name}.lock"):
         if not database.exists():
@@ -198,8 +198,8 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
 def _make_sqlite(database: Path) -> None:
     """Create a database with MLflow's schema, atomically.
 
-    It is made by dozens of migrations, and each is committed by itself: what a kill leaves half way
-    no later start can open.
+    MLflow runs dozens of migrations and commits each: a database whose migrations were killed
+    half way can never be opened again.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

@@ -127,9 +127,9 @@ def test_two_streaming_workers_share_the_images_without_overlap(streamed):
     assert len(one | two) == opened(streamed).steps(0) * 16
 
 
-def test_streaming_labelled_only_gives_visible_labels_for_as_many_steps(streamed):
+def test_streaming_labeled_only_gives_visible_labels_for_as_many_steps(streamed):
     data = DataConfig(cache="stream", labelled_fraction=0.2)
-    images = opened(streamed, data, labelled_only=True)
+    images = opened(streamed, data, labeled_only=True)
     batches = list(images.epoch(0))
     assert len(batches) == opened(streamed).steps(0)
     counts = torch.cat([batch.index for batch in batches]).bincount()

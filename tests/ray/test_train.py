@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.engine.metrics_csv import read_metrics
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
@@ -159,7 +160,8 @@ def test_a_resume_with_another_config_is_refused_and_says_what_changed(raymoco, 
         *RUN, "epochs=6", f"output={folder.parent}", "name=whole", "--resume", "optim.lr=0.5"
     )
     assert done.returncode == 2
-    assert "optim.lr: 0.03 -> 0.5" in done.stderr
+    begun_with = load_run_config(folder / "config.yaml").optim.lr
+    assert f"optim.lr: {begun_with} -> 0.5" in done.stderr
 
 
 def test_evaluate_measures_again_what_the_run_measured(raymoco, undisturbed):

@@ -51,7 +51,7 @@ class Loader(Protocol):
         """The number of batches of an epoch, the same on every worker.
 
         With an exact ratio, the larger stratum decides: each of its images comes at most once, and
-        the smaller one is repeated, reshuffled each time. `labelled_only` does not change it.
+        the smaller one is repeated, reshuffled each time. `labeled_only` does not change it.
         """
 
     def short_batch(self, epoch: int) -> int:
@@ -84,21 +84,21 @@ class Loader(Protocol):
 
 
 def open_images(
-    images: PreparedImages, data: DataConfig, reader: Reader, *, labelled_only: bool = False
+    images: PreparedImages, data: DataConfig, reader: Reader, *, labeled_only: bool = False
 ) -> Loader:
     """Open the images of one worker for one run.
 
     Args:
         images: from `prepare_images`; they serve runs with any labels, seeds and batch sizes.
         reader: which worker of which run reads.
-        labelled_only: repeat only images with a visible label, for as many steps as an epoch of all
+        labeled_only: repeat only images with a visible label, for as many steps as an epoch of all
             images has.
     Raises:
         ConfigError: the batch size is not a multiple of the workers or exceeds the number of
             images; a worker's part of it is not a multiple of the sum of `data.mix`; `data` has
             another image size or limit than the images were prepared with.
-        DataError: `labelled_only` and no label is visible; a stratum of `data.mix` is empty; the
+        DataError: `labeled_only` and no label is visible; a stratum of `data.mix` is empty; the
             label list names unknown images.
     """
-    plan = plan_training(images, data, reader, labelled_only=labelled_only)
+    plan = plan_training(images, data, reader, labeled_only=labeled_only)
     return StreamLoader(plan) if images.streamed else MemoryLoader(plan)

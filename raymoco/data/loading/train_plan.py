@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from raymoco.config import DataConfig
+from raymoco.data.loading.label_list import listed_rows
 from raymoco.data.loading.prepare import PreparedImages, fetch
 from raymoco.data.loading.sampling import Stratum, count_steps, split_strata
-from raymoco.data.loading.visible_labels import visible_labels
+from raymoco.data.loading.visible_labels import count_listed, visible_labels
 from raymoco.data.shards.row_groups import Rows, read_index
 from raymoco.errors import ConfigError, DataError
 
@@ -70,7 +71,7 @@ class TrainPlan:
 
 
 def plan_training(
-    images: PreparedImages, data: DataConfig, reader: Reader, *, labelled_only: bool
+    images: PreparedImages, data: DataConfig, reader: Reader, *, labeled_only: bool
 ) -> TrainPlan:
     """Decide which labels are visible and how a batch is composed; see `open_images`.
 
@@ -83,14 +84,11 @@ def plan_training(
     elsewhere = _all_ids(images) if data.labelled_list else ()
     labels = visible_labels(ids, fetch(train.labels), data, reader.seed, elsewhere)
     seen = labels >= 0
-    if labelled_only and not seen.any():
-        raise DataError(
-            f"no training image has a visible label: data.labelled_fraction is "
-            f"{data.labelled_fraction:g}, and this loss needs some."
-        )
+    if labeled_only and not seen.any():
+        raise DataError(_none_visible(data))
     strata = split_strata(seen, data.mix, reader.batch_size, reader.workers)
     steps = count_steps(strata, reader.workers)
-    if labelled_only:
+    if labeled_only:
         strata = (Stratum(np.flatnonzero(seen), reader.share),)
     return TrainPlan(images, reader, labels, strata, steps)
 
@@ -136,6 +134,40 @@ class Planned:
 
     def close(self) -> None:
         """See `Loader`."""
+
+
+def check_list(images: PreparedImages, data: DataConfig, *, needs_labels: bool) -> list[str]:
+    """Check `data.labelled_list` before any worker starts; return what is to be told about it.
+
+    Args:
+        needs_labels: the loss learns from labeled images only.
+    Raises:
+        DataError: see `visible_labels`; or no label is visible, although the list names images or
+            the loss needs labels. An empty list is UniMoCo's list of no labels.
+    """
+    if data.labelled_list is None:
+        return []
+    train = images.splits["train"]
+    ids = [name.decode() for name in fetch(train.ids).tolist()]
+    rows, account = listed_rows(data, ids, _all_ids(images))
+    lines = [remark.line() for remark in account.remarks()]
+    if (fetch(train.labels)[rows] >= 0).any():
+        return lines
+    if needs_labels:
+        raise DataError(_none_visible(data))
+    if count_listed(data.labelled_list):
+        raise DataError(
+            f"data.labelled_list {data.labelled_list}: makes no label visible: not one of its "
+            "images is a training image that has a label."
+        )
+    return [f"data.labelled_list {data.labelled_list} is empty: no label is visible"]
+
+
+def _none_visible(data: DataConfig) -> str:
+    why = f"data.labelled_fraction is {data.labelled_fraction:g}"
+    if data.labelled_list is not None:
+        why = f"data.labelled_list {data.labelled_list} makes none visible"
+    return f"no training image has a visible label: {why}, and this loss needs some."
 
 
 def _check(images: PreparedImages, data: DataConfig, reader: Reader) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.config import DataConfig
+from raymoco.data.loading.label_list import listed_rows, read_list
 from raymoco.data.shards.row_groups import HIDDEN
 from raymoco.data.splits import unit_hash
-from raymoco.errors import DataError
 from raymoco.files import absolute
 
 
@@ -43,7 +42,7 @@ def visible_labels(
     visible = labels >= 0
     if data.labelled_list is not None:
         listed = np.zeros(len(labels), dtype=bool)
-        listed[_listed_rows(absolute(data.labelled_list), ids, elsewhere)] = True
+        listed[listed_rows(data, ids, elsewhere)[0]] = True
         visible &= listed
     if data.labelled_fraction < 1:
         for row in np.flatnonzero(visible).tolist():
@@ -57,38 +56,4 @@ def count_listed(labelled_list: str) -> int:
     Raises:
         DataError: it cannot be read.
     """
-    return len(_listed_names(absolute(labelled_list)))
-
-
-def _listed_names(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"data.labelled_list {path}: cannot be read: {error}") from None
-    return [line.strip() for line in lines if line.strip()]
-
-
-def _listed_rows(path: Path, ids: Sequence[str], elsewhere: Collection[str]) -> list[int]:
-    """Rows of the images that the file lists by id, or by file name where that is unique."""
-    names = _listed_names(path)
-    rows = {image_id: row for row, image_id in enumerate(ids)}
-    known = {*ids, *elsewhere}
-    by_file_name: dict[str, list[str]] = {}
-    for image_id in known:
-        by_file_name.setdefault(image_id.rpartition("/")[2], []).append(image_id)
-    found: list[str] = []
-    unknown: list[str] = []
-    for name in names:
-        candidates = [name] if name in known else by_file_name.get(name, [])
-        if len(candidates) > 1:
-            raise DataError(
-                f"data.labelled_list {path}: {len(candidates)} images are called '{name}'; give "
-                f"their ids, such as '{min(candidates)}'."
-            )
-        (found if candidates else unknown).append(candidates[0] if candidates else name)
-    if unknown:
-        raise DataError(
-            f"data.labelled_list {path}: {len(unknown)} of its {len(names)} names are no training "
-            f"images; the first is '{unknown[0]}'."
-        )
-    return [rows[image_id] for image_id in found if image_id in rows]
+    return len(read_list(absolute(labelled_list)))

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from raymoco.data.account import Account
 from raymoco.data.codec import stored_form
 from raymoco.data.deep import Range
 from raymoco.data.ray_tasks import run_jobs
+from raymoco.data.shards.duplicates import RowNotes, digest_of
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
 from raymoco.data.shards.plan import Job, Plan, PlanInputs, load_plan, make_plan, read_listing
 from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress, Spans
@@ -63,9 +64,7 @@ def build_all(
     if done and progress:
         progress(f"{source.name}: {len(done)} of {len(plan.jobs)} shards are built already")
     left = [job for job in plan.jobs if job.path not in done]
-    if parallel is None:
-        rows = sum(job.entries for job in left)
-        parallel = rows > SMALL_ROWS or plan.bytes * rows > SMALL_BYTES * plan.entries
+    parallel = in_parallel(parallel, plan, left)
     images = before = sum(built.entries for built in done.values() if not built.waits)
     said = started = time.monotonic()
 
@@ -105,6 +104,14 @@ def build_all(
     return plan, [done[job.path] for job in plan.jobs]
 
 
+def in_parallel(parallel: bool | None, plan: Plan, jobs: Sequence[Job]) -> bool:
+    """Whether to do jobs in other processes; None: if there is enough to do."""
+    if parallel is not None:
+        return parallel
+    rows = sum(job.entries for job in jobs)
+    return rows > SMALL_ROWS or plan.bytes * rows > SMALL_BYTES * plan.entries
+
+
 def build_shard(
     job: Job, source: Source, building: Path, inputs: PlanInputs, value_range: Range | None
 ) -> Built:
@@ -120,6 +127,7 @@ def build_shard(
     images: list[bytes] = []
     skipped: list[str] = []
     account = Account()
+    digests: list[int] = []
     spans: Spans = {}
     seen = Pixelwise()
     for entry, found in zip(entries, source.read([e.place for e in entries]), strict=True):
@@ -138,25 +146,26 @@ def build_shard(
         if stored.span is not None:
             add_span(spans, stored.span, entry.id)
         seen.add(stored.pixels, stored.shape)
+        digests.append(digest_of(stored.pixels))
         kept.append(entry)
         images.append(stored.encoded)
+    labels = [entry.label for entry in kept]
     waits = bool(spans) and value_range is None
-    shard = _write_shard(kept, images, building, job) if kept and not waits else None
+    ids = [] if waits else [entry.id for entry in kept]
+    shard = write_shard(ids, images, labels, building, job)
+    note = note_of(building, job)
+    note.parent.mkdir(exist_ok=True)
+    RowNotes.of(digests, labels, seen).save(rows_of(building, job))
     built = Built(
         shard=shard,
         entries=job.entries,
         skipped=tuple(skipped),
-        per_class=Counter(entry.label for entry in kept if entry.label is not None),
-        sums=tuple(map(tuple, seen.sums.tolist())),
-        heights=(min(seen.heights, default=0), max(seen.heights, default=0)),
-        widths=(min(seen.widths, default=0), max(seen.widths, default=0)),
-        color=seen.color,
+        per_class=Counter(label for label in labels if label is not None),
         remarks=account.remarks(),
         spans=spans,
         value_range=value_range if spans else None,
+        **seen.facts(),
     )
-    note = _note(building, job)
-    note.parent.mkdir(exist_ok=True)
     write_atomically(note, built.model_dump_json() + "\n")
     return built
 
@@ -202,15 +211,24 @@ def publish(building: Path, folder: Path) -> None:
     (folder / LOCK).unlink()
 
 
-def _write_shard(entries: list[Entry], images: list[bytes], building: Path, job: Job) -> ShardInfo:
+def write_shard(
+    ids: Sequence[str],
+    images: Sequence[bytes],
+    labels: Sequence[int | None],
+    building: Path,
+    job: Job,
+) -> ShardInfo | None:
+    """Write the shard of a job, all or nothing; none if there is no image."""
+    if not ids:
+        return None
     file = building / job.path
     file.parent.mkdir(exist_ok=True)
     group = max(1, min(GROUP_ROWS, GROUP_BYTES * len(images) // max(1, sum(map(len, images)))))
-    columns = [[e.id for e in entries], images, [e.label for e in entries]]
-    table = pa.table(dict(zip(SCHEMA.names, columns, strict=True)), schema=SCHEMA)
+    columns = dict(zip(SCHEMA.names, (ids, images, labels), strict=True))
+    table = pa.table(columns, schema=SCHEMA)
     content = hashlib.sha256()
-    for entry, image in zip(entries, images, strict=True):
-        content.update(f"{entry.id}\0{entry.label}\0{len(image)}\0".encode())
+    for image_id, image, label in zip(ids, images, labels, strict=True):
+        content.update(f"{image_id}\0{label}\0{len(image)}\0".encode())
         content.update(image)
     table = table.replace_schema_metadata({CONTENT_KEY: content.hexdigest()})
     partial = file.with_name(f"{file.name}.{os.getpid()}")
@@ -231,7 +249,7 @@ def _write_shard(entries: list[Entry], images: list[bytes], building: Path, job:
         path=job.path,
         split=job.split,
         labelled=job.labelled,
-        rows=len(entries),
+        rows=len(ids),
         rows_per_group=group,
         bytes=size,
         sha256=digest,
@@ -239,14 +257,21 @@ def _write_shard(entries: list[Entry], images: list[bytes], building: Path, job:
     )
 
 
-def _note(building: Path, job: Job) -> Path:
+def note_of(building: Path, job: Job) -> Path:
+    """The file that says that a shard is finished: its `Built`."""
     return building / DONE / f"{job.path.replace('/', '-')}.json"
+
+
+def rows_of(building: Path, job: Job) -> Path:
+    """The file with the `RowNotes` of a shard."""
+    return note_of(building, job).with_suffix(".npz")
 
 
 def _finished(building: Path, job: Job) -> Built | None:
     """The note that an earlier, killed build left about a shard, if the shard exists."""
     try:
-        built = Built.model_validate_json(_note(building, job).read_bytes())
+        built = Built.model_validate_json(note_of(building, job).read_bytes())
+        rows_of(building, job).stat()
         shard = built.shard
         if shard is not None and (building / shard.path).stat().st_size != shard.bytes:
             return None

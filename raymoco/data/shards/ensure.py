@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from raymoco.config import DataConfig
 from raymoco.config.named import file_name_of
-from raymoco.data.account import Account
+from raymoco.data.account import Account, Remark
 from raymoco.data.shards.build import build_all, publish, sole_builder
-from raymoco.data.shards.inspection import (
-    ShardReport,
-    contact_sheet,
-    describe_shards,
-    verify_shards,
-)
+from raymoco.data.shards.contact_sheet import contact_sheet
+from raymoco.data.shards.inspection import ShardReport, describe_shards, verify_shards
+from raymoco.data.shards.left_out import leave_out_copies
 from raymoco.data.shards.manifest import (
     MANIFEST,
+    RULES,
     SCHEMA_VERSION,
     SPLITS,
     Manifest,
@@ -33,11 +31,12 @@ from raymoco.data.shards.manifest import (
 )
 from raymoco.data.shards.plan import Plan, PlanInputs
 from raymoco.data.shards.stats import Advance, Built, Progress, count, image_info, mean_and_std
+from raymoco.data.sources.folder_tables import labels_file
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.source import Source
 from raymoco.errors import DataError
-from raymoco.files import absolute, write_atomically
+from raymoco.files import absolute, absolute_text, write_atomically
 from raymoco.registry import name_of
 
 __all__ = [
@@ -57,7 +56,7 @@ __all__ = [
 SHARD_BYTES = 64 * 2**20
 NAMED = 10  # corrupt images in an error message
 # keys of `data` beside source, root and columns that decide what is stored
-DECIDE_SHARDS = ("background", "value_range")
+DECIDE_SHARDS = ("labels_csv", "background", "value_range", "duplicates")
 
 
 def ensure_shards(
@@ -88,11 +87,12 @@ def ensure_shards(
         return build_shards(
             source,
             folder,
-            root=data.root,
+            root=data.root and absolute_text(data.root),
             size=size,
             strict=strict,
             background=data.background,
             value_range=data.value_range,
+            duplicates=data.duplicates,
             progress=progress,
             advance=advance,
         )
@@ -110,7 +110,9 @@ def ensure_shards(
             f"{_size_words(size)}. Delete it to build them so, or give another `output`."
         )
     if strict:
-        _refuse_skipped(data.root or source.name, manifest.skipped)
+        _refuse_corrupt(data.root or source.name, manifest)
+    if progress:
+        _tell_reused(folder, manifest, progress)
     return shards
 
 
@@ -130,6 +132,8 @@ def shards_folder(data: DataConfig, output: Path) -> Path:
         for key, value in data.model_dump(include=set(DECIDE_SHARDS)).items()
         if value != DataConfig.model_fields[key].default
     }
+    if data.labels_csv is not None:
+        others["labels_csv"] = str(labels_file(data))
     decided = f"\0{json.dumps(others, sort_keys=True)}" if others else ""
     text = f"{name_of(source)}\0{root}{mapped}{options}{decided}"
     digits = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -146,6 +150,7 @@ def build_shards(
     strict: bool = False,
     background: str = "white",
     value_range: Literal["auto"] | tuple[float, float] = "auto",
+    duplicates: Literal["drop", "keep"] = "drop",
     parallel: bool | None = None,
     progress: Progress | None = None,
     advance: Advance | None = None,
@@ -165,7 +170,7 @@ def build_shards(
         size: images whose short side is longer, in pixels, are resized to it and encoded again
             (JPEG as JPEG of quality 90, all else as PNG); None: every image stays as it is.
         strict: refuse images that cannot be decoded instead of leaving them out.
-        background, value_range: as in `data`.
+        background, value_range, duplicates: as in `data`.
         parallel: None: through Ray Data if Ray is initialized and there is enough to do.
         progress: called with a sentence now and then.
         advance: called with the number of images done and the total.
@@ -188,20 +193,24 @@ def build_shards(
             size=size,
             background=background,
             value_range=value_range,
+            duplicates=duplicates,
         )
         plan, built = build_all(
             source, building, inputs, parallel=parallel, progress=progress, advance=advance
         )
-        manifest = _manifest(source, plan, built, root)
+        account = Account([*plan.remarks, *(r for one in built for r in one.remarks)])
+        built = leave_out_copies(plan, built, building, account, parallel=parallel)
+        manifest = _manifest(source, plan, built, root, account.remarks())
         if strict:
-            _refuse_skipped(root or source.name, manifest.skipped)
+            _refuse_corrupt(root or source.name, manifest)
         write_atomically(building / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
         publish(building, folder)
     if progress:
         for remark in manifest.remarks:
             progress(f"{source.name}: {remark.line()}")
         total = sum(manifest.rows(split) for split in SPLITS)
-        left_out = f", {len(manifest.skipped):,} left out as corrupt" if manifest.skipped else ""
+        corrupt = manifest.corrupt
+        left_out = f", {corrupt:,} left out as corrupt" if corrupt else ""
         progress(
             f"{source.name}: {total:,} images{left_out} in {len(manifest.shards)} shards in "
             f"{folder}"
@@ -209,7 +218,9 @@ def build_shards(
     return load_shards(folder)
 
 
-def _manifest(source: Source, plan: Plan, built: list[Built], root: str | None) -> Manifest:
+def _manifest(
+    source: Source, plan: Plan, built: list[Built], root: str | None, remarks: tuple[Remark, ...]
+) -> Manifest:
     skipped = tuple(sorted(name for one in built for name in one.skipped))
     counts = {split: count(built, split, source.classes) for split in SPLITS}
     where = root or source.name
@@ -242,19 +253,40 @@ def _manifest(source: Source, plan: Plan, built: list[Built], root: str | None) 
         size=plan.size,
         shards=tuple(sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.path))),
         skipped=skipped,
-        remarks=Account([r for one in built for r in one.remarks]).remarks(),
+        remarks=remarks,
+        rules=plan.rules,
         background=plan.background,
         value_range=next((one.value_range for one in built if one.value_range), None),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _refuse_skipped(where: str, skipped: Sequence[str]) -> None:
-    if skipped:
-        more = f" and {len(skipped) - NAMED:,} more" if len(skipped) > NAMED else ""
+def _refuse_corrupt(where: str, manifest: Manifest) -> None:
+    remarks = [remark for remark in manifest.remarks if remark.kind == "corrupt"]
+    names = sorted({*manifest.skipped, *(name for remark in remarks for name in remark.names)})
+    if manifest.corrupt:
+        more = f" and {manifest.corrupt - NAMED:,} more" if manifest.corrupt > NAMED else ""
         raise DataError(
-            f"{where}: {len(skipped):,} images cannot be decoded: {', '.join(skipped[:NAMED])}"
+            f"{where}: {manifest.corrupt:,} images cannot be decoded: {', '.join(names[:NAMED])}"
             f"{more}. Repair or remove them, or build without --strict to leave them out."
+        )
+
+
+def _tell_reused(folder: Path, manifest: Manifest, progress: Progress) -> None:
+    """Say in a line or two what is worth knowing of shards that are there already."""
+    if manifest.rules < RULES:
+        progress(
+            f"{folder} was built by an older version's rules of taking, splitting and reading "
+            "files, and is used as it is; delete it to build by the present ones."
+        )
+    if manifest.remarks:
+        totals: Counter[str] = Counter()
+        for remark in manifest.remarks:
+            totals[remark.kind] += remark.count
+        found = ", ".join(f"{total:,} {kind}" for kind, total in totals.items() if total)
+        progress(
+            f"{folder} is used, with remarks on its files{f': {found}' if found else ''}; "
+            f"`raymoco shards inspect {folder}` shows them."
         )
 
 

@@ -13,7 +13,7 @@ from raymoco.errors import DataError
 from raymoco.files import absolute
 
 SCHEMA_VERSION = 2
-RULES = 2  # of taking and splitting files; shards of older rules are used and told
+RULES = 3  # of taking, splitting and reading files; shards of older rules are used and told
 MANIFEST = "manifest.json"
 SPLITS = ("train", "eval", "test")
 CONTENT_KEY = b"raymoco.content"  # in a shard's metadata: distinguishes it from any other shard
@@ -67,8 +67,9 @@ class Manifest(_Frozen):
     `mean` and `std` are per channel, over `train`, in 0-1; `size` is the short side in pixels that
     larger images were resized to, null if none was resized; `skipped` are ids of corrupt images.
     `remarks` says what was passed over, left out or changed; `rules` is the version of the rules by
-    which files are taken and split (1: those of raymoco 0.1); transparent parts were filled with
-    `background`; `value_range` became 0 to 255 in images of more than 8 bits.
+    which files are taken, split and read (1: those of raymoco 0.1; before 3, transparent parts were
+    not filled and 16 bits were cut); `background` is behind transparent parts, null before 3;
+    `value_range` became 0 to 255 in images of more than 8 bits, null if there are none.
     """
 
     schema_version: int
@@ -86,12 +87,18 @@ class Manifest(_Frozen):
     created: str
     remarks: tuple[Remark, ...] = ()
     rules: int = 1
-    background: str = "white"
+    background: str | None = None
     value_range: tuple[float, float] | None = None
 
     def rows(self, split: str) -> int:
         """The number of images in a split, labeled or not."""
         return self.counts[split].rows
+
+    @property
+    def corrupt(self) -> int:
+        """The number of files that claim to be images and cannot be read."""
+        remarked = sum(remark.count for remark in self.remarks if remark.kind == "corrupt")
+        return max(remarked, len(self.skipped))  # older manifests have no remarks
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from raymoco.data.account import Account, KeepsAccount, Remark
 from raymoco.data.codec import stored_form
+from raymoco.data.shards.manifest import RULES
 from raymoco.data.shards.stats import Progress
 from raymoco.data.sources.source import Entry, Source
-from raymoco.data.splits import in_eval_split, order_key
+from raymoco.data.splits import SplitRule, order_key
 from raymoco.errors import DataError
 from raymoco.files import write_atomically
 
@@ -58,7 +60,8 @@ class PlanInputs(BaseModel):
         fingerprint: the source's, taken before its entries are listed.
         shard_bytes: bytes of images that a shard should hold, about.
         size: see `build_shards`.
-        background, value_range: keys of `data`, see DataConfig.
+        rules: of taking and splitting files.
+        background, value_range, duplicates: keys of `data`, see DataConfig.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,15 +71,21 @@ class PlanInputs(BaseModel):
     fingerprint: str
     shard_bytes: int
     size: int | None
+    rules: int = RULES
     background: str = "white"
     value_range: Literal["auto"] | tuple[float, float] = "auto"
+    duplicates: Literal["drop", "keep"] = "drop"
 
 
 class Plan(PlanInputs):
-    """All jobs of a build, and their inputs."""
+    """All jobs of a build, and their inputs.
+
+    `remarks` are the source's: a killed build continues without listing the source again.
+    """
 
     bytes: int
     jobs: tuple[Job, ...]
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def inputs(self) -> PlanInputs:
@@ -86,6 +95,29 @@ class Plan(PlanInputs):
     @property
     def entries(self) -> int:
         return sum(job.entries for job in self.jobs)
+
+
+class Amounts:
+    """Images and bytes of each kind of shard."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[Kind] = Counter()
+        self.bytes: Counter[Kind] = Counter()
+
+    def add(self, entry: Entry, split: str) -> None:
+        """Count an image of this split."""
+        kind = (entry.label is not None, split)
+        self.rows[kind] += 1
+        self.bytes[kind] += entry.bytes
+
+    def parts(self, share: float, shard_bytes: int) -> dict[Kind, int]:
+        """The number of shards of each kind, if an image's share of its bytes is stored."""
+        return {
+            kind: max(
+                math.ceil(self.bytes[kind] * share / shard_bytes), math.ceil(rows / MOST_ROWS)
+            )
+            for kind, rows in self.rows.items()
+        }
 
 
 def load_plan(building: Path) -> Plan | None:
@@ -106,30 +138,27 @@ def make_plan(
     """
     (building / LISTING).mkdir(parents=True, exist_ok=True)
     everything = building / LISTING / "all.jsonl"
-    rows: Counter[Kind] = Counter()
-    bytes_: Counter[Kind] = Counter()
+    rule = SplitRule(labeled=bool(source.classes))
+    amounts = Amounts()
     probes: list[tuple[float, int, Entry]] = []
     with everything.open("w", encoding="utf-8") as file:
         for number, entry in enumerate(source.entries(), start=1):
             _check_entry(entry, source)
-            kind = (entry.label is not None, _split(entry, source))
-            rows[kind] += 1
-            bytes_[kind] += entry.bytes
+            amounts.add(entry, rule.see(entry.id, entry.label, entry.split))
             file.write(json.dumps(_row(entry)) + "\n")
             keep = heapq.heappush if len(probes) < PROBES else heapq.heappushpop
             keep(probes, (-order_key(entry.id), number, entry))
             if progress and number % LISTED_EVERY == 0:
                 progress(f"{source.name}: {number:,} images found")
+    account = Account(source.account().remarks() if isinstance(source, KeepsAccount) else ())
+    if rule.settle(account):
+        amounts = Amounts()
+        for entry in _entries(everything):
+            amounts.add(entry, rule.split(entry.id, entry.label, entry.split))
     share = _stored_share(
         source, [entry for _, _, entry in sorted(probes, reverse=True)], inputs.size
     )
-    parts = {
-        kind: max(
-            math.ceil(bytes_[kind] * share / inputs.shard_bytes), math.ceil(rows[kind] / MOST_ROWS)
-        )
-        for kind in rows
-    }
-    entries = _deal(source, everything, building, parts)
+    entries = _deal(rule, everything, building, amounts.parts(share, inputs.shard_bytes))
     everything.unlink()
     jobs = [
         Job(path=path, split=path.split("/")[1].split("-")[0], labelled=path[0] == "l", entries=n)
@@ -137,8 +166,9 @@ def make_plan(
     ]
     plan = Plan(
         **inputs.model_dump(),
-        bytes=sum(bytes_.values()),
+        bytes=sum(amounts.bytes.values()),
         jobs=tuple(jobs),
+        remarks=account.remarks(),
     )
     write_atomically(building / PLAN, plan.model_dump_json() + "\n")
     return plan
@@ -163,10 +193,10 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 def _check_entry(entry: Entry, source: Source) -> None:
     """Refuse entries that would be lost silently; a third-party source may yield them."""
-    if entry.split not in ("train", "test"):
+    if entry.split not in (None, "train", "eval", "test"):
         raise DataError(
-            f"{source.name}: '{entry.id}' is in the split '{entry.split}', but must be in train or "
-            "test (evaluation images are taken from train)."
+            f"{source.name}: '{entry.id}' is in the split '{entry.split}', but must be in train, "
+            "eval or test."
         )
     if entry.label is not None and not 0 <= entry.label < len(source.classes):
         raise DataError(
@@ -175,14 +205,9 @@ def _check_entry(entry: Entry, source: Source) -> None:
         )
 
 
-def _split(entry: Entry, source: Source) -> str:
-    # images without a label are used for evaluation only where no image has one
-    may_judge = entry.label is not None or not source.classes
-    judges = entry.split == "train" and may_judge and in_eval_split(entry.id)
-    return "eval" if judges else entry.split
-
-
-def _deal(source: Source, everything: Path, building: Path, parts: dict[Kind, int]) -> Counter[str]:
+def _deal(
+    rule: SplitRule, everything: Path, building: Path, parts: dict[Kind, int]
+) -> Counter[str]:
     """Write each entry to the listing of its shard; return the counts by the shard's path."""
     dealt: Counter[str] = Counter()
     waiting: dict[Path, list[str]] = defaultdict(list)
@@ -197,7 +222,10 @@ def _deal(source: Source, everything: Path, building: Path, parts: dict[Kind, in
     with everything.open(encoding="utf-8") as file:
         for line in file:
             entry = Entry(*json.loads(line))
-            labelled, split = entry.label is not None, _split(entry, source)
+            labelled, split = (
+                entry.label is not None,
+                rule.split(entry.id, entry.label, entry.split),
+            )
             number = int(order_key(entry.together or entry.id) * parts[labelled, split])
             path = f"{'labelled' if labelled else 'unlabelled'}/{split}-{number:05d}.parquet"
             job = Job(path=path, split=split, labelled=labelled, entries=0)

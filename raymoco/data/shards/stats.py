@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +22,46 @@ Spans = dict[str, tuple[float, float, str]]
 
 
 class Pixelwise:
-    """Sizes and gray levels of some images.
+    """Sizes and gray levels of some images, in the order in which they are added.
 
-    `sums` are added up over images: the means over an image's pixels of x and x^2, (2, 3).
+    `levels` are of each image the means over its pixels of x and x^2, (2, 3).
     """
 
     def __init__(self) -> None:
-        self.images = 0
-        self.sums: NDArray[np.float64] = np.zeros((2, 3))
         self.heights: list[int] = []
         self.widths: list[int] = []
-        self.color = False
+        self.colors: list[bool] = []
+        self.levels: list[NDArray[np.float64]] = []
 
     def add(self, pixels: Pixels, shape: tuple[int, int]) -> None:
         """Count one image, (C, H, W) uint8; `shape` is its height and width as it is stored."""
-        self.images += 1
         self.heights.append(shape[0])
         self.widths.append(shape[1])
-        self.color |= pixels.shape[0] == 3
+        self.colors.append(pixels.shape[0] == 3)
         gray_levels = [np.bincount(plane.ravel(), minlength=256) for plane in pixels]
-        self.sums += (LEVELS @ np.stack(gray_levels).T) / pixels[0].size  # gray fills all three
+        found = (LEVELS @ np.stack(gray_levels).T) / pixels[0].size
+        self.levels.append(np.broadcast_to(found, (2, 3)))  # gray fills all three
+
+    def facts(self) -> dict[str, Any]:
+        """The statistics of `Built`: the levels are added up one after the other."""
+        sums = np.zeros((2, 3))
+        for found in self.levels:
+            sums += found
+        return {
+            "sums": tuple(map(tuple, sums.tolist())),
+            "heights": (min(self.heights, default=0), max(self.heights, default=0)),
+            "widths": (min(self.widths, default=0), max(self.widths, default=0)),
+            "color": any(self.colors),
+        }
 
 
 class Built(BaseModel):
     """One finished shard (null if none of its images could be decoded), and its statistics.
 
-    `skipped` are ids of corrupt images; `remarks` says why, and what was changed in others. `spans`
-    are the values of images of more than 8 bits, and `value_range` those that became 0 to 255; null
-    while that range is not known, and then the shard is still to be written.
+    `skipped` are ids of corrupt images; `remarks` says why, and what was changed in others;
+    `without` are rows that it had when it was first built. `spans` are the values of images of more
+    than 8 bits, and `value_range` those that became 0 to 255; null while that range is not known,
+    and then the shard is still to be written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +75,7 @@ class Built(BaseModel):
     widths: tuple[int, int]
     color: bool
     remarks: tuple[Remark, ...] = ()
+    without: tuple[int, ...] = ()
     spans: Spans = {}
     value_range: Range | None = None
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from raymoco.config import DataConfig
 from raymoco.data.sources.source import Entry, SourceImage
-from raymoco.data.splits import in_test_split
 
 
 class DigitsSource:
@@ -28,8 +27,7 @@ class DigitsSource:
     def entries(self) -> Iterator[Entry]:
         for row, label in enumerate(self._labels.tolist()):
             name = f"digits/{row:05d}"
-            split = "test" if in_test_split(name) else "train"
-            yield Entry(name, label, split, str(row), self._pixels[row].size)
+            yield Entry(name, label, None, str(row), self._pixels[row].size)
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         for place in places:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-import numpy as np
 
 from raymoco.config import DataConfig
-from raymoco.data.sources.labels_csv import LabelTable
-from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
-from raymoco.data.splits import in_test_split
+from raymoco.data.account import Account, Remark
+from raymoco.data.sources.file_kinds import cannot_read
+from raymoco.data.sources.folder_tables import TABLE, find_table
+from raymoco.data.sources.layout import BESIDE, EMPTY, UNLABELLED, Layout, draw, read_layout
+from raymoco.data.sources.source import Entry, SourceImage, files_fingerprint
+from raymoco.data.sources.table_hint import unused_tables
+from raymoco.data.sources.tally import Tally
+from raymoco.data.sources.tree import Found, Tree
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
 
-UNLABELLED = ("unlabelled", "unlabeled")
-TESTS = ("test", "val", "validation")
-TABLE = "labels.csv"
-SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".jp2"),
-}
+# of a link that leads nowhere or in a circle, and of a file that we may not read
+UNREADABLE = (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.EPERM)
 
 
 class FolderSource:
     """A folder of images: a folder per class, and `unlabelled/` or single images beside them.
 
-    With `train/` and `test/` (or `val/`) inside, each of which holds class folders, those are the
-    splits; otherwise a fixed 20 % of the labeled images is the test set. Labels are the class
-    folders in sorted order. With `labels.csv` (name,label and maybe split; names are paths below
-    the root) the folders have no meaning, and images that it does not list have no label. An
-    image's id is its path below the root.
+    With `train/` and `test/` inside (or other words for them), each of which holds class folders,
+    those are the splits; otherwise a fixed 20 % of the labeled images is the test set. Labels are
+    the class folders in sorted order. With `labels.csv` (name,label and maybe split; names are
+    paths below the root) the folders have no meaning, and images that it does not list have no
+    label. An image's id is its path below the root. What is no image is passed over.
     """
 
     name = "folder"
@@ -43,124 +40,121 @@ class FolderSource:
         self._root = root = absolute(data.root)
         if not root.is_dir():
             raise DataError(f"{root}: no such folder. {self._expected()}")
-        self._table = LabelTable(root / TABLE) if (root / TABLE).is_file() else None
-        if self._table is not None:
-            self.classes = self._table.classes
-        else:
-            self._tops = self._find_tops()
-            self.classes = self._find_classes()
-        if next(self._entries(), None) is None:
-            raise DataError(f"{root}: there is no image in it. {self._expected()}")
+        self._said = Account()
+        self._table = find_table(data, root, self._said)
+        self._tree = Tree(root, frozenset(self._table.files if self._table is not None else ()))
+        self._layout = Layout() if self._table is not None else read_layout(self._tree)
+        self.classes = self._layout.classes if self._table is None else self._table.classes
+        self._passed: tuple[Remark, ...] = ()
+        if next(self._entries(Tally()), None) is None:
+            raise self._nothing_found()
+        if self._table is None:
+            for hint in unused_tables(self._tree, self._layout.base):
+                self._said.say("understood", hint)
 
     def entries(self) -> Iterator[Entry]:
-        if self._table is None:
-            yield from self._entries()
-            return
-        found = np.zeros(len(self._table), dtype=bool)
-        for entry in self._entries():
-            row = self._table.find(entry.id)[2]
-            if row >= 0:
-                found[row] = True
+        if self._table is not None:
+            self._table.match(self._paths)
+        tally = Tally()
+        for entry, _ in self._entries(tally):
             yield entry
-        self._table.refuse_missing(found, self._root)
+        self._count_unused(tally)
+        self._passed = tally.remarks()
+
+    def account(self) -> Account:
+        """How the layout was read, and what was passed over when the entries were last listed."""
+        table = () if self._table is None else self._table.account.remarks()
+        said = (*self._said.remarks(), *self._layout.said.remarks())
+        return Account([*said, *table, *self._passed])
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
+        cannot_read()  # registers the plugins of Pillow that are installed, in this process too
         for place in places:
+            path = self._root / place
             try:
-                yield (self._root / place).read_bytes()
+                yield path.read_bytes()
             except OSError as error:
-                raise DataError(f"{self._root / place}: cannot be read: {error.strerror}") from None
+                gone = error.errno == errno.ENOENT and not path.is_symlink()
+                if gone or error.errno not in UNREADABLE:
+                    raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+                yield b""  # is counted with the corrupt
 
     def fingerprint(self) -> str:
-        table = [TABLE] if self._table is not None else []
-        paths = (entry.place for entry in self._entries())
-        return stat_fingerprint(self._root, itertools.chain(table, paths))
+        tables = self._table.files if self._table is not None else []
+        stats = ((name, (self._root / name).stat()) for name in tables)
+        files = (found for _, found in self._entries(Tally()))
+        return files_fingerprint(
+            itertools.chain(
+                ((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats),
+                ((one.path, one.size, one.time_ns) for one in files),
+            )
+        )
 
-    def _entries(self) -> Iterator[Entry]:
+    def _paths(self) -> Iterator[str]:
+        """Every file that a row of the table may mean; also what cannot be read here."""
+        tree, lists = self._tree, self._listed
+        yield from (found.path for found in tree.images(wanted=lists, unreadable=True))
+
+    def _listed(self, path: str) -> bool:
+        return self._table is not None and self._table.lists(path)
+
+    def _entries(self, tally: Tally) -> Iterator[tuple[Entry, Found]]:
+        """Yield every entry and its file."""
         if self._table is not None:
-            for path, size in self._files(self._root):
-                label, split, row = self._table.find(path)
-                if row < 0 and Path(path).suffix.lower() not in SUFFIXES:
-                    continue
-                yield self._entry(path, size, label, split)
+            for found in self._tree.images(tally=tally, wanted=self._listed):
+                label, split, _ = self._table.find(found.path)
+                yield _entry(found, label, split), found
             return
         numbers = {name: number for number, name in enumerate(self.classes)}
-        for split, top in self._tops:
-            for name in _folders(top):
-                if name in UNLABELLED:
-                    if split != "test":
-                        for path, size in self._files(top / name):
-                            yield self._entry(path, size, None, "train")
-                elif name in numbers:
-                    for path, size in self._files(top / name):
-                        yield self._entry(path, size, numbers[name], split)
-            if split != "test":
-                for path, size in self._files(top, deep=False):
-                    if Path(path).suffix.lower() in SUFFIXES:
-                        yield self._entry(path, size, None, "train")
-        if self._root not in [top for _, top in self._tops]:
-            for name in UNLABELLED:
-                for path, size in self._files(self._root / name):
-                    yield self._entry(path, size, None, "train")
+        for part in self._layout.parts:
+            for name in part.classes:
+                for found in self._images(part.folder, name, tally):
+                    yield _entry(found, numbers[name], part.split), found
+            trained = part.split in (None, "train")
+            for name in part.unlabeled if trained else ():
+                for found in self._images(part.folder, name, tally):
+                    yield _entry(found, None, "train"), found
+            for found in self._tree.images(part.folder, deep=False, tally=tally):
+                if trained:
+                    yield _entry(found, None, "train"), found
+                else:
+                    tally.add("left out", UNLABELLED, found.path)
+        for folder in self._layout.unlabeled:
+            for found in self._tree.images(folder, tally=tally):
+                yield _entry(found, None, "train"), found
 
-    def _entry(self, path: str, size: int, label: int | None, split: str | None) -> Entry:
-        check_ids(self._root, path)
-        if split is None:
-            split = "test" if label is not None and in_test_split(path) else "train"
-        return Entry(path, label, split, path, size)
+    def _images(self, folder: str, name: str, tally: Tally) -> Iterator[Found]:
+        return self._tree.images(f"{folder}/{name}" if folder else name, tally=tally)
 
-    def _find_tops(self) -> list[tuple[str | None, Path]]:
-        """The folders that contain class folders, each with its split; None: a hash decides."""
-        root, train = self._root, self._root / "train"
-        tests = [name for name in TESTS if (root / name).is_dir()]
-        if train.is_dir() and len(tests) > 1:
-            raise DataError(
-                f"{root}: has {' and '.join(f'{name}/' for name in tests)} beside train/, but one "
-                "test set is enough (the evaluation split is taken from train/): move the other "
-                "one away."
-            )
-        if train.is_dir() and tests:
-            return [("train", train), ("test", root / tests[0])]
-        if train.is_dir() and set(_folders(root)) <= {"train", *UNLABELLED}:
-            return [(None, train)]
-        return [(None, root)]
+    def _count_unused(self, tally: Tally) -> None:
+        """Count what lies in folders that have no part in the data."""
+        layout = self._layout
+        if self._table is not None:  # no folder has a meaning
+            return
+        for folder in layout.empty:
+            tally.add("passed over", EMPTY, f"{folder}/")
+            for _ in self._tree.images(folder, tally=tally):
+                pass
+        for folder, why in layout.unused:
+            for found in self._tree.images(folder, tally=tally):
+                tally.add("left out", why, found.path)
+        parts = {part.folder for part in layout.parts}
+        for folder in layout.levels:
+            if folder not in parts:
+                for found in self._tree.images(folder, deep=False, tally=tally):
+                    tally.add("left out", BESIDE, found.path)
 
-    def _find_classes(self) -> tuple[str, ...]:
-        found: dict[str | None, set[str]] = {}
-        for split, top in self._tops:
-            names = (name for name in _folders(top) if name not in UNLABELLED)
-            found[split] = {name for name in names if next(self._files(top / name), None)}
-        strangers = sorted(found.get("test", set()) - found.get("train", set()))
-        if strangers:
-            raise DataError(
-                f"{self._tops[-1][1]}: the class '{strangers[0]}' has no folder in "
-                f"{self._root / 'train'}."
-            )
-        return tuple(sorted(found.get("train") or found.get(None) or ()))
-
-    def _files(
-        self, folder: Path, *, deep: bool = True, above: tuple[tuple[int, int], ...] = ()
-    ) -> Iterator[tuple[str, int]]:
-        """Path below the root and size of every file in `folder` that is not hidden."""
-        table, start = str(self._root / TABLE), len(os.path.join(self._root, ""))
-        try:
-            place = folder.stat()
-            above = (*above, (place.st_dev, place.st_ino))
-            with os.scandir(folder) as found:
-                for item in found:
-                    if item.name.startswith("."):
-                        continue
-                    if item.is_dir():
-                        inner = item.stat()
-                        if deep and (inner.st_dev, inner.st_ino) not in above:  # a link may loop
-                            yield from self._files(Path(item.path), above=above)
-                    elif item.path != table:  # compare text: pathlib takes longer than the disk
-                        yield item.path[start:], item.stat().st_size
-        except FileNotFoundError as error:
-            if folder.name not in UNLABELLED or Path(error.filename) != folder:
-                raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
-        except OSError as error:
-            raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    def _nothing_found(self) -> DataError:
+        tally = Tally()
+        for _ in self._entries(tally):
+            pass
+        self._count_unused(tally)
+        lines = [
+            f"{self._root}: there is no image in it that raymoco can use. {self._expected()}",
+            *(remark.line() for remark in tally.remarks()),
+            f"The folder was understood as:\n{draw(self._tree)}",
+        ]
+        return DataError("\n".join(lines))
 
     def _expected(self) -> str:
         return (
@@ -170,9 +164,6 @@ class FolderSource:
         )
 
 
-def _folders(top: Path) -> list[str]:
-    """Names of the folders in a folder that are not hidden."""
-    with os.scandir(top) as found:
-        return sorted(
-            item.name for item in found if item.is_dir() and not item.name.startswith(".")
-        )
+def _entry(found: Found, label: int | None, split: str | None) -> Entry:
+    split = "train" if split is None and label is None else split
+    return Entry(found.path, label, split, found.path, found.size)

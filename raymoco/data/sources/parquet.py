@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raymoco.config import DataConfig
+from raymoco.data.account import Account
+from raymoco.data.sources.file_splits import files_below, test_files
+from raymoco.data.sources.labels import EXPECTED, Labels
+from raymoco.data.sources.parquet_images import ImageColumn, value_type
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
-from raymoco.data.splits import in_test_split
+from raymoco.data.sources.tables import class_names
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
 
 COLUMNS = ("id", "image", "label")
-TEST_WORDS = ("test", "validation", "valid", "val")
 
 
 class ParquetSource:
     """A folder of Parquet files with one image per row.
 
     `data.columns` maps id, image and label to the files' column names; by default they are called
-    id, image and label. Images are encoded bytes or a struct with `bytes`; labels are integers (-1
-    or null: none) or text. Without a column of ids an id is FILE:ROW; ids in a column must be
-    unique. Files whose name or folder begins with `test` or `validation` are the test set; without
-    such files a fixed 20 % of the labeled images is.
+    id, image and label. Images are encoded bytes, or a struct with `bytes`, and `path` where bytes
+    are null; labels are whole numbers (-1 or null: none), booleans or text. Without a column of ids
+    an id is FILE:ROW; ids in a column must be unique. Files whose name or folder says `test` or
+    `validation` are the test set; without such files a fixed 20 % of the labeled images is.
     """
 
-    name = "shards"
+    name = "shards"  # its older name, in manifests and names of folders
 
     def __init__(self, data: DataConfig) -> None:
         if not data.root:
             raise ConfigError(
-                "data.root is null, but data.source shards needs a folder of Parquet files."
+                "data.root is null, but data.source parquet needs a folder of Parquet files."
             )
         self._root = absolute(data.root)
         self._mapped = mapped_columns(data)
@@ -45,38 +48,42 @@ class ParquetSource:
                 f"data.columns maps {unknown[0]}, but must map only {', '.join(COLUMNS)}."
             )
         self._columns = {key: self._mapped.get(key, key) for key in COLUMNS}
-        found = self._root.rglob("*.parquet")
-        self._files = sorted(
-            path.relative_to(self._root).as_posix()
-            for path in found
-            if not any(part.startswith(".") for part in path.relative_to(self._root).parts)
-        )
+        self._account = Account()
+        self._files = self._find_files()
         if not self._files:
             raise DataError(
                 f"{self._root}: holds no *.parquet file. Put the files there, each with a column "
                 "of encoded images and maybe one of labels, or set data.root to their folder."
             )
-        self._tests = self._test_files()
-        self._has = self._check_schema()
-        self.classes, self._numbers = self._find_classes()
+        self._tests = test_files(self._files, self._root, self._account)
+        self._images = ImageColumn(self._root, self._columns["image"])
+        self._has = {name: self._check_schema(name) for name in self._files}
+        self._tell_columns()
+        self._labels = Labels(f"{self._root}: the column '{self._columns['label']}'")
+        self._numbers = self._labels.close(self._find_labels())
+        self._labels.tell(self._account)
+        self.classes = self._labels.classes
 
     def entries(self) -> Iterator[Entry]:
         for name in self._files:
             path = self._root / name
-            with _opened(path) as file:
+            with opened(path) as file:
                 first = 0
                 for group in range(file.num_row_groups):
                     size = file.metadata.row_group(group)
                     each = max(1, size.total_byte_size // max(1, size.num_rows))
-                    ids, labels = self._index(path, file, group)
+                    sizes = self._images.sizes(name, file, group)
+                    ids, labels = self._index(name, file, group)
                     for row, label in enumerate(labels):
                         image_id = ids[row] if ids else f"{name}:{first + row}"
                         if not isinstance(image_id, str | int):
                             raise DataError(f"{path}: row {first + row} has the id {image_id!r}.")
-                        number = self._number(label, path)
+                        code = self._labels.known(label)
+                        number = None if code < 0 else int(self._numbers[code])
                         place = f"{name}:{group}:{row}"
-                        split = self._split(name, str(image_id), number)
-                        yield Entry(str(image_id), number, split, place, each, f"{name}:{group}")
+                        split = self._split(name)
+                        bytes_ = sizes[row] if sizes else each
+                        yield Entry(str(image_id), number, split, place, bytes_, f"{name}:{group}")
                     first += size.num_rows
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
@@ -87,113 +94,120 @@ class ParquetSource:
         images: list[bytes] = [b""] * len(places)
         for (name, group), rows in sorted(wanted.items()):
             path = self._root / name
-            with _opened(path) as file:
-                column = _read_group(path, file, group, [self._columns["image"]]).column(0)
+            with opened(path) as file:
+                column = read_group(path, file, group, [self._columns["image"]]).column(0)
             # without copying the other rows
             for number, row in rows:
-                value = column[row].as_py()
-                found = value.get("bytes") if isinstance(value, dict) else value
-                images[number] = found or b""
+                images[number] = self._images.content(name, column[row].as_py())
         yield from images
 
     def fingerprint(self) -> str:
         try:
-            return stat_fingerprint(self._root, self._files)
+            outside: list[str] = []
+            for name in self._files:
+                with opened(self._root / name) as file:
+                    outside += self._images.outside(name, file)
+            return stat_fingerprint(self._root, [*self._files, *sorted(set(outside))])
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
-    def _test_files(self) -> set[str]:
-        found: dict[str, set[str]] = {}
-        for name in self._files:
-            for part in name.lower().split("/"):
-                word = next((word for word in TEST_WORDS if part.startswith(word)), None)
-                if word:
-                    found.setdefault("test" if word == "test" else "validation", set()).add(name)
-        if len(found) > 1:
-            raise DataError(
-                f"{self._root}: has test and validation files, but one test set is enough (the "
-                "evaluation split is taken from the training images): move the others away."
-            )
-        return next(iter(found.values()), set())
+    def account(self) -> Account:
+        """See `KeepsAccount`."""
+        return self._account
 
-    def _check_schema(self) -> set[str]:
-        """Return which of id, image and label every file has."""
-        has: set[str] = set(COLUMNS)
-        for name in self._files:
-            path = self._root / name
-            with _opened(path) as file:
-                schema = file.schema_arrow
-            names = ", ".join(schema.names)
-            for key, column in self._columns.items():
-                if column in schema.names:
-                    continue
-                if key == "image" or key in self._mapped:
+    def _find_files(self) -> list[str]:
+        if self._root.is_file() and self._root.suffix == ".parquet":
+            name, self._root = self._root.name, self._root.parent
+            return [name]
+        return files_below(self._root, (".parquet",), self._account)
+
+    def _check_schema(self, name: str) -> set[str]:
+        """Return which of id, image and label a file has."""
+        path = self._root / name
+        with opened(path) as file:
+            schema = file.schema_arrow
+            has = {key for key, column in self._columns.items() if column in schema.names}
+            for key in COLUMNS:
+                if key not in has and (key == "image" or key in self._mapped):
+                    shown = ", ".join(schema.names)
                     raise ConfigError(
-                        f"{path}: has no column '{column}'; it has {names}. Say which one holds "
-                        f"the {key}, such as data.columns.{key}={schema.names[0]}."
+                        f"{path}: has no column '{self._columns[key]}'; it has {shown}. Say which "
+                        f"one holds the {key}, such as data.columns.{key}={schema.names[0]}."
                     )
-                has.discard(key)
-            kind = schema.field(self._columns["image"]).type
-            if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-                kind = kind.field("bytes").type
-            if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-                raise DataError(
-                    f"{path}: the column '{self._columns['image']}' holds {kind}, but must hold "
-                    "encoded images as bytes, or a struct with bytes."
-                )
+            if "label" in has:
+                self._check_labels(path, value_type(schema.field(self._columns["label"]).type))
+            self._images.check(name, file)
         return has
 
-    def _find_classes(self) -> tuple[tuple[str, ...], dict[Any, int]]:
-        """The classes, and the class number of each value in the label column."""
-        values: set[Any] = set()
-        names: list[str] | None = None
-        for name in self._files if "label" in self._has else ():
-            path = self._root / name
-            with _opened(path) as file:
-                names = names or _class_names(file.schema_arrow, self._columns["label"])
-                for group in range(file.num_row_groups):
-                    values.update(self._index(path, file, group)[1])
-        values -= {None, -1, ""}
-        if all(isinstance(value, str) for value in values):
-            words = sorted(values)
-            return tuple(words), {word: number for number, word in enumerate(words)}
-        wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, int) or v < 0]
-        if wrong:
+    def _check_labels(self, path: Path, kind: pa.DataType) -> None:
+        types = pa.types
+        if not (
+            types.is_integer(kind)
+            or types.is_floating(kind)
+            or types.is_decimal(kind)
+            or types.is_boolean(kind)
+            or types.is_null(kind)
+            or types.is_string(kind)
+            or types.is_large_string(kind)
+            or types.is_string_view(kind)
+        ):
             raise DataError(
-                f"{self._root}: the column '{self._columns['label']}' holds {wrong[0]!r}, but must "
-                "hold text, or whole numbers from 0 (-1 or null: no label)."
+                f"{path}: the column '{self._columns['label']}' holds {kind}, but must hold "
+                f"{EXPECTED}: one class for each image. Another column is named by "
+                "data.columns.label."
             )
-        count = max(values) + 1
-        if names is not None and len(names) >= count:
-            return tuple(names), {number: number for number in range(len(names))}
-        return tuple(map(str, range(count))), {number: number for number in range(count)}
+
+    def _tell_columns(self) -> None:
+        without = [name for name, has in self._has.items() if "label" not in has]
+        if len(without) == len(self._files):
+            with opened(self._root / without[0]) as file:
+                others = [n for n in file.schema_arrow.names if n not in self._columns.values()]
+            if others:
+                self._account.say(
+                    "understood",
+                    f"no image has a label: there is no column '{self._columns['label']}'; one of "
+                    f"{', '.join(others[:10])} is named by data.columns.label",
+                )
+            return
+        for name in without:
+            self._account.add(
+                "understood",
+                f"without a column '{self._columns['label']}': images without a label",
+                name,
+            )
+
+    def _find_labels(self) -> list[str] | None:
+        """Collect the labels of all files; return the classes' names where a file has them."""
+        names: list[str] | None = None
+        for name in self._files:
+            if "label" not in self._has[name]:
+                continue
+            path = self._root / name
+            with opened(path) as file:
+                names = names or class_names(file.schema_arrow, self._columns["label"])
+                for group in range(file.num_row_groups):
+                    column = self._column(path, file, group, "label")
+                    for found in pc.value_counts(column).to_pylist():
+                        self._labels.code(found["values"], found["counts"])
+        return names
 
     def _index(
-        self, path: Path, file: pq.ParquetFile, group: int
+        self, name: str, file: pq.ParquetFile, group: int
     ) -> tuple[list[Any] | None, list[Any]]:
         """The ids, if there are any, and the labels of a row group as they are stored."""
-        wanted = [self._columns[key] for key in ("id", "label") if key in self._has]
-        rows = file.metadata.row_group(group).num_rows
-        if not wanted:
-            return None, [None] * rows
-        table = _read_group(path, file, group, wanted)
-        ids = table.column(self._columns["id"]).to_pylist() if "id" in self._has else None
-        labels = [None] * rows
-        if "label" in self._has:
-            labels = table.column(self._columns["label"]).to_pylist()
-        return ids, labels
+        path, has = self._root / name, self._has[name]
+        ids = self._column(path, file, group, "id").to_pylist() if "id" in has else None
+        if "label" in has:
+            return ids, self._column(path, file, group, "label").to_pylist()
+        return ids, [None] * file.metadata.row_group(group).num_rows
 
-    def _number(self, label: Any, path: Path) -> int | None:
-        if label is None or label == -1 or label == "":
-            return None
-        if label not in self._numbers:
-            raise DataError(f"{path}: has changed while it was read: the label {label!r} is new.")
-        return self._numbers[label]
+    def _column(self, path: Path, file: pq.ParquetFile, group: int, key: str) -> Any:
+        column = read_group(path, file, group, [self._columns[key]]).column(0)
+        plain = value_type(column.type)
+        return column if column.type == plain else column.cast(plain)
 
-    def _split(self, name: str, image_id: str, label: int | None) -> str:
-        if self._tests:
-            return "test" if name in self._tests else "train"
-        return "test" if label is not None and in_test_split(image_id) else "train"
+    def _split(self, name: str) -> str | None:
+        return ("test" if name in self._tests else "train") if self._tests else None
 
 
 def mapped_columns(data: DataConfig) -> dict[str, str]:
@@ -202,27 +216,25 @@ def mapped_columns(data: DataConfig) -> dict[str, str]:
     return {key: name for key, name in dict(columns or {}).items() if name is not None}
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def opened(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises:
+        DataError: it cannot be read, or is none.
+    """
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as Parquet: {str(error).strip()}") from None
 
 
-def _read_group(path: Path, file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+def read_group(path: Path, file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    """Read some columns of a row group.
+
+    Raises:
+        DataError: they cannot be read.
+    """
     try:
         return file.read_row_group(group, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: row group {group}: {str(error).strip()}") from None
-
-
-def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """The class names that Hugging Face's `datasets` wrote into the file, if any."""
-    stored = (schema.metadata or {}).get(b"huggingface")
-    if stored is None:
-        return None
-    try:
-        names = json.loads(stored)["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError):
-        return None  # written by another version, or not a class label: numbers are used
-    return [str(name) for name in names] if isinstance(names, list) else None

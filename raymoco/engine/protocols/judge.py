@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -127,6 +128,11 @@ def measure(
             about.keep(name, predicted_M)
         row |= {f"{about.split}/{name}": value for name, value in values.items()}
     return row
+
+
+def finite(row: Row) -> Row:
+    """Only what could be measured: the spread of one image is NaN, and JSON has no NaN."""
+    return {name: value for name, value in row.items() if math.isfinite(value)}
 
 
 def _wrong_predictions(

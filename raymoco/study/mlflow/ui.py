@@ -10,9 +10,11 @@ from urllib.parse import quote
 from rich.console import Console
 
 from raymoco.errors import DataError
+from raymoco.passwords import without_user
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.statistics.scores import compared_trials
+from raymoco.tracking.places import SQLITE, sqlite_file
 from raymoco.tracking.shared_view import view_path
 from raymoco.yamlfile import read_yaml
 
@@ -54,11 +56,11 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")
     if tracking.tracker_path(resolved):
         raise DataError(f"{place}: this sweep was logged to {resolved}, which is not MLflow.")
-    if resolved.startswith("sqlite:///") and not Path(resolved.removeprefix("sqlite:///")).exists():
+    if resolved.startswith(SQLITE) and not sqlite_file(resolved)[0].exists():
         raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
     root = f"http://127.0.0.1:{port}"
     if resolved.startswith("http"):
-        root = resolved.rstrip("/")
+        root = without_user(resolved).rstrip("/")
     _, experiment_id = open_store(resolved, name, None)
     runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
     if identity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+from raymoco.engine.reach import binomial_reach
 from raymoco.metrics import describe
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_trials
 from raymoco.study.report.comparison_table import drawn, judged_grid, margin_grids, numeric
@@ -21,7 +22,6 @@ from raymoco.study.report.labels import (
 )
 from raymoco.study.report.look_sections import looks_section
 from raymoco.study.report.series_styles import figure_names
-from raymoco.study.statistics.paired import binomial_reach
 from raymoco.study.sweepfile.axis import format_value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from raymoco.engine.reach import binomial_reach
 from raymoco.metrics import describe
 from raymoco.study.proposals.confirmation import NOTHING_ELSE, beside_default
 from raymoco.study.report.findings import Findings
@@ -18,7 +19,7 @@ from raymoco.study.report.labels import (
 from raymoco.study.report.look_sections import look_sentences
 from raymoco.study.statistics.confirmation import confirmed_cells
 from raymoco.study.statistics.judged import Judged
-from raymoco.study.statistics.paired import PairedDifference, binomial_reach
+from raymoco.study.statistics.paired import PairedDifference
 from raymoco.study.statistics.plan import plan_notes
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.sections import CONFIRMED

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, build_run_config
+from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.errors import ConfigError
+from raymoco.passwords import hide
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
-from raymoco.yamlfile import Document, parse_override, read_yaml, validate
+from raymoco.yamlfile import Document, parse_override, read_yaml, text_keys, validate
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,10 @@ def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunCon
     """Return the run that is varied, with the settings of the whole sweep."""
     with run_document.locating():
         base = build_run_config(run_document, prefix="run.")
+    at_home = with_absolute_paths(base)  # a resume may be typed elsewhere
     return base.with_values(
         {
+            "data": at_home.data.model_dump(),
             "scale": _complete(spec.gang, base.scale).scale.model_dump(),
             "output": spec.output,
             "tracking": spec.tracking.model_dump(),
@@ -132,9 +137,15 @@ def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:
     return gang.model_copy(update={name: getattr(scale, name) for name in unsaid})
 
 
+@functools.cache
+def _text_keys() -> frozenset[str]:
+    run = {f"run.{key}" for key in ("preset", *text_keys(RunConfig))}
+    return frozenset({*run, *text_keys(SearchSpec), *text_keys(AblationSpec)})
+
+
 def _apply(document: Document, text: str) -> None:
-    key, value = parse_override(text)
-    origin = f"command line: {text}"
+    key, value = parse_override(text, _text_keys())
+    origin = f"command line: {hide(text)}"
     head, _, axis = key.partition(".")
     if head == "search" and axis:  # an axis is one key, dots and all
         searched = document.values.setdefault("search", {})

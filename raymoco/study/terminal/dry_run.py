@@ -15,6 +15,7 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.build import build_views
 from raymoco.engine.cluster import threads_per_worker
+from raymoco.engine.judges import judges_fact, judges_warning
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
@@ -106,8 +107,9 @@ def describe_sweep(sweep: Sweep) -> Group:
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
     for name, text in found.facts:
         facts.add_row(name, text)
-    warning = sweep_regime_warning(sweep, known)
-    return Group(what, facts, *([Text(f"warning: {warning}")] if warning else []))
+    facts.add_row(*judges_fact(shards.manifest))
+    warnings = (sweep_regime_warning(sweep, known), judges_warning(shards.manifest))
+    return Group(what, facts, *(Text(f"warning: {warning}") for warning in warnings if warning))
 
 
 def never_resolved(spec: SearchSpec | AblationSpec) -> list[str]:

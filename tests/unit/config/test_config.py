@@ -177,6 +177,39 @@ def test_an_override_reads_its_value_as_yaml():
     assert parse_override("a=x=y") == ("a", "x=y")
 
 
+@pytest.mark.parametrize(
+    ("key", "typed"),
+    [
+        ("output", "/x/a #b"),
+        ("output", "a: b"),
+        ("data.root", "!x"),
+        ("data.root", "[a] {b}"),
+        ("data.root", "*.d"),
+        ("name", "2024"),
+        ("name", "0123"),
+        ("name", "1e3"),
+        ("name", "true"),
+        ("tracking.experiment", "2025-02-30"),
+        ("data.labelled_list", " l.txt"),
+        ("data.columns.image", "0x10"),
+    ],
+)
+def test_a_key_that_wants_text_gets_it_as_typed(key, typed):
+    assert load_run_config("digits", [f"{key}={typed}"]).flat()[key] == typed
+
+
+def test_text_that_may_be_missing_or_a_mapping_is_still_that():
+    config = load_run_config("digits", ["data.root=null", "method.loss={name: info_nce}"])
+    assert config.data.root is None
+    assert config.method.loss == load_run_config("digits", ["method.loss=info_nce"]).method.loss
+
+
+@pytest.mark.parametrize("typed", ["data.view_size=96"])
+def test_a_key_that_is_only_reserved_is_refused_and_not_ignored(typed):
+    with pytest.raises(ConfigError, match=f"{typed.split('=')[0]} has no effect yet"):
+        load_run_config("digits", [typed])
+
+
 def test_a_mapping_that_is_a_word_is_refused_with_its_place():
     document = Document({"run": "digits"}, {("run",): "s.yaml:2"})
     with pytest.raises(ConfigError, match=r"s\.yaml:2: run is 'digits'"):

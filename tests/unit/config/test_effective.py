@@ -38,7 +38,12 @@ OLD_PRESETS = {
         "optim.lr": 0.06,
         "optim.batch_size": 256,
     },
-    "fashion_mnist": {"optim.lr": 0.06, "optim.batch_size": 256, "epochs": 20},
+    "fashion_mnist": {
+        "method.temperature": 0.1,
+        "optim.lr": 0.06,
+        "optim.batch_size": 256,
+        "epochs": 20,
+    },
 }
 
 

@@ -21,6 +21,7 @@ from tests.unit.data.sources.test_sources import (
     write_parquet,
     write_stl10,
 )
+from tests.unit.data.sources.test_webdataset import tar
 from tests.unit.data.third_party import Good, Hashed
 
 
@@ -29,12 +30,20 @@ def write_classes(root):
         write_image(root / name / f"{i}.png", i)
 
 
+def write_tars(root):
+    for name in ("a-train.tar", "b-test.tar.gz"):
+        mode = "w:gz" if name.endswith("gz") else "w"
+        members = [m for i in range(5) for m in ((f"{i}.png", png(i)), (f"{i}.cls", str(i % 2)))]
+        tar(root / name, *members, mode=mode)
+
+
 WRITE = {
     "fashion_mnist": lambda root: (root.mkdir(), write_fashion(root)),
     "cifar10": lambda root: write_cifar(root, hundred=False, pickled=False),
     "cifar100": lambda root: write_cifar(root, hundred=True, pickled=True),
     "stl10": write_stl10,
     "folder": write_classes,
+    "webdataset": write_tars,
     "parquet": lambda root: write_parquet(root / "a.parquet", [png(i) for i in range(9)], None, {}),
 }
 
@@ -43,6 +52,17 @@ WRITE = {
 def test_our_sources_keep_the_promises(tmp_path, name):
     WRITE[name](tmp_path / "in")
     check_source(name, root=tmp_path / "in")
+
+
+def test_a_list_of_files_keeps_the_promises(tmp_path):
+    write_classes(tmp_path)
+    images = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))
+    (tmp_path / "list.csv").write_text(
+        "path,label\n" + "".join(f"{path},{path.parent}\n" for path in images)
+    )
+    check_source(
+        "files", root=tmp_path / "list.csv", change=lambda: write_image(tmp_path / images[0], 9)
+    )
 
 
 def test_digits_and_a_source_that_is_open_keep_them():
@@ -121,7 +141,7 @@ class Lists(Good):
     ("source", "words"),
     [
         (Lists, "must be a tuple of text"),
-        (one_entry(split="validation"), "is in the split 'validation', but must be in train or"),
+        (one_entry(split="validation"), "is in the split 'validation', but must be in train, eval"),
         (one_entry(label=2), "has the label 2, but there are 2 classes"),
         (one_entry(label=np.int64(1)), "no int, and not None"),
         (one_entry(place=0), "has the place 0, but it must be text"),

@@ -9,8 +9,9 @@ import pytest
 from raymoco.config import DataConfig, RunConfig
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.shards import build as building
+from raymoco.data.shards.contact_sheet import contact_sheet
 from raymoco.data.shards.ensure import ensure_shards, shards_folder
-from raymoco.data.shards.inspection import contact_sheet, verify_shards
+from raymoco.data.shards.inspection import verify_shards
 from raymoco.data.sources.open import open_source
 from raymoco.data.views.build import build_views, resolve_views
 from raymoco.engine.check_choices import check_choices

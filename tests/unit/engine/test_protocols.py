@@ -172,7 +172,9 @@ def test_a_run_keeps_its_name_where_the_list_is_as_in_version_0_1(images):
 
 
 def test_a_split_without_a_label_is_named(images, tmp_path):
-    config = judged_by(["knn"], images, **{"eval.labels": "visible", "data.labelled_fraction": 0})
+    config = judged_by(
+        ["knn"], images, **{"eval.labels": "visible", "data.labelled_fraction": 1e-9}
+    )
     with pytest.raises(DataError, match="the train split has no labeled image"):
         run(config, images, tmp_path)
 

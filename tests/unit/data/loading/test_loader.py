@@ -48,9 +48,9 @@ def indices(images, epoch):
     return [batch.index.tolist() for batch in images.epoch(epoch)]
 
 
-def opened(handle, seed=0, batch_size=16, rank=0, workers=1, labelled_only=False, **keys):
+def opened(handle, seed=0, batch_size=16, rank=0, workers=1, labeled_only=False, **keys):
     reader = Reader(seed, batch_size, rank, workers)
-    return open_images(handle, DataConfig(**keys), reader, labelled_only=labelled_only)
+    return open_images(handle, DataConfig(**keys), reader, labeled_only=labeled_only)
 
 
 def test_every_image_comes_once_an_epoch_but_for_the_short_batch(handle):
@@ -123,9 +123,9 @@ def test_splits_come_in_a_fixed_order_with_true_labels(handle):
     assert -1 in torch.cat([b.labels for b in images.split("train", 64)])
 
 
-def test_labelled_only_cycles_the_visible_images_for_as_many_steps(handle):
+def test_labeled_only_cycles_the_visible_images_for_as_many_steps(handle):
     full = opened(handle, labelled_fraction=0.2)
-    some = opened(handle, labelled_fraction=0.2, labelled_only=True)
+    some = opened(handle, labelled_fraction=0.2, labeled_only=True)
     batches = list(some.epoch(0))
     assert len(batches) == full.steps(0) == some.steps(0)
     labels = torch.cat([batch.labels for batch in batches])
@@ -136,9 +136,9 @@ def test_labelled_only_cycles_the_visible_images_for_as_many_steps(handle):
     assert used.max() - used.min() <= 1
 
 
-def test_labelled_only_without_a_visible_label_is_refused(handle):
+def test_labeled_only_without_a_visible_label_is_refused(handle):
     with pytest.raises(DataError, match=r"no training image has a visible label"):
-        opened(handle, labelled_fraction=0.0, labelled_only=True)
+        opened(handle, labelled_fraction=0.0, labeled_only=True)
 
 
 def test_a_limit_takes_the_same_images_each_time_and_a_larger_one_contains_it(shards):
@@ -346,9 +346,9 @@ def test_streamed_batches_hold_the_images_of_their_index(handle, streamed):
             assert torch.equal(batch.images, everything.images[batch.index])
 
 
-def test_labelled_only_with_a_ratio_takes_as_many_steps_as_the_ratio(either):
+def test_labeled_only_with_a_ratio_takes_as_many_steps_as_the_ratio(either):
     keys = {"mix": "1:3", "labelled_fraction": 0.3}
-    only = opened(either, labelled_only=True, **keys)
+    only = opened(either, labeled_only=True, **keys)
     batches = list(only.epoch(0))
     assert len(batches) == only.steps(0) == opened(either, **keys).steps(0)
     assert all((batch.labels >= 0).all() for batch in batches)
@@ -420,11 +420,11 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize(("cache", "mix", "labelled_only", "workers"), GOLDEN)
-def test_the_batches_are_those_of_version_0_1(handle, streamed, cache, mix, labelled_only, workers):
+@pytest.mark.parametrize(("cache", "mix", "labeled_only", "workers"), GOLDEN)
+def test_the_batches_are_those_of_version_0_1(handle, streamed, cache, mix, labeled_only, workers):
     images = {"memory": handle, "stream": streamed}[cache]
-    fraction = 0.3 if labelled_only or mix != "natural" else 1.0
-    keys = {"mix": mix, "labelled_fraction": fraction, "labelled_only": labelled_only}
+    fraction = 0.3 if labeled_only or mix != "natural" else 1.0
+    keys = {"mix": mix, "labelled_fraction": fraction, "labeled_only": labeled_only}
     found = hashlib.sha256()
     for rank in range(workers):
         loader = opened(images, seed=3, rank=rank, workers=workers, **keys)
@@ -433,7 +433,7 @@ def test_the_batches_are_those_of_version_0_1(handle, streamed, cache, mix, labe
             for batch in loader.epoch(epoch):
                 for tensor in (batch.index, batch.labels, batch.images):
                     found.update(tensor.numpy().tobytes())
-    assert found.hexdigest()[:16] == GOLDEN[cache, mix, labelled_only, workers]
+    assert found.hexdigest()[:16] == GOLDEN[cache, mix, labeled_only, workers]
 
 
 def test_decoded_images_are_read_from_memory_and_large_data_is_streamed(handle, streamed):

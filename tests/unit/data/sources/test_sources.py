@@ -100,12 +100,12 @@ def test_the_real_fashion_mnist_is_found_by_itself():
     assert 50 < pixels.mean() < 150
 
 
-def test_a_fifth_of_digits_is_the_test_set_and_stays_it():
+def test_a_fifth_of_digits_is_the_test_set_and_stays_it(tmp_path):
     source = open_source(DataConfig())
-    splits = [entry.split for entry in source.entries()]
-    assert len(splits) == 1797
-    assert splits.count("test") == 361  # a hash decides: this number must never change
-    assert splits == [entry.split for entry in source.entries()]
+    assert {entry.split for entry in source.entries()} == {None}
+    shards = build_shards(source, tmp_path / "out")
+    # a hash decides: these numbers must never change
+    assert [shards.rows(split) for split in ("train", "eval", "test")] == [1288, 148, 361]
 
 
 def test_class_folders_become_labels_in_sorted_order(tmp_path):
@@ -122,7 +122,7 @@ def test_class_folders_become_labels_in_sorted_order(tmp_path):
     assert records["cow/nested/3.png"].label == 1
     assert records["unlabelled/x.png"].label is None
     assert records["unlabelled/x.png"].split == "train"
-    assert {record.split for record in records.values()} == {"train", "test"}
+    assert {record.split for record in records.values()} == {"train", None}
 
 
 def test_train_and_test_folders_are_the_splits(tmp_path):
@@ -140,7 +140,7 @@ def test_train_and_test_folders_are_the_splits(tmp_path):
 def test_a_class_that_only_the_test_folder_has_is_refused(tmp_path):
     write_image(tmp_path / "train" / "a" / "0.png")
     write_image(tmp_path / "test" / "b" / "0.png")
-    with pytest.raises(DataError, match=r"the class 'b' has no folder"):
+    with pytest.raises(DataError, match=r"the class 'b' has no folder in train/"):
         open_source(DataConfig(source="folder", root=str(tmp_path)))
 
 
@@ -153,7 +153,7 @@ def test_a_missing_or_empty_folder_says_what_is_expected(tmp_path, make):
         open_source(DataConfig(source="folder", root=str(root)))
 
 
-def labels_of(source) -> dict[str, tuple[int | None, str]]:
+def labels_of(source) -> dict[str, tuple[int | None, str | None]]:
     return {entry.id: (entry.label, entry.split) for entry in source.entries()}
 
 
@@ -161,16 +161,15 @@ def test_val_is_a_test_set_and_train_alone_is_split_by_hash(tmp_path):
     for i in range(30):
         write_image(tmp_path / "train" / "a" / f"{i}.png")
     assert opened("folder", tmp_path).classes == ("a",)
-    assert {split for _, split in labels_of(opened("folder", tmp_path)).values()} == {
-        "train",
-        "test",
-    }
+    # None: the plan decides
+    assert {split for _, split in labels_of(opened("folder", tmp_path)).values()} == {None}
     write_image(tmp_path / "val" / "a" / "x.png")
     found = labels_of(opened("folder", tmp_path))
     assert [name for name, (_, split) in found.items() if split == "test"] == ["val/a/x.png"]
     write_image(tmp_path / "test" / "a" / "x.png")
-    with pytest.raises(DataError, match=r"has test/ and val/ beside train/"):
-        opened("folder", tmp_path)
+    found = labels_of(opened("folder", tmp_path))
+    assert found["test/a/x.png"] == (0, "test")
+    assert found["val/a/x.png"] == (0, "eval")  # 0.1 refused this
 
 
 def test_loose_images_beside_class_folders_have_no_label(tmp_path):
@@ -225,7 +224,7 @@ def test_a_table_says_which_image_has_which_label(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("file,class\n0.png,a\n", r"has the columns file, class, but must have a column 'name'"),
+        ("x,y,z\n0,a,b\n", r"has the columns x, y, z, but must have a column 'name'"),
         ("name,label\n0.png,a\ngone.png,a\n", r"1 of its 2 names are no files .* 'gone.png'"),
         ("name,label\n0.png,a\n0.png,b\n", r"0.png is listed twice"),
         ("name,label,split\n0.png,a,eval\n", r"labels.csv:2: the split is 'eval'"),

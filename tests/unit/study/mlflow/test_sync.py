@@ -55,7 +55,9 @@ def test_a_run_is_delivered_once_to_its_own_store_and_once_to_another(tmp_path):
         run, client = only_run(uri)
         assert run.info.run_name == "one"
         assert run.info.status == "FINISHED"
-        assert run.data.params["method.temperature"] == "0.2"
+        assert run.data.params["method.temperature"] == str(
+            load_run_config("digits").method.temperature
+        )
         assert not any(name.startswith("eval") for name in run.data.params)
         assert run.data.tags["raymoco.seed"] == "0"
         history = client.get_metric_history(run.info.run_id, "eval/knn_top1")

@@ -101,7 +101,7 @@ def test_the_report_and_its_csv_have_every_comparison(found):
         ("{moco: {method.los: info_nce}}", "'method.los' is not an axis"),
         ("{moco: {seed: 3}}", "'seed' is not an axis"),
         ("{moco: {method.loss: info_nc}}", "info_nc"),
-        ("{same: {method.temperature: 0.2}}", "'confirm=default' and 'confirm=same' coincide"),
+        ("{same: {model.width: 16}}", "'confirm=default' and 'confirm=same' coincide"),
         (
             "{a: {method.loss: info_nce}, b: {method.loss: info_nce, data.label_seed: 4}}",
             "'confirm=a' and 'confirm=b' coincide",

@@ -6,11 +6,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from raymoco.engine.reach import binomial_reach
 from raymoco.study.journal.ranking import undominated
 from raymoco.study.statistics.paired import (
     PairedDifference,
     best_so_far,
-    binomial_reach,
     cell_mean,
     mean_difference,
     paired_difference,

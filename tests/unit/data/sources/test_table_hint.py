@@ -1,0 +1,43 @@
+"""A table of labels that lies beside the images and is not used is told."""
+
+import json
+
+import pytest
+
+from tests.people_folders import people_folder, told
+
+ROWS = [f"{i}.png" for i in range(6)]
+TABLES = {
+    "metadata.csv": "file_name,text\n" + "".join(f"img/{name},cat\n" for name in ROWS),
+    "train.csv": "id,breed\n" + "".join(f"{name[:-4]},cat\n" for name in ROWS),
+    "semicolons.csv": "image;label\n" + "".join(f"{name};1\n" for name in ROWS),
+    "tabs.tsv": "image\tlabel\n" + "".join(f"{name}\t1\n" for name in ROWS),
+    "labels.txt": "".join(f"img/{name} {i}\n" for i, name in enumerate(ROWS)),
+    "backslashes.csv": "n,l\n" + "".join(f"img\\{name},1\n" for name in ROWS),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("place", ["", "img/"])
+def test_a_table_whose_values_are_names_of_images_is_told(tmp_path, name, place):
+    root = people_folder(tmp_path / "in", {"img": 6, place + name: TABLES[name]})
+    assert f"{place}{name} looks like a label table" in told(root)
+    assert f"data.labels_csv={root}/{place}{name}" in told(root)
+
+
+def test_annotations_are_told(tmp_path):
+    coco = json.dumps({"images": [{"file_name": name, "id": 1} for name in ROWS]})
+    root = people_folder(tmp_path / "in", {"": 6, "annotations.json": coco})
+    assert "annotations.json looks like annotations" in told(root)
+
+
+def test_other_tables_are_not_told(tmp_path):
+    files = {"notes.txt": "many words here\nno names at all\n", "prices.csv": "a,b\n1,2\n3,4\n"}
+    root = people_folder(tmp_path / "in", {"cats": 6, "dogs": 6, **files})
+    assert "looks like" not in told(root)
+
+
+def test_the_table_that_is_used_is_not_told(tmp_path):
+    table = "name,label\n" + "".join(f"img/{name},cat\n" for name in ROWS)
+    root = people_folder(tmp_path / "in", {"img": 6, "": 1, "labels.csv": table})
+    assert told(root) == ""
