@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from raymoco.data.containers import JPEG_START, first_jpeg
-from raymoco.data.deep import Range, Span
-from raymoco.data.fast_jpeg import jpeg_pixels
-from raymoco.data.opening import STORED_FORMATS, opened_image, read_mended
-from raymoco.data.plain_png import MOST_BYTES, encode_plain, plain_pixels
-from raymoco.data.resizing import center_square
-from raymoco.data.upright import Reason, upright
+from raymoco.data.decoding.containers import JPEG_START, first_jpeg
+from raymoco.data.decoding.deep import Range, Span
+from raymoco.data.decoding.fast_jpeg import jpeg_pixels
+from raymoco.data.decoding.opening import STORED_FORMATS, opened_image, read_mended
+from raymoco.data.decoding.plain_png import MOST_BYTES, encode_plain, plain_pixels
+from raymoco.data.decoding.resizing import center_square
+from raymoco.data.decoding.upright import Reason, upright
 
 Pixels = NDArray[np.uint8]
 JPEG_QUALITY = 90

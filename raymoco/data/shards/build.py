@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from raymoco.data.account import Account
 from raymoco.data.codec import stored_form
-from raymoco.data.deep import Range
+from raymoco.data.decoding.deep import Range
 from raymoco.data.ray_tasks import run_jobs
 from raymoco.data.shards.duplicates import RowNotes, digest_of
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo

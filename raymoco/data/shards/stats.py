@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raymoco.data.account import Remark
 from raymoco.data.codec import Pixels
-from raymoco.data.deep import Range
+from raymoco.data.decoding.deep import Range
 from raymoco.data.shards.manifest import ImageInfo, ShardInfo, SplitCounts
 
 Progress = Callable[[str], None]

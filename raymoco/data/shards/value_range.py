@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raymoco.data.deep import Range, Span
+from raymoco.data.decoding.deep import Range, Span
 from raymoco.data.shards.stats import Built, Spans
 from raymoco.errors import DataError
 

@@ -291,7 +291,7 @@ def test_a_huge_jpeg_is_read_smaller_and_stored_as_it_is(monkeypatch):
 
 
 def test_an_image_of_too_many_pixels_is_refused_by_its_size(monkeypatch):
-    monkeypatch.setattr("raymoco.data.opening.MOST_PIXELS", 5000)
+    monkeypatch.setattr("raymoco.data.decoding.opening.MOST_PIXELS", 5000)
     with pytest.raises(DataError, match=r"^not an image that can be read: it has 100 x 75 pixels"):
         decode(PNG)
 

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageColor, ImageFile
 
 from raymoco.data.account import Kind
-from raymoco.data.containers import may_be_turned, orientation
-from raymoco.data.deep import Deep, Range, Span, is_deep, read_deep
-from raymoco.data.opening import opened_image
+from raymoco.data.decoding.containers import may_be_turned, orientation
+from raymoco.data.decoding.deep import Deep, Range, Span, is_deep, read_deep
+from raymoco.data.decoding.opening import opened_image
 
 Reason = tuple[Kind, str]
 NOT_FINITE: Reason = ("changed", "hold NaN or infinite values; NaN is read as the lowest value")

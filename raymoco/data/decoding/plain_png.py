@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from raymoco.data.containers import PNG_START
+from raymoco.data.decoding.containers import PNG_START
 
 Pixels = NDArray[np.uint8]
 MOST_BYTES = 2**14  # of pixels: 64 x 64 in color

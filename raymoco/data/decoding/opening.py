@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from raymoco.data.containers import (
+from raymoco.data.decoding.containers import (
     END,
     JPEG_END,
     JPEG_START,

@@ -6,8 +6,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from raymoco.data.containers import orientation, without_metadata
-from raymoco.data.opening import MOST_PIXELS
+from raymoco.data.decoding.containers import orientation, without_metadata
+from raymoco.data.decoding.opening import MOST_PIXELS
 
 Pixels = NDArray[np.uint8]
 PLAIN = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}  # CMYK needs Pillow's conversion

@@ -1,0 +1,1 @@
+"""From bytes in many forms to upright, opaque pixels of 8 bits."""
