@@ -34,11 +34,11 @@ from raymoco.config.sections import (
     ProjectorConfig,
     ScaleConfig,
     Seed,
-    StrictModel,
     TermConfig,
     TrackingConfig,
     UniformityForm,
 )
+from raymoco.config.strict import StrictModel
 
 __all__ = [
     "CHANGEABLE",

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -25,10 +24,13 @@ from raymoco.choices import (
     SOURCES,
     TAKEN_NAMES,
     TERMS,
-    VIEWS,
 )
 from raymoco.config.named import named
+from raymoco.config.strict import StrictModel
+from raymoco.config.views import ViewsConfig, check_views
+from raymoco.config.views import schema as views_schema
 from raymoco.registry import NAME, Named, name_of, options_of
+from raymoco.yamlfile import KeysOf
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -39,24 +41,6 @@ TermName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 ConsistencyForm = Literal["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"]
 UniformityForm = Literal["kl", "entropy"]
 BatchNormName = Literal["plain", "shuffle", "split", "sync"]
-
-
-class StrictModel(BaseModel):
-    """A frozen mapping that refuses unknown keys, booleans for numbers, NaN and infinity."""
-
-    # defaults are validated too: 1 and 1.0 would give one run two names
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_boolean_numbers(cls, value: Any, info: Any) -> Any:
-        # pydantic would read `true` as 1; in a YAML file that is a mistake
-        annotation = cls.model_fields[info.field_name].annotation
-        if isinstance(value, bool) and "bool" not in str(annotation):
-            raise ValueError(f"{str(value).lower()} is not a value for this key")
-        return value
 
 
 def color_name(text: str) -> str:
@@ -94,7 +78,12 @@ class DataConfig(StrictModel):
     labelled_list: str | None = None
     label_seed: int | None = None
     mix: Annotated[str, Field(pattern=r"^(natural|[1-9]\d*:[1-9]\d*)$")] = "natural"
-    views: Annotated[str | dict[str, Any], named(VIEWS), WithJsonSchema(VIEWS.schema())] = "auto"
+    views: Annotated[
+        str | dict[str, Any],
+        BeforeValidator(check_views),
+        WithJsonSchema(views_schema()),
+        KeysOf(ViewsConfig),
+    ] = "auto"
     cache: Literal["auto", "memory", "stream"] = "auto"
     columns: ColumnsConfig = ColumnsConfig()
     labels_csv: str | None = None

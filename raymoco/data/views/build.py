@@ -9,8 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from raymoco.choices import VIEWS
+from raymoco.config.views import (
+    AUTO,
+    RECIPE,
+    RECIPES,
+    given_parameters,
+    is_ours,
+    views_name,
+    with_parameters,
+    written_out,
+)
+from raymoco.data.views.two_views import require_color
 from raymoco.errors import ConfigError
-from raymoco.registry import name_of
+from raymoco.registry import NAME, name_of
 
 
 class Views(Protocol):
@@ -40,27 +51,34 @@ class Views(Protocol):
 def resolve_views(
     views: str | Mapping[str, Any], source: str | Mapping[str, Any], channels: int
 ) -> str | Mapping[str, Any]:
-    """Return `views`; for `auto` the views that suit the source.
+    """Return `views`; for `auto` the recipe that suits the source.
+
+    Parameters beside a recipe are written out together with the recipe's own.
 
     Args:
         views: as in `data.views`.
         source: as in `data.source`.
         channels: of the images, 1 or 3.
     Raises:
-        ConfigError: no such views, they do not keep the Protocol, an option is wrong, or `colour`
-            for images of one channel.
+        ConfigError: no such views, they do not keep the Protocol, an option is wrong, or they
+            change colors of images that have none.
     """
-    name = name_of(views)
-    if name == "auto":
-        if not isinstance(views, str):
-            raise ConfigError("data.views is auto, which has no options: name the views.")
-        if name_of(source) == "digits":
-            return "glyph"
-        return "colour" if channels == 3 else "grey"
     require_views(views)
-    if name == "colour" and channels == 1:
+    if not is_ours(views):
+        return views
+    name, given = views_name(views), given_parameters(views)
+    if name == AUTO:
+        colored = "colour" if channels == 3 else "grey"
+        name = "glyph" if name_of(source) == "digits" else colored
+    elif name == "colour" and channels == 1 and not given:
         raise ConfigError("data.views is colour, but the images are gray; use grey or auto.")
-    return views
+    if not given:
+        return name
+    written = written_out({RECIPE: name, **given})
+    # a null means that it depends on the size of the views
+    found = {key: value for key, value in written.items() if value is not None}
+    require_color(with_parameters(RECIPES[name], given), channels)
+    return found
 
 
 def require_views(views: str | Mapping[str, Any]) -> None:
@@ -69,8 +87,9 @@ def require_views(views: str | Mapping[str, Any]) -> None:
     Raises:
         ConfigError: see `resolve_views`.
     """
-    if name_of(views) not in VIEWS.others:
-        VIEWS.options(views, VIEWS.load(views))
+    if views_name(views) not in VIEWS.others:
+        named = _named(views)
+        VIEWS.options(named, VIEWS.load(named))
 
 
 def build_views(
@@ -94,7 +113,12 @@ def build_views(
     Raises:
         ConfigError: see `resolve_views`.
     """
-    built: Views = VIEWS.make(views, channels, image_size, mean, std)
+    built: Views = VIEWS.make(_named(views), channels, image_size, mean, std)
     if isinstance(built, nn.Module) and device is not None:
         built.to(device)
     return built
+
+
+def _named(views: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The views in the form that a registry reads."""
+    return {NAME: views_name(views), **given_parameters(views)}
