@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from raymoco.config.views import RECIPES, ViewsConfig, written_out
+from raymoco.engine.folder_preset import AMOUNTS, GLYPHS, LARGE, LARGE_SEEN, NATIVE, SIZES, SMALL
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -50,6 +51,21 @@ def test_the_values_of_the_recipes_are_those_of_the_code():
         for key in keys
     ]
     assert table("views") == rows, "write this into docs/data.md:\n" + "\n".join(rows)
+
+
+def test_the_tables_of_the_preset_folder_are_those_of_the_code():
+    sizes = [f"| {row.from_side} px | {row.seen} |" for row in SIZES]
+    sizes.append(f"| {SIZES[-1].from_side} px, and {LARGE:,} images | {LARGE_SEEN} |")
+    assert table("sizes") == sizes, "write this into docs/data.md:\n" + "\n".join(sizes)
+    amounts = [
+        f"| {row.from_images:,} | {row.backbone} | {row.batch_size} | {row.lr:g} | "
+        f"{row.queue_size:,} | {row.key_momentum:g} | {row.epochs} |"
+        for row in AMOUNTS
+    ]
+    assert table("amounts") == amounts, "write this into docs/data.md:\n" + "\n".join(amounts)
+    words = TEXT.split("<!-- sizes")[1].split("## Sources")[0]
+    for number in (NATIVE, GLYPHS, SMALL):
+        assert f"up to {number} px" in " ".join(words.split())
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(data:.*?)```", TEXT, re.DOTALL))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.config import RunConfig, ScaleConfig, build_run_config
+from raymoco.config import RunConfig, ScaleConfig, compose_run
 from raymoco.errors import ConfigError
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
@@ -19,10 +19,14 @@ from raymoco.yamlfile import Document, parse_override, read_yaml, validate
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep file: the spec and the run that it varies."""
+    """A checked sweep file: the spec and the run that it varies.
+
+    `notes` says what the run's preset found in the images, and what it decided.
+    """
 
     spec: SearchSpec | AblationSpec
     base: RunConfig
+    notes: tuple[str, ...] = ()
 
     @property
     def search(self) -> SearchSpec | None:
@@ -99,31 +103,35 @@ def _build(document: Document, *, imports: bool) -> Sweep:
             )
     if kind == "search":
         search = validate(SearchSpec, document)
-        base = _base_run(search, run_document)
-        return _resolved(check_search(search, base, imports=imports), base)
+        base, notes = _base_run(search, run_document)
+        return _resolved(check_search(search, base, imports=imports), base, notes)
     ablation = validate(AblationSpec, document)
-    base = _base_run(ablation, run_document)
+    base, notes = _base_run(ablation, run_document)
     check_ablation(ablation, base)
-    return _resolved(ablation, base)
+    return _resolved(ablation, base, notes)
 
 
-def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunConfig:
-    """Return the run that is varied, with the settings of the whole sweep."""
+def _base_run(
+    spec: SearchSpec | AblationSpec, run_document: Document
+) -> tuple[RunConfig, tuple[str, ...]]:
+    """Return the run that is varied, with the settings of the whole sweep, and its notes."""
     with run_document.locating():
-        base = build_run_config(run_document, prefix="run.")
-    return base.with_values(
+        found = compose_run(run_document, prefix="run.")
+    base = found.config
+    whole = base.with_values(
         {
             "scale": _complete(spec.gang, base.scale).scale.model_dump(),
             "output": spec.output,
             "tracking": spec.tracking.model_dump(),
         }
     )
+    return whole, found.notes
 
 
-def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig) -> Sweep:
+def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig, notes: tuple[str, ...]) -> Sweep:
     run = base.model_dump(exclude={"scale", "output", "tracking", "name"})
     gang = _complete(spec.gang, base.scale)
-    return Sweep(spec.model_copy(update={"run": run, "gang": gang}), base)
+    return Sweep(spec.model_copy(update={"run": run, "gang": gang}), base, notes)
 
 
 def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:
