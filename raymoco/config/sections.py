@@ -92,6 +92,15 @@ class DataConfig(StrictModel):
     duplicates: Literal["drop", "keep"] = "drop"
     view_size: Annotated[int, Field(ge=4)] | None = None
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> DataConfig:
+        if self.view_size and self.image_size and self.view_size > self.image_size:
+            raise ValueError(
+                f"data.view_size is {self.view_size}, but must be at most data.image_size, "
+                f"{self.image_size}"
+            )
+        return self
+
 
 class ProjectorConfig(StrictModel):
     """The projection head: 1 layer as in MoCo v1, 2 layers as in MoCo v2."""

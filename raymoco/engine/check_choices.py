@@ -20,7 +20,7 @@ def check_choices(config: RunConfig) -> None:
             key.
     """
     require_source(config.data)
-    require_views(config.data.views)
+    require_views(config.data.views, whole=config.data.view_size is not None)
     check_method(config.model, config.method)
     build_protocols(config.eval)
     loss = LOSSES.facts(config.method.loss, look=True)

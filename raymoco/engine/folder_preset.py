@@ -69,6 +69,9 @@ HIDDEN = {"resnet8": 64, "resnet18": 512, "resnet50": 2048}  # of the projector
 NATIVE = 48  # squares of one size up to this side are not resized
 SMALL = 32  # up to this side a resnet8 is 16 wide, above it 32
 GLYPHS = 32  # gray images up to this side may be letters, which must not be mirrored
+SOME_OBLONG = 0.1  # share of images that are not square, beyond which views see the whole of each
+LEAST_WHOLE = 64  # px seen: below it the center square is kept
+SHORT_SIDE = 8 / 7  # of the side that is seen, before the center is cut: 256 for 224, as published
 EVALUATIONS = 10  # over the whole run
 
 
@@ -125,7 +128,7 @@ def decide(found: Probe, where: str) -> list[Decision]:
     views, why_views = _views(gray, seen)
     width = 16 if seen <= SMALL else 32
     decisions = [
-        Decision("data.image_size", seen, why_seen),
+        *_sizes(found, seen, why_seen),
         Decision("data.views", views, why_views),
         Decision("model.backbone", amount.backbone, many),
         *([Decision("model.width", width, side)] if amount.backbone == "resnet8" else []),
@@ -155,6 +158,17 @@ def _seen(found: Probe) -> tuple[int, str]:
     if row is SIZES[-1] and found.train >= LARGE:
         return LARGE_SEEN, f"{why}, and there are {found.train:,} images"
     return row.seen, why
+
+
+def _sizes(found: Probe, seen: int, why: str) -> list[Decision]:
+    """The sizes: of photographs that are not square, views are cut from the whole image."""
+    if found.oblong <= SOME_OBLONG or seen < LEAST_WHOLE:
+        return [Decision("data.image_size", seen, why)]
+    whole = f"{found.oblong:.0%} are not square, so that views are cut from the whole image"
+    return [
+        Decision("data.view_size", seen, why),
+        Decision("data.image_size", round(seen * SHORT_SIDE), whole),
+    ]
 
 
 def _views(gray: bool, seen: int) -> tuple[str, str]:

@@ -31,7 +31,8 @@ class Views(Protocol):
     pixels, and a value per channel in 0-1; and with `options=` if it has a pydantic model
     `Options`. An `nn.Module` is moved to the device once. All random numbers come from torch's
     global generator of the device. No value is read back from the device, so that a step never
-    waits.
+    waits. With `data.view_size` the images are canvases, see raymoco/data/views/whole.py; only a
+    class with `takes_whole = True` is given those.
     """
 
     def __init__(
@@ -81,15 +82,25 @@ def resolve_views(
     return found
 
 
-def require_views(views: str | Mapping[str, Any]) -> None:
+def require_views(views: str | Mapping[str, Any], *, whole: bool = False) -> None:
     """Refuse views that cannot be constructed, whatever the images are.
 
+    Args:
+        whole: they are cut from whole photographs, because `data.view_size` is set.
     Raises:
-        ConfigError: see `resolve_views`.
+        ConfigError: see `resolve_views`; or they do not take whole photographs.
     """
-    if views_name(views) not in VIEWS.others:
-        named = _named(views)
-        VIEWS.options(named, VIEWS.load(named))
+    if views_name(views) in VIEWS.others:
+        return
+    named = _named(views)
+    found = VIEWS.load(named)
+    VIEWS.options(named, found)
+    if whole and not getattr(found, "takes_whole", False):
+        raise ConfigError(
+            f"data.view_size is set, but data.views is {views_name(views)}, which cuts its views "
+            "from squares: data.view_size must be null. (Classes derived from TwoViews, or with "
+            "takes_whole = True, get whole images.)"
+        )
 
 
 def build_views(

@@ -29,6 +29,7 @@ from raymoco.data.views.color import (
     jitter_light,
     solarize_some,
 )
+from raymoco.data.views.whole import aspects, is_canvas
 from raymoco.errors import ConfigError
 
 CROP_TRIES = 10  # torchvision's
@@ -65,6 +66,7 @@ class TwoViews(nn.Module):
         ConfigError: a change of color is asked for, but the images are gray.
     """
 
+    takes_whole: ClassVar[bool] = True
     Options = ViewsConfig
     recipe: ClassVar[ViewParameters]
     mean: Tensor
@@ -100,10 +102,16 @@ class TwoViews(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, C, H, W) uint8 to two (B, C, image_size, image_size) float32, normalized."""
-        found = self.parameters_of_views
+        """Map (B, C, H, W) uint8 to two (B, C, image_size, image_size) float32, normalized.
+
+        Canvases are cut as the photographs that they are of.
+        """
+        found, aspect_N = self.parameters_of_views, None
+        if is_canvas(images):
+            aspect_N = aspects(images).repeat(2)
+            images = images[:, :, :-1]
         # in place where possible: at 224 px a batch of views takes hundreds of megabytes
-        views = self._crop(torch.cat([images, images]).float().div_(255))
+        views = self._crop(torch.cat([images, images]).float().div_(255), aspect_N)
         if self._color is None:
             views = jitter_light(views, found.brightness, found.contrast, found.jitter)
         else:
@@ -119,10 +127,10 @@ class TwoViews(nn.Module):
         """Undo the normalization: return a view as an image, (B, C, H, W) uint8."""
         return ((views * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
-    def _crop(self, images: Tensor) -> Tensor:
+    def _crop(self, images: Tensor, aspect_N: Tensor | None) -> Tensor:
         found, count = self.parameters_of_views, len(images)
         angle, x, y, flip = torch.rand(4, count, device=images.device)
-        width, height = _crop_sizes(found, count, images.device)
+        width, height = _crop_sizes(found, count, images.device, aspect_N)
         # coordinates go from -1 to 1, so a side is 2 long
         center_x = (2 * x - 1) * (1 - width + 2 * found.shift)
         center_y = (2 * y - 1) * (1 - height + 2 * found.shift)
@@ -131,7 +139,8 @@ class TwoViews(nn.Module):
         angle = (2 * angle - 1) * found.rotation
         cos, sin = angle.cos(), angle.sin()
         # rows of the map from the view's coordinates to the image's, both in -1 to 1
-        rows = [width * cos, -height * sin, center_x, width * sin, height * cos, center_y]
+        wide, high = (width, height) if aspect_N is None else (width * aspect_N, height / aspect_N)
+        rows = [width * cos, -high * sin, center_x, wide * sin, height * cos, center_y]
         theta = torch.stack(rows, dim=1).view(count, 2, 3)
         shape = [count, images.shape[1], self.image_size, self.image_size]
         grid = functional.affine_grid(theta, shape, align_corners=False)
@@ -179,19 +188,32 @@ def require_color(parameters: ViewParameters, channels: int) -> None:
         )
 
 
-def _crop_sizes(recipe: ViewParameters, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _crop_sizes(
+    recipe: ViewParameters, count: int, device: torch.device, aspect_N: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Widths and heights (N,) of random crops, as shares of a side, at most 1.
 
     A crop that does not fit is drawn again, as in torchvision's RandomResizedCrop: clipping it
     would make one crop in six larger than it should be. All tries are drawn at once, so that no
     value is read from the device.
+
+    Args:
+        aspect_N: width over height of the images (N,); None: squares.
     """
     area_TN, aspect_TN = torch.rand(2, CROP_TRIES, count, device=device)
     area_TN = recipe.area[0] + area_TN * (recipe.area[1] - recipe.area[0])
     low, high = math.log(recipe.aspect[0]), math.log(recipe.aspect[1])
     aspect_TN = (low + aspect_TN * (high - low)).exp()
+    if aspect_N is not None:
+        aspect_TN = aspect_TN / aspect_N  # in shares of the sides
     width_TN, height_TN = (area_TN * aspect_TN).sqrt(), (area_TN / aspect_TN).sqrt()
     fits_TN = (width_TN <= 1) & (height_TN <= 1)
     first_1N = fits_TN.to(torch.uint8).argmax(dim=0, keepdim=True)
     width_N, height_N = (sizes.gather(0, first_1N)[0] for sizes in (width_TN, height_TN))
+    if aspect_N is not None:
+        # as torchvision, where no try fits: as much of the image as the ratio allows
+        ratio_N = aspect_N.clamp(*recipe.aspect) / aspect_N
+        fits_N = fits_TN.any(dim=0)
+        width_N = torch.where(fits_N, width_N, ratio_N)
+        height_N = torch.where(fits_N, height_N, 1 / ratio_N)
     return width_N.clamp(max=1), height_N.clamp(max=1)

@@ -36,13 +36,16 @@ def values_of(root, *overrides):
 
 def test_what_fits_a_folder_follows_from_what_lies_there(tmp_path):
     data, model, method, optim = values_of(folder(tmp_path / "f", (80, 60)))
-    assert (data.source, data.image_size, data.views) == ("folder", 64, "colour")
+    assert (data.source, data.view_size, data.image_size) == ("folder", 64, 73)
+    assert data.views == "colour"
     assert (model.backbone, model.width, method.loss) == ("resnet8", 32, "unicon")
     assert (optim.batch_size, method.queue_size) == (16, 16)
     data, *_ = values_of(folder(tmp_path / "g", (28, 28), mode="L"))
-    assert (data.image_size, data.views) == (28, "glyph")
+    assert (data.image_size, data.view_size, data.views) == (28, None, "glyph")
     data, *_ = values_of(folder(tmp_path / "h", (300, 70), mode="L"))
-    assert (data.image_size, data.views) == (64, "grey")
+    assert (data.view_size, data.views) == (64, "grey")
+    data, *_ = values_of(folder(tmp_path / "i", (60, 60)))
+    assert (data.image_size, data.view_size) == (64, None)
 
 
 def test_everything_is_written_into_the_config_and_the_folder_is_not_asked_again(tmp_path):
