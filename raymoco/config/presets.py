@@ -89,6 +89,7 @@ def compose_run(document: Document, prefix: str = "") -> Composed:
     named = document.values.pop("preset", None)
     preset = None if named is None else str(named)
     notes: list[str] = []
+    said = list(flatten(document.values))
     if preset is not None:
         start = preset_values(preset, document.origin(("preset",)))
         other = _needs_folder(document, start, prefix)
@@ -108,14 +109,9 @@ def compose_run(document: Document, prefix: str = "") -> Composed:
     sources = dict.fromkeys(flatten(start), f"preset {preset}") | {
         key: f"{preset}'s table: {why}" for key, why in reasons.items()
     }
-    written = {
-        key: where
-        for key in flatten(document.values)
-        if (where := document.origin(tuple(key.split("."))))
-    }
-    sources |= written
+    sources |= {key: document.origin(tuple(key.split("."))) for key in said}
     for one in decisions:
-        if one.key not in written:
+        if one.key not in said:
             notes.append(f"{prefix}{one.key} {one.value}: {one.why}")
     return Composed(config, tuple(notes), sources)
 

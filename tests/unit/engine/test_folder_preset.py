@@ -69,6 +69,12 @@ def test_what_the_user_sets_wins_and_is_not_said_to_be_decided(tmp_path):
     assert found.sources["data.image_size"] == "command line: data.image_size=20"
     assert found.sources["method.queue_size"].startswith("folder's table: at most a quarter")
     assert found.sources["method.temperature"] == "preset folder"
+    file = tmp_path / "my.yaml"
+    file.write_text(f"preset: folder\ndata: {{root: {root}}}\nepochs: 3\n")
+    found = read_run(str(file))
+    assert found.sources["epochs"] == f"{file}:3"
+    assert found.sources["data.image_size"].startswith("folder's table")  # beside what is written
+    assert "data.image_size 32" in " ".join(found.notes)
 
 
 def test_images_without_labels_are_trained_without(tmp_path):
