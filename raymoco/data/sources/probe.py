@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 import io
 import statistics
+import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from raymoco.config import DataConfig
-from raymoco.data.codec import BROKEN
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.source import Entry, Source
 from raymoco.data.splits import EVAL_SHARE, TEST_SHARE, unit_hash
@@ -20,6 +21,11 @@ from raymoco.errors import DataError
 
 SAMPLE = 200  # images whose headers are read, spread over the source by a hash of their ids
 AT_ONCE = 20  # of them in memory
+# Pillow raises these for bytes that are no image, or not the beginning of one
+NO_HEADER = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError),
+    *(IndexError, KeyError, TypeError, RuntimeError),
+)
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 OBLONG = 1.05  # the longer side over the shorter one: beyond it an image is not taken for a square
 
@@ -109,9 +115,18 @@ def _headers(source: Source, sample: list[Entry]) -> Iterator[tuple[int, int, bo
             if isinstance(found, np.ndarray):
                 yield found.shape[1], found.shape[0], found.ndim == 2
                 continue
-            try:
-                with Image.open(io.BytesIO(found)) as image:  # reads the header only
-                    gray = image.mode in GRAY_MODES or image.mode.startswith("I;16")
-                    yield image.width, image.height, gray
-            except BROKEN:  # the build counts and lists it
-                continue
+            header = _header(found)
+            if header is not None:
+                yield header
+
+
+def _header(encoded: bytes) -> tuple[int, int, bool] | None:
+    """Width, height and whether there is no color; None where the build will say what is wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, and of large images
+            with Image.open(io.BytesIO(encoded)) as image:  # decodes nothing
+                gray = image.mode in GRAY_MODES or image.mode.startswith("I;16")
+                return image.width, image.height, gray
+    except NO_HEADER:
+        return None
