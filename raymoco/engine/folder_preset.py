@@ -139,7 +139,8 @@ def decide(found: Probe, where: str) -> list[Decision]:
         Decision(
             "method.key_momentum",
             amount.key_momentum,
-            f"{steps:,} steps, which leave {left} of the key encoder's first weights",
+            f"in {amount.epochs} epochs, {steps:,} steps, {left} of the key encoder's first weights "
+            "are left",
         ),
         Decision("epochs", amount.epochs, many),
         Decision("eval.every", max(1, amount.epochs // EVALUATIONS), "ten evaluations"),
