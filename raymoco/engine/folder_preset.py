@@ -139,7 +139,7 @@ def decide(found: Probe, where: str) -> list[Decision]:
         Decision(
             "method.key_momentum",
             amount.key_momentum,
-            f"in {amount.epochs} epochs, {steps:,} steps, {left} of the key encoder's first weights "
+            f"after the table's {amount.epochs} epochs {left} of the key encoder's first weights "
             "are left",
         ),
         Decision("epochs", amount.epochs, many),
