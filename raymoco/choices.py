@@ -179,6 +179,16 @@ VIEWS = Registry(
 # the spelling that a config stores, so that names of runs, hashes and folders do not change
 ONE_SPELLING = {"parquet": "shards", "gray": "grey", "color": "colour"}
 
+# ------------------------------------------------------------- preset
+
+# presets whose values also follow from the images: a function from `data` to decisions
+PRESETS_OF_IMAGES = {
+    "folder": Choice(
+        "raymoco.engine.folder_preset:folder_values", "what fits a folder of images, by tables"
+    ),
+}
+ROOTLESS = ("digits",)  # sources that bring their images: data.root means nothing to them
+
 # -------------------------------------------------------- sampler.name
 
 _SAMPLERS = "raymoco.study.proposals.samplers"

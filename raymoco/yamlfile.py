@@ -27,6 +27,14 @@ from raymoco.passwords import hide
 
 Path_ = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
+WORD = "name"  # where a word alone stands for a mapping, the key of the word
+
+
+@dataclass(frozen=True)
+class KeysOf:
+    """Beside a field that may be a word or a mapping: the model of the mapping's keys."""
+
+    model: type[BaseModel]
 
 
 @dataclass
@@ -44,13 +52,16 @@ class Document:
         return ""
 
     def set(self, dotted: str, value: Any, origin: str) -> None:
-        """Set one dotted key and create the mappings above it; a mapping replaces the old value."""
+        """Set one dotted key and create the mappings above it; a mapping replaces the old value.
+
+        A word above it becomes a mapping with that name: `data.views.flip` of `data.views: glyph`.
+        """
         *parents, last = path = tuple(dotted.split("."))
         node = self.values
         for name in parents:
             child = node.get(name)
             if not isinstance(child, dict):
-                child = node[name] = {}
+                child = node[name] = {WORD: child} if isinstance(child, str) else {}
             node = child
         node[last] = value
         for known in [known for known in self.origins if known[: len(path)] == path]:
@@ -170,10 +181,15 @@ def apply_overrides(
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over`, merged mapping by mapping."""
+    """Return `base` with the values of `over`, merged mapping by mapping.
+
+    A word of `base` stays as the name in a mapping that is laid over it, unless that has its own.
+    """
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, str):
+            below = {WORD: below}
         both = isinstance(value, Mapping) and isinstance(below, Mapping)
         merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
     return merged
@@ -218,7 +234,8 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     for name, info in model.model_fields.items():
         written = info.alias or name
         keys.append(prefix + written)
-        inner = _inner_model(info.annotation)
+        beside = (one.model for one in info.metadata if isinstance(one, KeysOf))
+        inner = next(beside, None) or _inner_model(info.annotation)
         if inner is not None:
             keys += dotted_keys(inner, f"{prefix}{written}.")
     return keys

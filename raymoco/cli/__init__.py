@@ -33,17 +33,37 @@ app.add_typer(shards_app, name="shards")
 
 @app.command()
 def train(
-    preset_or_yaml: Annotated[str, typer.Argument(help="a preset's name, or a YAML file")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET|YAML|FOLDER|RUN",
+            help="a preset's name, a YAML file, a folder of images, or the folder of a run",
+        ),
+    ],
     overrides: Overrides = None,
     resume: Resume = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="profile some steps and print where their time goes")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="print the config and where each value is from; no training"
+        ),
+    ] = False,
 ) -> None:
     """Train one encoder."""
-    from raymoco.config import load_run_config
+    from raymoco.config import read_run
 
-    config = load_run_config(preset_or_yaml, overrides or [])
+    found = read_run(what, overrides or [])
+    config = found.config
+    for line in found.notes:
+        out.print(line, markup=False)
+    if dry_run:
+        from raymoco.cli.train_plan import print_plan
+
+        print_plan(out, found)
+        return
     # imported only now: the message for a typo must not wait for torch and Ray
     from raymoco.engine.output_folder import RunFolder
     from raymoco.engine.train import train as run
@@ -58,12 +78,12 @@ def train(
             table.add_row(name, f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}")
     out.print(table)
     if profile:
-        found = RunFolder(result.folder).profile
-        if not (found / "table.txt").exists():
+        written = RunFolder(result.folder).profile
+        if not (written / "table.txt").exists():
             out.print("profile  no epoch was left to record", markup=False)
         else:
-            out.print((found / "table.txt").read_text(encoding="utf-8"), markup=False)
-            out.print(f"trace   {found / 'trace.json'}", markup=False)
+            out.print((written / "table.txt").read_text(encoding="utf-8"), markup=False)
+            out.print(f"trace   {written / 'trace.json'}", markup=False)
     out.print(f"folder  {result.folder}", markup=False)
 
 
@@ -80,6 +100,8 @@ def sweep(
     from raymoco.study.sweepfile.load import load_sweep
 
     loaded = load_sweep(yaml, overrides or [])
+    for line in loaded.notes:
+        out.print(line, markup=False)
     if dry_run:
         from raymoco.study.terminal.dry_run import describe_sweep
 

@@ -2,9 +2,11 @@
 
 from raymoco.config.presets import (
     build_run_config,
+    compose_run,
     load_run_config,
     preset_names,
     preset_values,
+    read_run,
 )
 from raymoco.config.run import (
     CHANGEABLE,
@@ -34,11 +36,11 @@ from raymoco.config.sections import (
     ProjectorConfig,
     ScaleConfig,
     Seed,
-    StrictModel,
     TermConfig,
     TrackingConfig,
     UniformityForm,
 )
+from raymoco.config.strict import StrictModel
 
 __all__ = [
     "CHANGEABLE",
@@ -71,7 +73,9 @@ __all__ = [
     "axis_keys",
     "build_run_config",
     "changeable_keys",
+    "compose_run",
     "load_run_config",
     "preset_names",
     "preset_values",
+    "read_run",
 ]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raymoco.choices import BACKBONES, DEFAULT_PROTOCOLS, LOSSES, TERMS, LossChoice, TermChoice
-from raymoco.registry import Choice
+from raymoco.config.views import RECIPE, ViewsConfig, has_effect, is_ours, simplest
+from raymoco.registry import NAME, Choice, name_of
 from raymoco.yamlfile import flatten
 
 if TYPE_CHECKING:
@@ -110,6 +111,14 @@ def of_any_labels(run: Decided, key: str) -> bool:
     return of_labels(run, key) and run.config.data.labelled_fraction > 0
 
 
+def of_views(run: Decided, key: str) -> bool:
+    """Where the parameter of the views changes anything, given the others."""
+    data = run.config.data
+    return not is_ours(data.views) or has_effect(
+        data.views, key.rpartition(".")[2], name_of(data.source)
+    )
+
+
 # every key of a config; a test fails for a key that is missing here
 RULES: dict[str, Rule] = {
     **dict.fromkeys(
@@ -133,7 +142,6 @@ RULES: dict[str, Rule] = {
             "data.limit",
             "data.image_size",
             "data.mix",
-            "data.views",
             "data.cache",
             "data.columns.id",
             "data.columns.image",
@@ -169,6 +177,7 @@ RULES: dict[str, Rule] = {
         ),
         always,
     ),
+    **dict.fromkeys((f"data.views.{key}" for key in ViewsConfig.model_fields), of_views),
     "data.labelled_fraction": of_labels,
     "data.labelled_list": of_any_labels,
     "data.label_seed": of_some_labels,
@@ -208,6 +217,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
     their defaults.
     """
     values: dict[str, Any] = config.model_dump()
+    values["data"]["views"] = simplest(config.data.views)
     for key, rule in RULES.items():
         if rule is neutral:
             _drop(values, key)
@@ -218,15 +228,18 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 
 def _rule(key: str) -> Rule:
-    """The rule of a key, or of the nearest key above it: of an option of `method.terms`."""
-    while key not in RULES:
+    """The rule of a key, or of the nearest key above it: of an option of `method.terms`.
+
+    An option of third-party views has none, and may affect everything.
+    """
+    while key and key not in RULES:
         key = key.rpartition(".")[0]
-    return RULES[key]
+    return RULES.get(key, always)
 
 
 def _simplest(config: RunConfig) -> RunConfig:
     """The config with equivalent names replaced by one: losses where no label is visible, batch
-    norms where nothing is permuted.
+    norms where nothing is permuted, views whose parameters are the recipe's.
     """
     method = config.method
     loss = LOSSES.facts(method.loss)
@@ -236,7 +249,11 @@ def _simplest(config: RunConfig) -> RunConfig:
     alone = config.scale.workers == 1 and method.batch_norm != "split"
     if alone or (not loss.has_keys and method.batch_norm == "shuffle"):
         simpler["batch_norm"] = "plain"
-    return config.model_copy(update={"method": method.model_copy(update=simpler)})
+    views = simplest(config.data.views)
+    if isinstance(views, str):  # so that a word and a mapping can be compared key by key
+        views = {RECIPE if is_ours(views) else NAME: views}
+    data = config.data.model_copy(update={"views": views})
+    return config.model_copy(update={"method": method.model_copy(update=simpler), "data": data})
 
 
 def _used_terms(config: RunConfig) -> dict[str, str]:

@@ -26,9 +26,10 @@ from raymoco.config.sections import (
     OptimConfig,
     ScaleConfig,
     Seed,
-    StrictModel,
     TrackingConfig,
 )
+from raymoco.config.strict import StrictModel
+from raymoco.config.views import is_ours, written_out
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
 from raymoco.yamlfile import Document, dotted_keys, dump_yaml, flatten, nearest, validate
@@ -136,13 +137,20 @@ class RunConfig(StrictModel):
             ConfigError: an unknown key, or a value that the key refuses.
         """
         document = Document(self.model_dump())
-        for key, value in values.items():
-            document.set(key, value, "")
+        # a whole before its options: data.views before data.views.flip
+        for key in sorted(values, key=lambda key: key.count(".")):
+            document.set(key, values[key], "")
         return validate(RunConfig, document)
 
     def flat(self) -> dict[str, Any]:
-        """Every value by dotted key; a name with options is there whole and option by option."""
+        """Every value by dotted key; a name with options is there whole and option by option.
+
+        The parameters of raymoco's views are there too, as the recipe has them where none is set.
+        """
         found = flatten(self.model_dump())
+        if is_ours(self.data.views):
+            views = written_out(self.data.views, name_of(self.data.source))
+            found |= {f"data.views.{key}": value for key, value in views.items()}
         wholes = {
             "method.loss": self.method.loss,
             "model.backbone": self.model.backbone,
@@ -195,6 +203,7 @@ FIXED_KEYS = (
     "data.background",
     "data.value_range",
     "data.duplicates",
+    "data.view_size",
     "eval.protocols",
 )
 
@@ -208,6 +217,7 @@ def axis_keys(base: RunConfig | None = None) -> list[str]:
     """
     keys = dotted_keys(RunConfig)
     leaves = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
+    leaves.append("data.views")  # a word alone, or the keys below it
     if base is not None:
         leaves += [key for key in flatten(base.model_dump()) if key not in leaves]
     return [

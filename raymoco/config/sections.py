@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -26,11 +25,14 @@ from raymoco.choices import (
     SOURCES,
     TAKEN_NAMES,
     TERMS,
-    VIEWS,
 )
 from raymoco.config.named import named
+from raymoco.config.strict import StrictModel
+from raymoco.config.views import ViewsConfig, check_views
+from raymoco.config.views import schema as views_schema
 from raymoco.passwords import mask
 from raymoco.registry import NAME, Named, name_of, options_of
+from raymoco.yamlfile import KeysOf
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -41,24 +43,6 @@ TermName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
 ConsistencyForm = Literal["batch_transpose", "batch_pairs", "queue_kl", "batch_kl"]
 UniformityForm = Literal["kl", "entropy"]
 BatchNormName = Literal["plain", "shuffle", "split", "sync"]
-
-
-class StrictModel(BaseModel):
-    """A frozen mapping that refuses unknown keys, booleans for numbers, NaN and infinity."""
-
-    # defaults are validated too: 1 and 1.0 would give one run two names
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_boolean_numbers(cls, value: Any, info: Any) -> Any:
-        # pydantic would read `true` as 1; in a YAML file that is a mistake
-        annotation = cls.model_fields[info.field_name].annotation
-        if isinstance(value, bool) and "bool" not in str(annotation):
-            raise ValueError(f"{str(value).lower()} is not a value for this key")
-        return value
 
 
 def color_name(text: str) -> str:
@@ -105,7 +89,12 @@ class DataConfig(StrictModel):
     labelled_list: str | None = None
     label_seed: int | None = None
     mix: Annotated[str, Field(pattern=r"^(natural|[1-9]\d*:[1-9]\d*)$")] = "natural"
-    views: Annotated[str | dict[str, Any], named(VIEWS), WithJsonSchema(VIEWS.schema())] = "auto"
+    views: Annotated[
+        str | dict[str, Any],
+        BeforeValidator(check_views),
+        WithJsonSchema(views_schema()),
+        KeysOf(ViewsConfig),
+    ] = "auto"
     cache: Literal["auto", "memory", "stream"] = "auto"
     columns: ColumnsConfig = ColumnsConfig()
     labels_csv: str | None = None
@@ -115,13 +104,12 @@ class DataConfig(StrictModel):
     view_size: Annotated[int, Field(ge=4)] | None = None
 
     @model_validator(mode="after")
-    def _only_what_has_an_effect(self) -> DataConfig:
-        # the keys are reserved: their values would be accepted, and nothing would follow from them
-        for key in ("view_size",):
-            default = type(self).model_fields[key].default
-            if getattr(self, key) != default:
-                said = "null" if default is None else default
-                raise ValueError(f"data.{key} has no effect yet: leave it out, or at {said}")
+    def _fits_together(self) -> DataConfig:
+        if self.view_size and self.image_size and self.view_size > self.image_size:
+            raise ValueError(
+                f"data.view_size is {self.view_size}, but must be at most data.image_size, "
+                f"{self.image_size}"
+            )
         return self
 
 

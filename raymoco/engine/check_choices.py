@@ -19,8 +19,13 @@ def check_choices(config: RunConfig) -> None:
         ConfigError: a wrong path, a class that does not keep its protocol, wrong options; names the
             key.
     """
+    if name_of(config.data.source) == "folder" and not config.data.root:
+        raise ConfigError(
+            "data.root is null, but data.source folder needs a folder of images: `raymoco train "
+            "FOLDER`, or data.root=FOLDER."
+        )
     require_source(config.data)
-    require_views(config.data.views)
+    require_views(config.data.views, whole=config.data.view_size is not None)
     check_method(config.model, config.method)
     build_protocols(config.eval)
     loss = LOSSES.facts(config.method.loss, look=True)

@@ -96,7 +96,7 @@ class _Run:
             labeled_only=LOSSES.facts(config.method.loss, look=True).needs_labels,
         )
         mean, std = handle.manifest.mean, handle.manifest.std
-        size, channels = self.images.image_size, self.images.channels
+        size, channels = self.images.view_size, self.images.channels
         self.views = build_views(
             config.data.views,
             channels=channels,
@@ -287,7 +287,8 @@ class _Run:
         # a generator of its own: evaluating more often must not change what training draws
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.config.seed)
-            images = next(iter(self.images.split("eval", ALIGNMENT_IMAGES))).images
+            batches = self.images.split("eval", ALIGNMENT_IMAGES, whole=True)
+            images = next(iter(batches)).images
             view_a, view_b = self.views(images.to(self.device))
             return view_a, view_b
 
@@ -306,7 +307,7 @@ class _Run:
             optimizer=self.optimizer.state_dict(),
             data={
                 "channels": self.images.channels,
-                "image_size": self.images.image_size,
+                "image_size": self.images.view_size,  # what the encoder sees
                 "classes": list(self.images.classes),
                 "mean": list(self.normalize.mean.flatten().tolist()),
                 "std": list(self.normalize.std.flatten().tolist()),

@@ -5,8 +5,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from raymoco.config import load_run_config
 from raymoco.engine.checkpoint import load_checkpoint
@@ -178,3 +180,24 @@ def test_a_layout_that_leaves_ray_data_no_cpu_is_refused_with_the_numbers(raymoc
     assert done.returncode == 2
     assert "hold 4 of the cluster's 3 CPUs" in done.stderr
     assert not (tmp_path / "wide").exists()
+
+
+def test_a_folder_of_images_trains_in_one_line_and_goes_on_from_its_run(raymoco, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(60):
+            pixels = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
+    words = ("epochs=2", "model.width=4", f"output={tmp_path}/o", "name=pets", "tracking.uri=none")
+    done = raymoco("train", str(tmp_path / "pets"), *words)
+    assert done.returncode == 0, done.stderr
+    assert "120 images, about " in done.stdout
+    assert " to train on; 2 classes; color, the shorter side 30 px" in done.stdout
+    assert "method.queue_size 16" in done.stdout
+    folder = tmp_path / "o" / "pets"
+    assert "queue_size: 16" in (folder / "config.yaml").read_text()
+    again = raymoco("train", str(folder))
+    assert again.returncode == 2
+    assert "Go on with --resume" in again.stderr
+    assert raymoco("train", str(folder), "--resume").returncode == 0

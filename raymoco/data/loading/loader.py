@@ -45,7 +45,11 @@ class Loader(Protocol):
 
     @property
     def image_size(self) -> int:
-        """Side of the images in pixels."""
+        """Side of the images in pixels, as they are resized and cut."""
+
+    @property
+    def view_size(self) -> int:
+        """Side of what the encoder sees, in pixels: of the views, and of the images of a split."""
 
     def steps(self, epoch: int) -> int:
         """The number of batches of an epoch, the same on every worker.
@@ -72,12 +76,14 @@ class Loader(Protocol):
     def close(self) -> None:
         """Stop reading ahead; call it when no further epoch will be read."""
 
-    def split(self, name: str, batch_size: int) -> Iterator[Batch]:
+    def split(self, name: str, batch_size: int, *, whole: bool = False) -> Iterator[Batch]:
         """Yield a whole split on every worker, in a fixed order, with true labels.
 
         Args:
             name: train, eval or test.
             batch_size: rows of a batch; the last batch may have fewer.
+            whole: with `data.view_size` the whole images of train or eval, which views are cut
+                from, instead of their centers.
         Raises:
             DataError: streaming, and a shard is damaged or no CPU is free.
         """

@@ -8,7 +8,7 @@ are streamed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from raymoco.data.shards.row_groups import (
     shard_slices,
 )
 from raymoco.data.splits import order_key
+from raymoco.data.views.whole import canvas_shape
 from raymoco.errors import ConfigError
 
 CACHE_SHARE = 0.4  # of the smallest node's object store
@@ -42,7 +43,8 @@ class Split:
     """One split as the driver prepared it; arrays, or references to them in the object store.
 
     `ids` (N,) bytes and `labels` (N,) int64 are always there, `images` (N, C, S, S) uint8 is None
-    where they are streamed from `slices`.
+    where they are streamed from `slices`. With `data.view_size` those are the centers that the
+    encoder is judged on, and `wholes` and `whole_slices` the whole images that views are cut from.
     """
 
     rows: int
@@ -50,6 +52,16 @@ class Split:
     labels: Any
     images: Any
     slices: tuple[RowGroupSlice, ...]
+    wholes: Any = None
+    whole_slices: tuple[RowGroupSlice, ...] = ()
+
+    def pixels(self, *, whole: bool) -> Any:
+        """The images that are judged, or those that views are cut from."""
+        return self.wholes if whole and self.whole_slices else self.images
+
+    def pieces(self, *, whole: bool) -> tuple[RowGroupSlice, ...]:
+        """The slices of the images that are judged, or of those that views are cut from."""
+        return self.whole_slices if whole and self.whole_slices else self.slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +73,7 @@ class PreparedImages:
     image_size: int
     limit: int | None
     splits: dict[str, Split]
+    view_size: int | None = None
 
     @property
     def channels(self) -> int:
@@ -71,9 +84,26 @@ class PreparedImages:
         return self.manifest.classes
 
     @property
+    def seen(self) -> int:
+        """Side of what the encoder sees, in pixels."""
+        return self.view_size or self.image_size
+
+    @property
     def image_bytes(self) -> int:
-        """Bytes of one decoded image."""
-        return self.channels * self.image_size**2
+        """Bytes of one decoded image that views are cut from."""
+        if self.view_size is None:
+            return self.channels * self.image_size**2
+        height, width = canvas_shape(self.image_size)
+        return self.channels * height * width
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of all images, decoded."""
+        rows = sum(split.rows for split in self.splits.values())
+        if self.view_size is None:
+            return rows * self.image_bytes
+        drawn = sum(split.rows for split in self.splits.values() if split.whole_slices)
+        return drawn * self.image_bytes + rows * self.channels * self.view_size**2
 
     @property
     def streamed(self) -> bool:
@@ -105,7 +135,7 @@ def prepare_images(
     store = _object_store_bytes()
     budget = int(CACHE_SHARE * store) if budget_bytes is None else budget_bytes
     rows = sum(split.rows for split in plan.splits.values())
-    size = rows * plan.image_bytes
+    size = plan.decoded_bytes
     if data.cache == "memory" and size > store:
         raise ConfigError(
             f"data.cache is memory, but the decoded images take {size / 2**30:.1f} GiB and the "
@@ -115,16 +145,21 @@ def prepare_images(
     require_free_cpu()
     splits = {}
     for name, split in plan.splits.items():
-        images = None
+        images = wholes = None
         if in_memory:
             small = rows <= HERE_ROWS and size <= HERE_BYTES
             read = _read_here if small else decode_slices
-            decoded = read(split.slices, plan.channels, plan.image_size)
-            images = ray.put(_fill(decoded, split, plan))
-        splits[name] = Split(
-            split.rows, ray.put(split.ids), ray.put(split.labels), images, split.slices
+            images = ray.put(_fill(read, split.slices, split, plan))
+            if split.whole_slices:
+                wholes = ray.put(_fill(read, split.whole_slices, split, plan))
+        splits[name] = replace(
+            split,
+            ids=ray.put(split.ids),
+            labels=ray.put(split.labels),
+            images=images,
+            wholes=wholes,
         )
-    return PreparedImages(plan.folder, plan.manifest, plan.image_size, plan.limit, splits)
+    return replace(plan, splits=splits)
 
 
 def load_images(data: DataConfig, shards: ShardSet) -> PreparedImages:
@@ -137,15 +172,19 @@ def load_images(data: DataConfig, shards: ShardSet) -> PreparedImages:
         ConfigError, DataError: as `prepare_images`.
     """
     plan = _plan(data, shards)
-    size = sum(split.rows for split in plan.splits.values()) * plan.image_bytes
+    size = plan.decoded_bytes
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if data.cache == "stream" or (data.cache == "auto" and size > CACHE_SHARE * free):
         return plan
     splits = {}
     for name, split in plan.splits.items():
-        images = _fill(_read_here(split.slices, plan.channels, plan.image_size), split, plan)
+        images = _fill(_read_here, split.slices, split, plan)
         images.flags.writeable = False
-        splits[name] = replace(split, images=images)
+        wholes = None
+        if split.whole_slices:
+            wholes = _fill(_read_here, split.whole_slices, split, plan)
+            wholes.flags.writeable = False
+        splits[name] = replace(split, images=images, wholes=wholes)
     return replace(plan, splits=splits)
 
 
@@ -168,11 +207,25 @@ def _plan(data: DataConfig, shards: ShardSet) -> PreparedImages:
             f"data.image_size is null, but the images in {shards.folder} are {found}: set it "
             "to the side of the square that each is resized and cut to."
         )
+    if data.view_size is not None and data.view_size > size:
+        raise ConfigError(
+            f"data.view_size is {data.view_size}, but must be at most the side of the images, "
+            f"{size}."
+        )
     splits = {}
     for name in SPLITS:
         limit = data.limit if name == "train" else None
-        splits[name] = _plan_split(shards, name, limit)
-    return PreparedImages(shards.folder, shards.manifest, size, data.limit, splits)
+        split = _plan_split(shards, name, limit)
+        if data.view_size is not None:
+            # nothing is cut from test images at random
+            drawn = split.slices if name != "test" else ()
+            split = replace(
+                split,
+                slices=tuple(replace(some, seen=data.view_size) for some in split.slices),
+                whole_slices=tuple(replace(some, whole=True) for some in drawn),
+            )
+        splits[name] = split
+    return PreparedImages(shards.folder, shards.manifest, size, data.limit, splits, data.view_size)
 
 
 def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
@@ -198,9 +251,15 @@ def _plan_split(shards: ShardSet, name: str, limit: int | None) -> Split:
     return Split(len(ids), encoded, true, None, tuple(slices))
 
 
-def _fill(decoded: Iterable[DecodedRows], split: Split, plan: PreparedImages) -> Pixels:
-    images = np.empty((split.rows, plan.channels, plan.image_size, plan.image_size), np.uint8)
-    for rows in decoded:
+def _fill(
+    read: Callable[[Sequence[RowGroupSlice], int, int], Iterable[DecodedRows]],
+    slices: Sequence[RowGroupSlice],
+    split: Split,
+    plan: PreparedImages,
+) -> Pixels:
+    shape = slices[0].shape(plan.image_size) if slices else (plan.seen, plan.seen)
+    images = np.empty((split.rows, plan.channels, *shape), np.uint8)
+    for rows in read(slices, plan.channels, plan.image_size):
         images[rows.index] = rows.images
     return images
 

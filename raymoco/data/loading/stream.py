@@ -58,11 +58,12 @@ class StreamLoader(Planned):
         if begun is not None:
             begun.rows.close()
 
-    def split(self, name: str, batch_size: int) -> Iterator[Batch]:
+    def split(self, name: str, batch_size: int, *, whole: bool = False) -> Iterator[Batch]:
         """See `Loader`."""
         self._check_cpu()
         images = self._plan.images
-        decoded = decode_slices(images.splits[name].slices, images.channels, images.image_size)
+        slices = images.splits[name].pieces(whole=whole)
+        decoded = decode_slices(slices, images.channels, images.image_size)
         for rows in prefetch(rebatched(decoded, batch_size), PREFETCHED):
             yield to_batch(rows, rows.labels)
 
@@ -115,7 +116,7 @@ class StreamLoader(Planned):
         plan, reader = self._plan, self._plan.reader
         wanted = np.zeros(len(plan.labels), dtype=bool)
         wanted[stratum.rows] = True
-        everything = plan.images.splits["train"].slices
+        everything = plan.images.splits["train"].pieces(whole=True)
         chosen = (group_slice.select(wanted[group_slice.index]) for group_slice in everything)
         filled = [group_slice for group_slice in chosen if len(group_slice.take)]
         needed = stratum.needed(plan.steps, reader.workers)

@@ -124,6 +124,11 @@ class Planned:
         """See `Loader`."""
         return self._plan.images.image_size
 
+    @property
+    def view_size(self) -> int:
+        """See `Loader`."""
+        return self._plan.images.seen
+
     def steps(self, epoch: int) -> int:
         """See `Loader`."""
         return self._plan.steps
@@ -186,6 +191,11 @@ def _check(images: PreparedImages, data: DataConfig, reader: Reader) -> None:
         raise ConfigError(
             f"data.image_size is {data.image_size}, but the images were prepared with "
             f"{images.image_size} for the whole sweep: it cannot vary within one."
+        )
+    if data.view_size != images.view_size:
+        raise ConfigError(
+            f"data.view_size is {data.view_size}, but the images were prepared with "
+            f"{images.view_size} for the whole sweep: it cannot vary within one."
         )
     if data.limit != images.limit:
         raise ConfigError(

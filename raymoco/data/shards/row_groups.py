@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from raymoco.data.codec import Pixels, decode_to
+from raymoco.data.codec import Pixels, decode, decode_to
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
+from raymoco.data.views.whole import canvas_shape, to_canvas
 from raymoco.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -29,7 +30,8 @@ class RowGroupSlice:
     """Some rows of one row group of one shard.
 
     `bytes` and `content` are the file's, see `ShardInfo`; `take` are rows within the group, `index`
-    (as long) the rows' numbers within their split.
+    (as long) the rows' numbers within their split. Of each image the center square is decoded; of
+    that only the center of side `seen`, where it is set; or the `whole` image, as a canvas.
     """
 
     path: str
@@ -39,6 +41,14 @@ class RowGroupSlice:
     group_rows: int
     take: Rows
     index: Rows
+    seen: int | None = None
+    whole: bool = False
+
+    def shape(self, image_size: int) -> tuple[int, int]:
+        """Height and width of what is decoded."""
+        if self.whole:
+            return canvas_shape(image_size)
+        return (self.seen or image_size,) * 2
 
     def select(self, chosen: NDArray[np.bool_] | slice) -> RowGroupSlice:
         """The slice with only the chosen rows."""
@@ -95,13 +105,28 @@ def read_slice(group_slice: RowGroupSlice, channels: int, image_size: int) -> De
         DataError: the shard is missing, cut off or corrupt, never wrong pixels; names the file.
     """
     columns = read_columns(group_slice, ["id", "image", "label"])
-    images = np.empty((len(group_slice.take), channels, image_size, image_size), np.uint8)
+    shape = group_slice.shape(image_size)
+    images = np.empty((len(group_slice.take), channels, *shape), np.uint8)
     for place, encoded in enumerate(columns["image"]):
         try:
-            decode_to(encoded, channels, image_size, images[place])
+            _decode_into(images[place], encoded, channels, image_size, group_slice)
         except DataError as error:
             raise damaged(group_slice.path, f"{columns['id'][place]} is {error}") from None
     return DecodedRows(images, _plain_labels(columns["label"]), group_slice.index)
+
+
+def _decode_into(
+    out: Pixels, encoded: bytes, channels: int, image_size: int, group_slice: RowGroupSlice
+) -> None:
+    """Decode what a slice wants of one image."""
+    if group_slice.whole:
+        out[:] = to_canvas(decode(encoded).pixels, channels, image_size)
+    elif group_slice.seen is None:
+        decode_to(encoded, channels, image_size, out)
+    else:
+        first = (image_size - group_slice.seen) // 2
+        last = first + group_slice.seen
+        out[:] = decode_to(encoded, channels, image_size)[:, first:last, first:last]
 
 
 def read_columns(group_slice: RowGroupSlice, names: list[str]) -> dict[str, list[Any]]:

@@ -9,8 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from raymoco.choices import VIEWS
+from raymoco.config.views import (
+    AUTO,
+    RECIPE,
+    RECIPES,
+    given_parameters,
+    is_ours,
+    views_name,
+    with_parameters,
+    written_out,
+)
+from raymoco.data.views.two_views import require_color
 from raymoco.errors import ConfigError
-from raymoco.registry import name_of
+from raymoco.registry import NAME, name_of
 
 
 class Views(Protocol):
@@ -20,7 +31,8 @@ class Views(Protocol):
     pixels, and a value per channel in 0-1; and with `options=` if it has a pydantic model
     `Options`. An `nn.Module` is moved to the device once. All random numbers come from torch's
     global generator of the device. No value is read back from the device, so that a step never
-    waits.
+    waits. With `data.view_size` the images are canvases, see raymoco/data/views/whole.py; only a
+    class with `takes_whole = True` is given those.
     """
 
     def __init__(
@@ -40,37 +52,55 @@ class Views(Protocol):
 def resolve_views(
     views: str | Mapping[str, Any], source: str | Mapping[str, Any], channels: int
 ) -> str | Mapping[str, Any]:
-    """Return `views`; for `auto` the views that suit the source.
+    """Return `views`; for `auto` the recipe that suits the source.
+
+    Parameters beside a recipe are written out together with the recipe's own.
 
     Args:
         views: as in `data.views`.
         source: as in `data.source`.
         channels: of the images, 1 or 3.
     Raises:
-        ConfigError: no such views, they do not keep the Protocol, an option is wrong, or `colour`
-            for images of one channel.
+        ConfigError: no such views, they do not keep the Protocol, an option is wrong, or they
+            change colors of images that have none.
     """
-    name = name_of(views)
-    if name == "auto":
-        if not isinstance(views, str):
-            raise ConfigError("data.views is auto, which has no options: name the views.")
-        if name_of(source) == "digits":
-            return "glyph"
-        return "colour" if channels == 3 else "grey"
     require_views(views)
-    if name == "colour" and channels == 1:
+    if not is_ours(views):
+        return views
+    name, given = views_name(views), given_parameters(views)
+    if name == AUTO:
+        colored = "colour" if channels == 3 else "grey"
+        name = "glyph" if name_of(source) == "digits" else colored
+    elif name == "colour" and channels == 1 and not given:
         raise ConfigError("data.views is colour, but the images are gray; use grey or auto.")
-    return views
+    if not given:
+        return name
+    written = written_out({RECIPE: name, **given})
+    # a null means that it depends on the size of the views
+    found = {key: value for key, value in written.items() if value is not None}
+    require_color(with_parameters(RECIPES[name], given), channels)
+    return found
 
 
-def require_views(views: str | Mapping[str, Any]) -> None:
+def require_views(views: str | Mapping[str, Any], *, whole: bool = False) -> None:
     """Refuse views that cannot be constructed, whatever the images are.
 
+    Args:
+        whole: they are cut from whole photographs, because `data.view_size` is set.
     Raises:
-        ConfigError: see `resolve_views`.
+        ConfigError: see `resolve_views`; or they do not take whole photographs.
     """
-    if name_of(views) not in VIEWS.others:
-        VIEWS.options(views, VIEWS.load(views))
+    if views_name(views) in VIEWS.others:
+        return
+    named = _named(views)
+    found = VIEWS.load(named)
+    VIEWS.options(named, found)
+    if whole and not getattr(found, "takes_whole", False):
+        raise ConfigError(
+            f"data.view_size is set, but data.views is {views_name(views)}, which cuts its views "
+            "from squares: data.view_size must be null. (Classes derived from TwoViews, or with "
+            "takes_whole = True, get whole images.)"
+        )
 
 
 def build_views(
@@ -94,7 +124,12 @@ def build_views(
     Raises:
         ConfigError: see `resolve_views`.
     """
-    built: Views = VIEWS.make(views, channels, image_size, mean, std)
+    built: Views = VIEWS.make(_named(views), channels, image_size, mean, std)
     if isinstance(built, nn.Module) and device is not None:
         built.to(device)
     return built
+
+
+def _named(views: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The views in the form that a registry reads."""
+    return {NAME: views_name(views), **given_parameters(views)}

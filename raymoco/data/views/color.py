@@ -23,7 +23,7 @@ QUADRATURE = (0.211456, -0.522591, 0.311135)
 TO_YIQ = torch.tensor([LUMA, IN_PHASE, QUADRATURE], dtype=torch.float64)
 FROM_YIQ = torch.linalg.inv(TO_YIQ)
 
-BLUR_RADIUS = 6  # px, three of the largest standard deviation
+LEAST_RADIUS = 6  # px, of a blur: three of the standard deviation of 2 that papers use
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,40 @@ def _on(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return TO_YIQ.to(device, dtype), FROM_YIQ.to(device, dtype)
 
 
+def jitter_light(images: Tensor, brightness: float, contrast: float, probability: float) -> Tensor:
+    """Scale brightness, then contrast about the image's mean, as torchvision does.
+
+    Args:
+        images: (N, C, H, W) in 0-1.
+        brightness: factors 1 +- x, as is contrast.
+        probability: of a change; the other images stay as they are.
+    Returns:
+        (N, C, H, W), clamped to 0-1.
+    """
+    factors = torch.rand(2, len(images), 1, 1, 1, device=images.device)
+    bright = 1 + (2 * factors[0] - 1) * brightness
+    strong = 1 + (2 * factors[1] - 1) * contrast
+    if probability < 1:  # no draw without need: a recipe's views stay what they were
+        some = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+        bright, strong = (torch.where(some, factor, 1.0) for factor in (bright, strong))
+    images = (images * bright).clamp_(0, 1)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return ((images - mean) * strong + mean).clamp_(0, 1)
+
+
+def solarize_some(images: Tensor, threshold: float, probability: float) -> Tensor:
+    """Invert the pixels from a brightness on, in a random share of the images.
+
+    Args:
+        images: (N, C, H, W) in 0-1.
+        threshold: 0-1.
+        probability: of each image.
+    Source: BYOL, arXiv:2006.07733, appendix B; torchvision's RandomSolarize.
+    """
+    some = torch.rand(len(images), 1, 1, 1, device=images.device) < probability
+    return torch.where(some & (images >= threshold), 1 - images, images)
+
+
 def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) -> Tensor:
     """Blur a random share of the images with a Gaussian, in place.
 
@@ -111,24 +145,26 @@ def blur_some(images: Tensor, sigma: tuple[float, float], probability: float) ->
     if count:
         chosen_n = torch.randperm(len(images), device=images.device)[:count]
         sigma_n = sigma[0] + torch.rand(count, device=images.device) * (sigma[1] - sigma[0])
-        images[chosen_n] = blur(images[chosen_n], sigma_n)
+        radius = max(LEAST_RADIUS, math.ceil(3 * sigma[1]))
+        images[chosen_n] = blur(images[chosen_n], sigma_n, radius)
     return images
 
 
-def blur(images: Tensor, sigma_N: Tensor) -> Tensor:
+def blur(images: Tensor, sigma_N: Tensor, radius: int = LEAST_RADIUS) -> Tensor:
     """Blur each image with a Gaussian; the border pixels are repeated beyond the border.
 
     Args:
-        images: (N, C, H, W), H and W above BLUR_RADIUS.
-        sigma_N: standard deviations (N,), px, above 0 and at most 2: the kernel ends at 6 px.
+        images: (N, C, H, W).
+        sigma_N: standard deviations (N,), px, above 0.
+        radius: where the kernel ends, px; three of the largest standard deviation.
     """
     count, channels, height, width = images.shape
-    distance_k = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device)
+    distance_k = torch.arange(-radius, radius + 1, device=images.device)
     kernel_Nk = torch.exp(-0.5 * (distance_k / sigma_N[:, None]).square())
     kernel_Nk = kernel_Nk / kernel_Nk.sum(dim=1, keepdim=True)
     # one group per plane, because each image has its own kernel
     kernel = kernel_Nk.to(images.dtype).repeat_interleave(channels, dim=0)[:, None, None, :]
-    planes = functional.pad(images, (BLUR_RADIUS,) * 4, mode="replicate").flatten(0, 1)[None]
+    planes = functional.pad(images, (radius,) * 4, mode="replicate").flatten(0, 1)[None]
     planes = functional.conv2d(planes, kernel, groups=count * channels)
     planes = functional.conv2d(planes, kernel.mT, groups=count * channels)
     return planes.view(count, channels, height, width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -172,7 +173,7 @@ class Axis(StrictModel):
     def distribution(self) -> BaseDistribution:
         """The axis as an Optuna distribution, without its `or`."""
         if self.choice is not None:
-            return CategoricalDistribution(self.choice)
+            return CategoricalDistribution([_told(value) for value in self.choice])
         if self.int_ is not None:
             return IntDistribution(*self.int_, step=int(self.step or 1))
         low, high = self._range()
@@ -183,7 +184,9 @@ class Axis(StrictModel):
         if self.or_ is not None and not trial.suggest_categorical(f"{key}{ON}", [True, False]):
             return self.or_
         if self.choice is not None:
-            return trial.suggest_categorical(key, self.choice)
+            chosen = trial.suggest_categorical(key, [_told(value) for value in self.choice])
+            lists = (value for value in self.choice if isinstance(value, list))
+            return next((value for value in lists if _told(value) == chosen), chosen)
         if self.int_ is not None:
             return trial.suggest_int(key, *self.int_, step=int(self.step or 1))
         low, high = self._range()
@@ -199,7 +202,7 @@ class Axis(StrictModel):
         if points is not None:
             if value not in points:
                 return None
-            value = points[points.index(value)]  # 1 for 1.0, as the axis has it
+            value = _told(points[points.index(value)])  # 1 for 1.0, as the axis has it
         else:
             low, high = self._range()
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -228,6 +231,11 @@ def matches(wanted: Any, value: Any) -> bool:
     if isinstance(value, Mapping):  # a name with options beside it
         value = name_of(value)
     return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+
+
+def _told(value: Any) -> Any:
+    """A value of a choice as Optuna stores it: a pair of bounds, which it cannot, as text."""
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def say(wanted: Any) -> str:
@@ -274,5 +282,5 @@ def setting_count(axes: Mapping[str, Axis]) -> int | None:
         points = axis.points
         if points is None:
             return None
-        counts.append(len(set(points)))  # the value of `or` may also be in the range
+        counts.append(len(set(map(_told, points))))  # the value of `or` may also be in the range
     return math.prod(counts)

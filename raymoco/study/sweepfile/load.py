@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.config import RunConfig, ScaleConfig, build_run_config
+from raymoco.config import RunConfig, ScaleConfig, compose_run
 from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.errors import ConfigError
 from raymoco.passwords import hide
@@ -22,10 +22,14 @@ from raymoco.yamlfile import Document, parse_override, read_yaml, text_keys, val
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep file: the spec and the run that it varies."""
+    """A checked sweep file: the spec and the run that it varies.
+
+    `notes` says what the run's preset found in the images, and what it decided.
+    """
 
     spec: SearchSpec | AblationSpec
     base: RunConfig
+    notes: tuple[str, ...] = ()
 
     @property
     def search(self) -> SearchSpec | None:
@@ -102,20 +106,23 @@ def _build(document: Document, *, imports: bool) -> Sweep:
             )
     if kind == "search":
         search = validate(SearchSpec, document)
-        base = _base_run(search, run_document)
-        return _resolved(check_search(search, base, imports=imports), base)
+        base, notes = _base_run(search, run_document)
+        return _resolved(check_search(search, base, imports=imports), base, notes)
     ablation = validate(AblationSpec, document)
-    base = _base_run(ablation, run_document)
+    base, notes = _base_run(ablation, run_document)
     check_ablation(ablation, base)
-    return _resolved(ablation, base)
+    return _resolved(ablation, base, notes)
 
 
-def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunConfig:
-    """Return the run that is varied, with the settings of the whole sweep."""
+def _base_run(
+    spec: SearchSpec | AblationSpec, run_document: Document
+) -> tuple[RunConfig, tuple[str, ...]]:
+    """Return the run that is varied, with the settings of the whole sweep, and its notes."""
     with run_document.locating():
-        base = build_run_config(run_document, prefix="run.")
+        found = compose_run(run_document, prefix="run.")
+    base = found.config
     at_home = with_absolute_paths(base)  # a resume may be typed elsewhere
-    return base.with_values(
+    whole = base.with_values(
         {
             "data": at_home.data.model_dump(),
             "scale": _complete(spec.gang, base.scale).scale.model_dump(),
@@ -123,12 +130,13 @@ def _base_run(spec: SearchSpec | AblationSpec, run_document: Document) -> RunCon
             "tracking": spec.tracking.model_dump(),
         }
     )
+    return whole, found.notes
 
 
-def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig) -> Sweep:
+def _resolved(spec: SearchSpec | AblationSpec, base: RunConfig, notes: tuple[str, ...]) -> Sweep:
     run = base.model_dump(exclude={"scale", "output", "tracking", "name"})
     gang = _complete(spec.gang, base.scale)
-    return Sweep(spec.model_copy(update={"run": run, "gang": gang}), base)
+    return Sweep(spec.model_copy(update={"run": run, "gang": gang}), base, notes)
 
 
 def _complete(gang: GangConfig, scale: ScaleConfig) -> GangConfig:

@@ -14,6 +14,7 @@ from raymoco.config import RunConfig
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.build import build_views
+from raymoco.data.views.whole import canvas_shape
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.judges import judges_fact, judges_warning
 from raymoco.engine.output_folder import resolve_output
@@ -206,7 +207,9 @@ def _cells_table(spec: AblationSpec) -> Table:
 
 def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
     """Return the median time of a few real steps on random pixels, on this machine's CPU."""
-    size = config.data.image_size or shards.image_size or 32
+    whole = config.data.image_size or shards.image_size or 32
+    size = config.data.view_size or whole
+    drawn = (size, size) if config.data.view_size is None else canvas_shape(whole)
     torch.set_num_threads(threads)
     module = build_method(
         config.model,
@@ -231,7 +234,7 @@ def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
         std=shards.manifest.std,
     )
     batch = config.optim.batch_size // config.scale.workers
-    images = torch.randint(0, 256, (batch, shards.channels, size, size), dtype=torch.uint8)
+    images = torch.randint(0, 256, (batch, shards.channels, *drawn), dtype=torch.uint8)
     labels = torch.full((batch,), -1)
     times = []
     for _ in range(STEPS + 1):  # the first is a warm-up

@@ -29,7 +29,7 @@ def run(*arguments, cwd=None):
         (["train", "digist"], "did you mean 'digits'"),
         (["train", "none.yaml"], "no such file"),
         (["train", "digits", "epochs=many"], "epochs is 'many'"),
-        (["train", "folder"], "no preset is called 'folder'"),
+        (["train", "folder"], "data.root is null"),
         (["sweep", "none.yaml"], "no such file"),
         (["shards", "verify", "nowhere"], "nowhere"),
         (["evaluate", "nowhere"], "no checkpoint there"),

@@ -38,6 +38,8 @@ OLD_PRESETS = {
         "optim.lr": 0.06,
         "optim.batch_size": 256,
     },
+    "imagenet_moco_v2": {"data.image_size": 224, "data.view_size": "null"},
+    "imagenet_unimoco": {"data.image_size": 224, "data.view_size": "null"},
     "fashion_mnist": {
         "method.temperature": 0.1,
         "optim.lr": 0.06,

@@ -140,7 +140,10 @@ def test_a_source_that_is_none_is_refused_in_one_sentence(mylab, source, words):
             {**NOISE, "strength": "much"},
             "data.views.strength is 'much', but must be a valid number",
         ),
-        ({"name": "auto", "strength": 1}, "data.views is auto, which has no options"),
+        (
+            {"name": "mylab.views:Noise", "flip": 1},
+            "data.views.flip: mylab.views:Noise has no such option",
+        ),
     ],
 )
 def test_views_that_are_none_are_refused_in_one_sentence(mylab, views, words):

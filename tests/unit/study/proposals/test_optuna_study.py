@@ -274,3 +274,28 @@ def test_a_narrower_range_takes_what_lies_in_it_and_another_objective_is_refused
         load_warm_start("old", tmp_path, narrow, [Objective(metric="train/loss", mode="min")])
     with pytest.raises(ConfigError, match="holds no search"):
         load_warm_start("older", tmp_path, narrow, [Objective()])
+
+
+def test_an_axis_of_pairs_is_proposed_as_pairs_and_the_runs_own_first(tmp_path):
+    pairs = [[0.2, 1], [0.5, 1], [0.8, 1]]
+    axes = {"crop": {"choice": pairs}}
+    space = SearchSpace(
+        {key: Axis.model_validate(axis) for key, axis in axes.items()}, {"crop": [0.5, 1.0]}
+    )
+    asked = OptunaProposals(
+        "s",
+        space,
+        [Objective.model_construct(metric="score", mode="max")],
+        SAMPLERS[0],
+        TRIALS,
+        0,
+        tmp_path / "optuna.log",
+        first=[{"crop": [0.5, 1.0]}],
+    )
+    seen = []
+    while (proposal := asked.ask()) is not None:
+        seen.append(proposal.values["crop"])
+        asked.tell(proposal, "completed", {1: {"epoch": 1, "score": proposal.values["crop"][0]}})
+    assert seen[0] == [0.5, 1]
+    assert all(pair in pairs for pair in seen)
+    assert [0.8, 1] in seen  # the best one is found

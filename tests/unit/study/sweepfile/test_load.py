@@ -404,3 +404,29 @@ def test_cells_that_somebodys_loss_cannot_tell_apart_are_refused_once_it_is_look
     with pytest.raises(ConfigError, match=r"'labels=few' and 'labels=all' coincide"):
         check_named_code(sweep)
     check_named_code(load_sweep(path, ["run.method.loss=tests.somebodys:Probe"]))
+
+
+def test_the_parameters_of_views_are_axes_and_levels(tmp_path):
+    axes = (
+        "data.views.crop_scale: {choice: [[0.2, 1], [0.6, 1]]}\ndata.views.blur: {uniform: [0, 1]}"
+    )
+    sweep = load_sweep(sweep_file(tmp_path, axes))
+    assert sweep.space.params({"data.views.crop_scale": [0.6, 1.0]}) is not None
+    assert sweep.axes == ["data.views.crop_scale", "data.views.blur"]
+    with pytest.raises(ConfigError, match=r"data.views.crop_scale is \[2, 3\], but must be"):
+        load_sweep(sweep_file(tmp_path, "data.views.crop_scale: {choice: [[0.2, 1], [2, 3]]}"))
+    with pytest.raises(ConfigError, match=r"data.views.crop.* did you mean 'data.views.crop_scale"):
+        load_sweep(sweep_file(tmp_path, "data.views.crop_scal: {choice: [[0.2, 1]]}"))
+
+
+def test_cells_whose_views_are_drawn_alike_are_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    text = "kind: ablation\nname: a\nrun: {preset: digits, data: {views: glyph}}\nfactors:\n"
+
+    def load(level):
+        path.write_text(f"{text}  flip: {{off: {{}}, on: {{data.views.flip: {level}}}}}\n")
+        return load_sweep(path)
+
+    assert len(load(0.5).ablation.cells) == 2
+    with pytest.raises(ConfigError, match=r"flip=on.* train|coincide"):
+        load(0)  # glyph's own value
