@@ -41,7 +41,8 @@ def decode_slices(
         for group_slice in slices:
             yield read_slice(group_slice, channels, image_size)
         return
-    image_bytes = channels * image_size**2
+    height, width = slices[0].shape(image_size)
+    image_bytes = channels * height * width
     bundles = _bundles(slices, image_bytes)
     running: deque[Ahead[DecodedRows]] = deque()
     try:

@@ -37,7 +37,7 @@ def test_a_table_that_is_named_from_the_root_is_found_there(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets" / "t.csv").write_text("name,label\n")
-    config = load_run_config("digits", ["data.root=pets", "data.labels_csv=t.csv"])
+    config = load_run_config("stl10", ["data.root=pets", "data.labels_csv=t.csv"])
     assert with_absolute_paths(config).data.labels_csv == f"{tmp_path}/pets/t.csv"
     (tmp_path / "t.csv").write_text("name,label\n")
     assert with_absolute_paths(config).data.labels_csv == f"{tmp_path}/t.csv"
@@ -45,7 +45,7 @@ def test_a_table_that_is_named_from_the_root_is_found_there(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("root", ["root=s3://bucket/pets", "root=/data/pets", "root=null"])
 def test_uris_and_absolute_paths_stay_as_they_are(root):
-    config = load_run_config("digits", [f"data.{root}"])
+    config = load_run_config("stl10", [f"data.{root}"])
     assert with_absolute_paths(config) == config
 
 

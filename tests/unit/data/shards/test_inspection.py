@@ -107,7 +107,7 @@ def test_a_sweep_file_shows_the_images_of_its_run(tmp_path):
 
 def test_a_word_that_means_nothing_is_told_what_it_could_be(tmp_path):
     assert "no such file or folder" in refused(str(tmp_path / "nothing.yaml"))
-    assert "no preset is called 'digit'" in refused("digit")
+    assert "'digit'; did you mean 'digits'?" in refused("digit")
 
 
 def test_a_folder_around_shards_names_them(root, tmp_path):

@@ -129,9 +129,11 @@ def test_overrides_address_the_file_and_an_axis_is_one_key():
 
 def test_keys_of_the_file_and_of_its_run_that_want_text_get_it_as_typed(tmp_path):
     file = sweep_file(tmp_path, "method.temperature: {uniform: [0.1, 0.2]}")
-    sweep = load_sweep(file, ["output=/x/a #b", "name=0123", "run.data.root=!x", "run.seed=7"])
+    sweep = load_sweep(
+        file, ["output=/x/a #b", "name=0123", "run.data.columns.id=!x", "run.seed=7"]
+    )
     assert (sweep.spec.output, sweep.spec.name) == ("/x/a #b", "0123")
-    assert (sweep.base.data.root, sweep.base.seed) == (str(Path.cwd() / "!x"), 7)
+    assert (sweep.base.data.columns.id, sweep.base.seed) == ("!x", 7)
 
 
 def test_the_resolved_file_repeats_the_sweep(tmp_path):

@@ -10,6 +10,7 @@ from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import load_sweep
+from tests.people_folders import people_folder
 
 SWEEPS = Path(__file__).parents[4] / "sweeps"
 ABLATIONS = {
@@ -47,10 +48,16 @@ def test_each_asks_a_question_of_cells_that_digits_can_run(name, cells):
     check_against_images(sweep, channels=1, train_images=1288, classes=10)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return people_folder(tmp_path_factory.mktemp("images"), {"cats": 250, "dogs": 250})
+
+
 @pytest.mark.parametrize("preset", [name for name in preset_names() if name != "digits"])
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_one_line_takes_each_to_other_images(name, preset):
-    sweep = load_sweep(SWEEPS / f"{name}.yaml", [f"run.preset={preset}"])
+def test_one_line_takes_each_to_other_images(name, preset, folder):
+    line = f"run.data.root={folder}" if preset == "folder" else f"run.preset={preset}"
+    sweep = load_sweep(SWEEPS / f"{name}.yaml", [line])
     channels, train_images, classes = IMAGES[sweep.base.data.source]
     assert len(sweep.spec.cells) == ABLATIONS[name]
     check_against_images(sweep, channels=channels, train_images=train_images, classes=classes)
