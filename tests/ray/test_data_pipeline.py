@@ -333,6 +333,7 @@ def test_an_epoch_of_many_chunks_is_that_of_one(streamed, monkeypatch):
 
 
 def test_no_more_than_two_chunks_are_decoded_ahead_of_a_slow_taker(streamed, monkeypatch):
+    wait_until(lambda: not threads_ahead())  # those of loaders that nobody holds any more
     started, decode = [], decode_module._decode_chunk
 
     def seen(bundles, *sizes):
