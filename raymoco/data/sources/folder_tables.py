@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def find_table(data: DataConfig, root: Path, account: Account) -> LabelTable | N
 
 def _metadata(root: Path, account: Account) -> Iterator[Part]:
     for folder in [root, *_inner(root), *_inner(root / "data")]:
-        path = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+        names = (folder / name for name in METADATA)
+        path = next((path for path in names if os.path.isfile(path)), None)
         table = path and _table(path)
         if not table or not table.said_name("file_name"):
             continue
@@ -78,12 +80,10 @@ def _metadata(root: Path, account: Account) -> Iterator[Part]:
 
 
 def _inner(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+        return sorted(path for path in folder.iterdir() if os.path.isdir(path))
+    except OSError:
+        return []  # there is none, or the walk says that it cannot be opened
 
 
 def _table(path: Path) -> Table | None:
