@@ -53,6 +53,9 @@ class Labels:
         Raises:
             DataError: it is no label, such as a list; says what is expected.
         """
+        known = self._codes.get(value) if type(value) is str else None
+        if known is not None:
+            return known
         word = self._word(value)
         if not word:
             return -1
@@ -72,6 +75,9 @@ class Labels:
         Raises:
             DataError: it has not.
         """
+        known = self._codes.get(value) if type(value) is str else None
+        if known is not None:
+            return known
         word = self._word(value)
         if not word or word.lower() in NO_LABEL:
             return -1

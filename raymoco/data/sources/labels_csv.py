@@ -145,30 +145,45 @@ class LabelTable:
     ) -> None:
         written, files = array("Q"), array("Q")
         for path in paths():
+            file = key_of(path)
             for text in form.of_path(path):
-                written.append(key_of(text))
-                files.append(key_of(path))
+                written.append(file if text == path else key_of(text))
+                files.append(file)
         by_form = np.array(written, np.uint64)
         order = np.argsort(by_form, kind="stable")
-        by_form = by_form[order]
-        by_file = np.array(files, np.uint64)[order]
+        by_form, by_file = by_form[order], np.array(files, np.uint64)[order]
         reason = f"of the names in {self._called(self.parts[0])} matched in spite of {form.said}"
-        for part, row in self._rows():
-            place = _place(self._keys, np.uint64(key_of(self._exact(part, row))))
-            if not missing[place]:
-                continue
-            for text in form.of_name(self._whole(part, row), self.root):
-                key = np.uint64(key_of(text))
-                low, high = np.searchsorted(by_form, key), np.searchsorted(by_form, key, "right")
-                if low == high:
+        listing = iter(self._missing_rows(missing))
+        while chunk := list(islice(listing, CHUNK)):
+            wanted = [
+                (place, part, row, text)
+                for place, part, row in chunk
+                for text in form.of_name(self._whole(part, row), self.root)
+            ]
+            keys = np.fromiter((key_of(text) for *_, text in wanted), np.uint64, len(wanted))
+            low, high = np.searchsorted(by_form, keys), np.searchsorted(by_form, keys, "right")
+            tried: set[int] = set()
+            for number in np.flatnonzero(low < high).tolist():
+                place, part, row, text = wanted[number]
+                if place in tried or not missing[place]:
                     continue
-                if high - low > 1:
+                if high[number] - low[number] > 1:
+                    tried.add(place)
                     unclear.setdefault(place, text)
-                    break
-                self._claim(int(by_file[low]), place, loose, part, row)
+                    continue
+                self._claim(int(by_file[low[number]]), place, loose, part, row)
                 missing[place] = False
                 self.account.add("understood", reason, row.name)
-                break
+
+    def _missing_rows(self, missing: NDArray[np.bool_]) -> Iterator[tuple[int, Part, Row]]:
+        """Yield the rows that have no file, with their places."""
+        listing = self._rows()
+        while chunk := list(islice(listing, CHUNK)):
+            keys = (key_of(self._exact(part, row)) for part, row in chunk)
+            places = _places(self._keys, np.fromiter(keys, np.uint64, len(chunk)))
+            for place, (part, row) in zip(places.tolist(), chunk, strict=True):
+                if missing[place]:
+                    yield place, part, row
 
     def _claim(self, file: int, row: int, loose: dict[int, int], part: Part, read: Row) -> None:
         """Give a file to a row, unless another row that says something else has it."""

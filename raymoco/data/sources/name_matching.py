@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from raymoco.data.sources.table_columns import has_suffix
 
+UNTIDY = re.compile(r"\\|//|^\s|\s$|^/|^file:|(^|/)\.{1,2}/")  # most names are not
 LOOKED_AT = 50_000  # paths among which the nearest is looked for
 
 
@@ -42,6 +45,8 @@ def key_of(name: str) -> int:
 
 def plain(name: str, root: Path) -> str:
     """The name with `/` between folders, without `./`, and below the root if it is absolute."""
+    if not UNTIDY.search(name):
+        return name
     name = name.strip().removeprefix("file://").replace("\\", "/")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     while ".." in parts[1:]:
@@ -61,28 +66,46 @@ def plain(name: str, root: Path) -> str:
 def _below(name: str, root: Path) -> str:
     """The name without the root's own name, and what is above it, at its beginning."""
     found = plain(name, root)
-    parts = [part for part in found.split("/") if part]
+    parts = [part for part in found.split("/") if part] or [""]
     if found.startswith("/") or found[1:2] == ":" or parts[:1] == [".."]:
         places = [i for i, part in enumerate(parts[:-1]) if part == root.name]
         return "/".join(parts[places[-1] + 1 :]) if places else found
+    if parts[0] not in _parts_of(root):
+        return found
     for length in range(len(root.parts) - 1, 0, -1):
         if parts[:length] == list(root.parts[-length:]) and len(parts) > length:
             return "/".join(parts[length:])
     return found
 
 
-def _composed(name: str, root: Path) -> str:
-    return unicodedata.normalize("NFC", _below(name, root))
+@lru_cache(maxsize=8)
+def _parts_of(root: Path) -> frozenset[str]:
+    return frozenset(root.parts)
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+def _nfc(path: str) -> str:
+    path = _slashes(path)
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
+def _folded(path: str) -> str:
+    path = _nfc(path).casefold()
+    if len(path.split()) == 1:  # no spaces
+        return path
+    return "/".join(" ".join(part.split()) for part in path.split("/"))
 
 
 def _tolerant(name: str, root: Path) -> str:
-    parts = _composed(name, root).casefold().split("/")
-    return "/".join(" ".join(part.split()) for part in parts)
+    return _folded(_below(name, root))
 
 
 def _tails(path: str) -> tuple[str, ...]:
-    parts = path.split("/")
-    return tuple("/".join(parts[i:]) for i in range(1, len(parts)))
+    places = (place for place, letter in enumerate(path) if letter == "/")
+    return tuple(path[place + 1 :] for place in places)
 
 
 def _stem(path: str) -> str:
@@ -99,47 +122,46 @@ def _of_elsewhere(name: str, root: Path) -> tuple[str, ...]:
     return _tails(found.lstrip("/")) if away else ()
 
 
-_NOWHERE = Path("/")  # of paths, nothing is to be taken away
 FORMS = (
     Form(
         "backslashes, ./ or the whole path",
         lambda name, root: (plain(name, root),),
-        lambda path: (plain(path, _NOWHERE),),
+        lambda path: (_slashes(path),),
     ),
     Form(
         "the folder's own name at the beginning",
         lambda name, root: (_below(name, root),),
-        lambda path: (plain(path, _NOWHERE),),
+        lambda path: (_slashes(path),),
     ),
     Form(
         "accents in another Unicode form (NFC, NFD)",
-        lambda name, root: (_composed(name, root),),
-        lambda path: (_composed(path, _NOWHERE),),
+        lambda name, root: (_nfc(_below(name, root)),),
+        lambda path: (_nfc(path),),
     ),
     Form(
         "upper and lower case, or spaces",
         lambda name, root: (_tolerant(name, root),),
-        lambda path: (_tolerant(path, _NOWHERE),),
+        lambda path: (_folded(path),),
     ),
     Form(
         "the missing folder",
         lambda name, root: (_tolerant(name, root),),
-        lambda path: _tails(_tolerant(path, _NOWHERE)),
+        lambda path: _tails(_folded(path)),
     ),
     Form(
         "the missing suffix",
         _without_suffix,
-        lambda path: (_stem(_tolerant(path, _NOWHERE)),),
+        lambda path: (_stem(_folded(path)),),
     ),
     Form(
         "the missing folder and suffix",
         _without_suffix,
-        lambda path: _tails(_stem(_tolerant(path, _NOWHERE))),
+        lambda path: _tails(_stem(_folded(path))),
     ),
     Form(
         "a path of another machine",
         _of_elsewhere,
-        lambda path: (_tolerant(path, _NOWHERE),),
+        lambda path: (_folded(path),),
     ),
 )
 
@@ -153,13 +175,13 @@ class Nearest(NamedTuple):
 
 def nearest(name: str, paths: Iterable[str]) -> str:
     """The path that is most like a name, among the first 50,000; "" if none is like it."""
-    wanted = _tolerant(name, _NOWHERE)
+    wanted = _folded(_slashes(name))
     base = wanted.rpartition("/")[2]
     best = Nearest("", 0.6)
     matcher = difflib.SequenceMatcher(autojunk=False)
     matcher.set_seq2(base)
     for _, path in zip(range(LOOKED_AT), paths, strict=False):
-        found = _tolerant(path, _NOWHERE)
+        found = _folded(path)
         matcher.set_seq1(found.rpartition("/")[2])
         if matcher.real_quick_ratio() <= best.ratio or matcher.quick_ratio() <= best.ratio:
             continue

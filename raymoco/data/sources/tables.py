@@ -76,23 +76,26 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         """Yield every row that is not blank."""
-        width = len(self._header)
+        width, words = len(self._header), self._words
+        name_at, label_at, split_at = self._name, self._label, self._split
         for line, row in self._form.rows(self._first):
-            if len(row) > width and any(row[width:]):
+            size = len(row)
+            if size > width and any(row[width:]):
                 raise DataError(
-                    f"{self.path}:{line}: has {len(row)} values, but there are {width} columns: a "
+                    f"{self.path}:{line}: has {size} values, but there are {width} columns: a "
                     "name with the separator in it must stand in quotes."
                 )
-            label = self._at(row, self._label)
-            if self._words is not None and type(label) is int and 0 <= label < len(self._words):
-                label = self._words[label]
-            name, split = self._at(row, self._name), self._at(row, self._split)
-            name = "" if name is None else str(name).strip()
-            yield Row(line, name, label, "" if split is None else str(split).strip())
-
-    @staticmethod
-    def _at(row: Sequence[Any], column: int | None) -> Any:
-        return row[column] if column is not None and column < len(row) else None
+            name = row[name_at] if name_at < size else None
+            label = row[label_at] if label_at is not None and label_at < size else None
+            split = row[split_at] if split_at is not None and split_at < size else None
+            if words is not None and type(label) is int and 0 <= label < len(words):
+                label = words[label]
+            yield Row(
+                line,
+                "" if name is None else str(name).strip(),
+                label,
+                "" if split is None else str(split).strip(),
+            )
 
 
 class _Text:
