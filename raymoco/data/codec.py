@@ -105,6 +105,18 @@ def decode(
     return read_mended(encoded, read)
 
 
+def decode_about(encoded: bytes, size: int) -> Pixels:
+    """Decode a stored image, a large JPEG at a half to an eighth, but not below `size` pixels.
+
+    Returns:
+        (C, H, W), uint8, C 1 or 3.
+    Raises:
+        DataError: as `decode`.
+    """
+    fast = jpeg_pixels(encoded, size) if encoded.startswith(JPEG_START) else None
+    return decode(encoded).pixels if fast is None else _to_chw(fast)
+
+
 def stored_form(
     found: bytes | Pixels,
     size: int | None,

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from raymoco.data.codec import Pixels, decode, decode_to
+from raymoco.data.codec import Pixels, decode_about, decode_to
 from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
-from raymoco.data.views.whole import canvas_shape, to_canvas
+from raymoco.data.views.whole import canvas_shape, canvas_side, to_canvas
 from raymoco.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -120,7 +120,7 @@ def _decode_into(
 ) -> None:
     """Decode what a slice wants of one image."""
     if group_slice.whole:
-        out[:] = to_canvas(decode(encoded).pixels, channels, image_size)
+        out[:] = to_canvas(decode_about(encoded, canvas_side(image_size)), channels, image_size)
     elif group_slice.seen is None:
         decode_to(encoded, channels, image_size, out)
     else:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from raymoco.data.decoding.resizing import squashed
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -45,11 +47,11 @@ def to_canvas(pixels: NDArray[np.uint8], channels: int, image_size: int) -> NDAr
     """
     height, width = pixels.shape[1:]
     side = canvas_side(image_size)
-    plain = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-    image = Image.fromarray(plain).convert("L" if channels == 1 else "RGB")
-    squashed = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+    if channels == 1 and len(pixels) == 3:
+        color = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+        pixels = np.asarray(color.convert("L"))[None]
     canvas = np.zeros((channels, side + 1, side), np.uint8)
-    canvas[:, :side] = squashed if channels == 1 else squashed.transpose(2, 0, 1)
+    canvas[:, :side] = squashed(pixels, side)  # gray fills all channels
     # only their ratio counts
     scale = max(1.0, max(width, height) / MOST)
     shape = [max(1, round(width / scale)), max(1, round(height / scale))]
