@@ -43,8 +43,7 @@ def config_of(place: str, overrides: Sequence[str]) -> RunConfig:
     if path.is_dir():
         marks = [path / mark for mark in MARKS.values() if (path / mark).is_file()]
         if not marks:
-            config = load_run_config("digits", ["data.source=folder", *overrides])
-            return config.with_values({"data.root": str(path)})
+            return _of_folder(path, overrides)
         path = marks[0]
     if path.is_file() and _is_sweep(path):
         from raymoco.study.sweepfile.load import load_sweep
@@ -58,6 +57,22 @@ def config_of(place: str, overrides: Sequence[str]) -> RunConfig:
             f"or a preset: {', '.join(preset_names())}."
         )
     return load_run_config(str(path), overrides)
+
+
+def _of_folder(path: Path, overrides: Sequence[str]) -> RunConfig:
+    """Images as the preset `folder` would see them, but of any number: nothing is trained."""
+    from raymoco.data.sources.probe import probe
+    from raymoco.engine.folder_preset import decide_data
+
+    config = load_run_config("digits", ["data.source=folder", *overrides])
+    config = config.with_values({"data.root": str(path)})
+    typed = {text.partition("=")[0] for text in overrides}
+    decisions = {one.key: one.value for one in decide_data(probe(config.data))}
+    if typed.isdisjoint(decisions):  # view_size goes with image_size
+        return config.with_values(decisions)
+    return config.with_values(
+        {"data.views": decisions["data.views"]} if "data.views" not in typed else {}
+    )
 
 
 def _is_sweep(path: Path) -> bool:

@@ -120,16 +120,14 @@ def decide(found: Probe, where: str) -> list[Decision]:
             "labels or without; or set batch, queue and the rest in a YAML file of your own."
         )
     amount = next(row for row in reversed(AMOUNTS) if row.from_images <= found.train)
-    seen, why_seen = _seen(found)
-    gray, side = found.channels == 1, f"{seen} px"
+    seen, _ = _seen(found)
+    side = f"{seen} px"
     many = f"{found.train:,} images to train on"
     steps = found.train // amount.batch_size * amount.epochs
     left = share(amount.key_momentum**steps)
-    views, why_views = _views(gray, seen)
     width = 16 if seen <= SMALL else 32
     decisions = [
-        *_sizes(found, seen, why_seen),
-        Decision("data.views", views, why_views),
+        *decide_data(found),
         Decision("model.backbone", amount.backbone, many),
         *([Decision("model.width", width, side)] if amount.backbone == "resnet8" else []),
         Decision("model.projector.hidden", HIDDEN[amount.backbone], amount.backbone),
@@ -148,6 +146,13 @@ def decide(found: Probe, where: str) -> list[Decision]:
     if not found.classes:
         decisions.append(Decision("method.loss", "info_nce", "no image has a label"))
     return decisions
+
+
+def decide_data(found: Probe) -> list[Decision]:
+    """Return the values of `data`, which follow from the kind of images, however few they are."""
+    seen, why_seen = _seen(found)
+    views, why_views = _views(found.channels == 1, seen)
+    return [*_sizes(found, seen, why_seen), Decision("data.views", views, why_views)]
 
 
 def _seen(found: Probe) -> tuple[int, str]:

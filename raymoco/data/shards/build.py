@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from raymoco.data.account import Account
-from raymoco.data.codec import stored_form
+from raymoco.data.codec import Pixels, stored_form
 from raymoco.data.decoding.deep import Range
 from raymoco.data.ray_tasks import run_jobs
 from raymoco.data.shards.duplicates import RowNotes, digest_of
@@ -25,6 +25,7 @@ from raymoco.data.shards.manifest import CONTENT_KEY, ShardInfo
 from raymoco.data.shards.plan import Job, Plan, PlanInputs, load_plan, make_plan, read_listing
 from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress, Spans
 from raymoco.data.shards.value_range import add_span, common_range
+from raymoco.data.sources.file_kinds import HEAD_BYTES, cannot_read, suffix_by_content
 from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
 from raymoco.files import hold, write_atomically
@@ -139,7 +140,7 @@ def build_shard(
             )
         except DataError as error:
             skipped.append(entry.id)  # the manifest names it
-            account.add("corrupt", str(error).partition(":")[0], entry.id)
+            account.add("corrupt", _reason(found, error), entry.id)
             continue
         for kind, reason in stored.remarks:
             account.add(kind, reason, entry.id)
@@ -168,6 +169,13 @@ def build_shard(
     )
     write_atomically(note, built.model_dump_json() + "\n")
     return built
+
+
+def _reason(found: bytes | Pixels, error: DataError) -> str:
+    """Why an image counts as corrupt: phones write HEIC into files that are named .jpg."""
+    suffix = suffix_by_content(found[:HEAD_BYTES]) if isinstance(found, bytes) else None
+    missing = cannot_read().get(suffix or "")
+    return f"by content {missing}" if missing else str(error).partition(":")[0]
 
 
 @contextmanager

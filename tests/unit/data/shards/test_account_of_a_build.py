@@ -14,9 +14,11 @@ from raymoco.data.shards import ensure as shards_module
 from raymoco.data.shards.ensure import build_shards, ensure_shards
 from raymoco.data.shards.inspection import describe_shards
 from raymoco.data.shards.manifest import RULES, load_shards
+from raymoco.data.sources.file_kinds import cannot_read
 from raymoco.data.sources.source import Entry
 from raymoco.errors import DataError
 from raymoco.testing import check_source
+from tests.people_folders import built, people_folder
 from tests.unit.data.shards.test_shards import write_images
 
 
@@ -179,3 +181,13 @@ def test_a_palette_with_transparency_is_remarked_without_a_warning_of_pillow():
     palette = Image.effect_noise((8, 8), 50).quantize(4)
     palette.save(stream, "PNG", transparency=bytes([255, 128, 64, 0]))
     assert len(decode(stream.getvalue()).remarks) == 1
+
+
+@pytest.mark.skipif(".heic" not in cannot_read(), reason="HEIC can be read here")
+def test_an_image_that_hides_another_format_behind_its_name_is_told_with_the_package(tmp_path):
+    heic = b"\0\0\0\x18ftypheic" + bytes(200)
+    root = people_folder(tmp_path / "in", {"a": 40, "b": 40, "a/IMG_1.jpg": heic})
+    shards = built(root, tmp_path / "out")
+    (remark,) = (one for one in shards.manifest.remarks if one.kind == "corrupt")
+    assert remark.line().startswith("corrupt: 1 by content HEIC")
+    assert "pip install pillow-heif (a/IMG_1.jpg)" in remark.line()

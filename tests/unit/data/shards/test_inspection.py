@@ -9,12 +9,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from raymoco.cli import app
+from raymoco.cli.images_of import config_of
 from raymoco.config import DataConfig
 from raymoco.data.shards.contact_sheet import contact_sheet
 from raymoco.data.shards.ensure import build_shards, ensure_shards
 from raymoco.data.shards.manifest import SPLITS, ShardSet
 from raymoco.data.shards.near_copies import find_near_copies
 from raymoco.data.sources.open import open_source
+from tests.people_folders import people_folder
 
 
 def picture(seed: int, side: int = 64) -> Image.Image:
@@ -92,6 +94,15 @@ def test_a_folder_of_images_is_shown(root, tmp_path):
     assert f"contact sheet  {folder}/contact_sheet.png" in inspect(
         str(root), f"output={tmp_path}/runs"
     )
+
+
+def test_a_folder_of_any_number_of_images_is_drawn_as_its_preset_would_see_them(tmp_path):
+    people_folder(tmp_path / "in", {"a": 12, "b": 12})  # too few to train on
+    assert "contact sheet" in inspect(str(tmp_path / "in"), f"output={tmp_path}/runs")
+    plain = config_of(str(tmp_path / "in"), [])
+    assert (plain.data.source, plain.data.image_size, plain.data.views) == ("folder", 32, "colour")
+    typed = config_of(str(tmp_path / "in"), ["data.image_size=20", "data.views=grey"])
+    assert (typed.data.image_size, typed.data.views) == (20, "grey")
 
 
 def test_a_sweep_file_shows_the_images_of_its_run(tmp_path):
