@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raymoco.config import RunConfig
     from raymoco.engine.train import train
-    from raymoco.engine.trained_encoder import evaluate, load_encoder
     from raymoco.study.launch import sweep
     from raymoco.study.report import report
     from raymoco.study.sweepfile.sweep import SweepSpec
+    from raymoco.using.judging import evaluate
+    from raymoco.using.trained_encoder import load_encoder
 
 __version__ = "0.1.0"
 __all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "report", "sweep", "train"]
@@ -23,8 +24,8 @@ __all__ = ["RunConfig", "SweepSpec", "evaluate", "load_encoder", "report", "swee
 _HOMES = {
     "RunConfig": "raymoco.config",
     "SweepSpec": "raymoco.study.sweepfile.sweep",
-    "evaluate": "raymoco.engine.trained_encoder",
-    "load_encoder": "raymoco.engine.trained_encoder",
+    "evaluate": "raymoco.using.judging",
+    "load_encoder": "raymoco.using.trained_encoder",
     "report": "raymoco.study.report",
     "sweep": "raymoco.study.launch",
     "train": "raymoco.engine.train",

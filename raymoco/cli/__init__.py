@@ -16,6 +16,7 @@ import typer
 from rich.table import Table
 
 from raymoco.cli.arguments import Overrides, Resume, err, out
+from raymoco.cli.encoders import encoders_app
 from raymoco.cli.shards import shards_app
 from raymoco.errors import InputError, RaymocoError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(shards_app, name="shards")
+app.add_typer(encoders_app)
 
 
 @app.command()
@@ -155,27 +157,6 @@ def sync(
 
     for line in run(find(place), uri, again=again).lines():
         out.print(line, markup=False)
-
-
-@app.command()
-def evaluate(place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")]) -> None:
-    """Measure a trained encoder on its test split again."""
-    from raymoco.engine.trained_encoder import evaluate as run
-
-    for name, value in run(place).items():
-        out.print(f"{name}  {value:.4f}", markup=False)
-
-
-@app.command()
-def export(
-    place: Annotated[Path, typer.Argument(help="a run's folder or a checkpoint")],
-    target: Annotated[Path, typer.Argument(help="the file to write, such as encoder.pt")],
-) -> None:
-    """Write the backbone's weights to a file that other code can load."""
-    from raymoco.engine.trained_encoder import export_backbone
-
-    about = export_backbone(place, target)
-    out.print(f"wrote {target}: {about['backbone']}, {about['image_size']} px", markup=False)
 
 
 @app.command()

@@ -42,6 +42,7 @@ YOUNGER: dict[str, Any] = {
     "data.value_range": "auto",
     "data.duplicates": "drop",
     "data.view_size": None,
+    "model.stem": "auto",
     "changes": {},
     "method.terms": {},
     "eval.protocols": [*DEFAULT_PROTOCOLS],
@@ -71,6 +72,12 @@ def of_loss(run: Decided, key: str) -> bool:
 def of_backbone(run: Decided, key: str) -> bool:
     """Where the config names the backbone that has this option."""
     return key.rpartition(".")[2] in run.backbone.keys
+
+
+def of_stem(run: Decided, key: str) -> bool:
+    """Where the backbone is one of torchvision's ResNets, which have it."""
+    name = name_of(run.config.model.backbone)
+    return "resn" in name and name not in BACKBONES.names and ":" not in name
 
 
 def of_term(run: Decided, key: str) -> bool:
@@ -182,6 +189,7 @@ RULES: dict[str, Rule] = {
     "data.labelled_list": of_any_labels,
     "data.label_seed": of_some_labels,
     "model.width": of_backbone,
+    "model.stem": of_stem,
     "method.temperature": with_keys,
     "method.queue_size": with_keys,
     "method.queue_init": with_keys,

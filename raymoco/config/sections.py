@@ -122,10 +122,15 @@ class ProjectorConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """The backbone, by name, and its projector; `width` is an option of resnet8."""
+    """The backbone, by name, and its projector; `width` is an option of resnet8.
+
+    `stem` is an option of torchvision's ResNets: `cifar` is a 3x3 convolution without stride and
+    pooling, `imagenet` their own of 7x7, and `auto` is cifar up to 64 px.
+    """
 
     backbone: Annotated[Named, BACKBONES] = "resnet8"
     width: Count = 16
+    stem: Literal["auto", "cifar", "imagenet"] = "auto"
     projector: ProjectorConfig = ProjectorConfig()
 
 

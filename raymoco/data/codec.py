@@ -22,6 +22,7 @@ JPEG_QUALITY = 90
 HUGE_PIXELS = 2**26  # a JPEG beyond it is read at a half to an eighth, where that is enough
 HUGE: Reason = ("understood", f"have more than {HUGE_PIXELS // 10**6} million pixels")
 FRAMES: Reason = ("changed", "hold several frames or pages, of which the first is used")
+MADE_GRAY: Reason = ("changed", "are in color and were made gray, as the encoder takes one channel")
 AFTER_THE_END: Reason = (
     "understood",
     "hold more after the image (a preview, a gain map, a video), which is not stored",
@@ -103,6 +104,38 @@ def decode(
         found = read_mended(first, read)
         return replace(found, remarks=(AFTER_THE_END, *found.remarks))
     return read_mended(encoded, read)
+
+
+def decode_file(
+    found: bytes | Pixels,
+    channels: int,
+    image_size: int,
+    *,
+    size: int | None = None,
+    background: str = "white",
+    value_range: Range | None = None,
+) -> tuple[Pixels, tuple[Reason, ...]]:
+    """Decode an image that is in no shard to the pixels that it would have from one.
+
+    Args:
+        found: encoded, or pixels (H, W) or (H, W, 3) uint8.
+        size, background, value_range: see `stored_form`.
+    Returns:
+        (channels, image_size, image_size), and remarks.
+    Raises:
+        DataError: as `decode`.
+    """
+    out = np.empty((channels, image_size, image_size), np.uint8)
+    if size is None and isinstance(found, bytes) and found.startswith(JPEG_START):
+        plain = jpeg_pixels(found, image_size)  # such bytes are stored as they are
+        if plain is not None and (plain.ndim == 2 or channels == 3):
+            center_square(plain, image_size, out)
+            return out, ()
+    stored = stored_form(found, size, background=background, value_range=value_range)
+    remarks = stored.remarks
+    if channels < len(stored.pixels):
+        remarks = (*remarks, MADE_GRAY)
+    return decode_to(stored.encoded, channels, image_size, out), remarks
 
 
 def decode_about(encoded: bytes, size: int) -> Pixels:

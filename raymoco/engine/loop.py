@@ -312,6 +312,7 @@ class _Run:
                 "mean": list(self.normalize.mean.flatten().tolist()),
                 "std": list(self.normalize.std.flatten().tolist()),
                 "rows": [dict(row) for row in self.rows],
+                "reading": self.images.reading,
             },
         )
         return save_checkpoint(self.session.folder, checkpoint, keep if last else max(keep, SPARE))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import nn
 from torchvision import models
 
 from raymoco.choices import BACKBONES
 from raymoco.errors import ConfigError
 
+Stem = Literal["auto", "cifar", "imagenet"]
 SMALL_IMAGE = 64  # px: up to here a ResNet's 7x7 stride-2 stem and its pooling lose too much
 _CLASSES = 1009  # the classifier layer is found by this number of outputs, which no other layer has
 
@@ -42,18 +45,65 @@ class TorchvisionBackbone:
 
     name: str
 
-    def __call__(self, *, channels: int, image_size: int) -> nn.Module:
-        options: dict[str, Any] = {"num_classes": _CLASSES}
-        if self.name.startswith("vit_"):
-            options["image_size"] = image_size
-        elif self.name.startswith("maxvit"):
-            options["input_size"] = (image_size, image_size)
-        elif self.name in ("googlenet", "inception_v3"):
-            options |= {"aux_logits": False, "init_weights": True}
-        backbone: nn.Module = models.get_model(self.name, weights=None, **options)
+    def __call__(self, *, channels: int, image_size: int, stem: Stem = "auto") -> nn.Module:
+        options = _options(self.name, image_size)
+        backbone: nn.Module = models.get_model(
+            self.name, weights=None, num_classes=_CLASSES, **options
+        )
         _drop_classifier(backbone)
-        _fit_stem(backbone, channels, image_size)
+        _fit_stem(backbone, channels, image_size, stem)
         return backbone
+
+
+def is_torchvisions(name: str) -> bool:
+    """Whether a backbone is a classifier of torchvision."""
+    return name in models.list_models(module=models)
+
+
+def loading_lines(
+    name: str,
+    *,
+    channels: int,
+    image_size: int,
+    stem: Stem = "auto",
+    package: Literal["torchvision", "timm"] = "torchvision",
+) -> list[str]:
+    """Python that makes torchvision's or timm's own model take the weights of a backbone.
+
+    Args:
+        name: of a classifier of torchvision; for timm, of a ResNet.
+        channels, image_size, stem: as the backbone was built.
+    Returns:
+        Lines that leave the model, without its classifier and in eval mode, in `model`.
+    """
+    with torch.device("meta"):
+        ours = TorchvisionBackbone(name)(channels=channels, image_size=image_size, stem=stem)
+        options = _options(name, image_size)
+        theirs = models.get_model(name, weights=None, num_classes=_CLASSES, **options)
+    said = "".join(f", {key}={value!r}" for key, value in options.items()).removeprefix(", ")
+    lines = ["import torchvision", f"model = torchvision.models.{name}({said})"]
+    if package == "timm":
+        lines = ["import timm", f'model = timm.create_model("{name}", num_classes=0)']
+    plain = dict(theirs.named_modules())
+    for path, module in ours.named_modules():
+        if any(module.children()) or repr(module) == repr(plain[path]):
+            continue
+        if package == "timm" and path == "fc":
+            continue  # num_classes=0 leaves it out
+        place = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
+        lines.append(f"model.{place} = torch.nn.{module!r}")
+    return [*lines, "model.eval()"]
+
+
+def _options(name: str, image_size: int) -> dict[str, Any]:
+    """What some of torchvision's models need to know."""
+    if name.startswith("vit_"):
+        return {"image_size": image_size}
+    if name.startswith("maxvit"):
+        return {"input_size": (image_size, image_size)}
+    if name in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True}
+    return {}
 
 
 def _drop_classifier(backbone: nn.Module) -> None:
@@ -71,12 +121,19 @@ def _drop_classifier(backbone: nn.Module) -> None:
             _replace(backbone, name, nn.Identity())
 
 
-def _fit_stem(backbone: nn.Module, channels: int, image_size: int) -> None:
-    """Fit the first convolution to the channels, and a ResNet's to small images."""
+def _fit_stem(backbone: nn.Module, channels: int, image_size: int, said: Stem) -> None:
+    """Fit the first convolution to the channels, and a ResNet's to small images.
+
+    Raises:
+        ConfigError: a stem is asked for, but the backbone is no ResNet.
+    """
+    resnet = isinstance(backbone, models.ResNet)
+    if said != "auto" and not resnet:
+        raise ConfigError(f"model.stem is {said}, but only torchvision's ResNets have that choice.")
     path, stem = next(
         (path, module) for path, module in backbone.named_modules() if isinstance(module, nn.Conv2d)
     )
-    small = isinstance(backbone, models.ResNet) and image_size <= SMALL_IMAGE
+    small = resnet and (said == "cifar" or (said == "auto" and image_size <= SMALL_IMAGE))
     if small:
         backbone.maxpool = nn.Identity()
     elif stem.in_channels == channels:
@@ -89,7 +146,7 @@ def _fit_stem(backbone: nn.Module, channels: int, image_size: int) -> None:
         padding=1 if small else stem.padding,  # type: ignore[arg-type]
         bias=stem.bias is not None,
     )
-    if isinstance(backbone, models.ResNet):
+    if resnet:
         nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     _replace(backbone, path, new)
 

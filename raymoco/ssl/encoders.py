@@ -13,6 +13,7 @@ from raymoco.choices import BACKBONES
 from raymoco.config import ModelConfig, ProjectorConfig
 from raymoco.errors import ConfigError
 from raymoco.registry import name_of
+from raymoco.ssl.backbones import TorchvisionBackbone
 from raymoco.ssl.query_gradient import widen
 
 
@@ -87,8 +88,8 @@ def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder
 
     The backbone is raymoco's `resnet8` (`width` channels in its first stage), any classifier of
     torchvision without its last layer and the dropout of its head, or a third-party
-    `package.module:Name`. torchvision's ResNets get a 3x3 stride-1 stem without pooling for images
-    up to 64 px.
+    `package.module:Name`. With `stem: cifar` torchvision's ResNets get a 3x3 stride-1 stem without
+    pooling, with `auto` they do for images up to 64 px.
 
     Args:
         model: backbone, width and projector.
@@ -101,9 +102,7 @@ def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder
         layers.
     """
     try:
-        backbone: nn.Module = BACKBONES.make(
-            model.backbone, beside=model.model_dump(), channels=channels, image_size=image_size
-        )
+        backbone = _build_backbone(model, channels, image_size)
         feature_dim = count_features(backbone, channels, image_size)
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ConfigError(
@@ -112,6 +111,22 @@ def build_encoder(model: ModelConfig, channels: int, image_size: int) -> Encoder
         ) from error
     projector = build_projector(model.projector, feature_dim)
     return Encoder(backbone, projector, feature_dim, model.projector.dim)
+
+
+def _build_backbone(model: ModelConfig, channels: int, image_size: int) -> nn.Module:
+    found = BACKBONES.load(model.backbone)
+    if isinstance(found, TorchvisionBackbone):
+        BACKBONES.options(model.backbone, found)  # refuses any
+        return found(channels=channels, image_size=image_size, stem=model.stem)
+    if model.stem != "auto":
+        raise ConfigError(
+            f"model.stem is {model.stem}, but only torchvision's ResNets have that choice, and "
+            f"model.backbone is {name_of(model.backbone)}."
+        )
+    ours: nn.Module = BACKBONES.make(
+        model.backbone, beside=model.model_dump(), channels=channels, image_size=image_size
+    )
+    return ours
 
 
 def count_features(backbone: nn.Module, channels: int, image_size: int) -> int:

@@ -7,7 +7,7 @@ of all images; streamed it is a permutation of row-group slices, shuffled again 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -46,6 +46,10 @@ class Loader(Protocol):
     @property
     def image_size(self) -> int:
         """Side of the images in pixels, as they are resized and cut."""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How a file became pixels, see `PreparedImages`; checkpoints keep it."""
 
     @property
     def view_size(self) -> int:

@@ -84,6 +84,20 @@ class PreparedImages:
         return self.manifest.classes
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How a file became pixels: what `raymoco.using` needs to read others alike.
+
+        `size` of `build_shards`; `image_size` px of the center square, of which the encoder may
+        see the center only; `background` and `value_range` as in the manifest.
+        """
+        return {
+            "size": self.manifest.size,
+            "image_size": self.image_size,
+            "background": self.manifest.background,
+            "value_range": self.manifest.value_range and list(self.manifest.value_range),
+        }
+
+    @property
     def seen(self) -> int:
         """Side of what the encoder sees, in pixels."""
         return self.view_size or self.image_size

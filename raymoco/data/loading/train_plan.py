@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,6 +104,11 @@ class Planned:
     def visible_labels(self) -> Tensor:
         """See `Loader`."""
         return torch.from_numpy(self._plan.labels.copy())
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """See `Loader`."""
+        return self._plan.images.reading
 
     @property
     def visible(self) -> int:

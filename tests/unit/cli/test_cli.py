@@ -32,7 +32,7 @@ def run(*arguments, cwd=None):
         (["train", "folder"], "data.root is null"),
         (["sweep", "none.yaml"], "no such file"),
         (["shards", "verify", "nowhere"], "nowhere"),
-        (["evaluate", "nowhere"], "no checkpoint there"),
+        (["evaluate", "nowhere"], "no such folder, and no sweep or run"),
         (["schema", "all"], "there are run and sweep"),
         (["ui", "nowhere"], "nothing has been logged there"),
         (["report", "nowhere"], "no sweep or run of that name"),

@@ -18,7 +18,6 @@ from raymoco.engine.metrics_csv import MetricsFile, read_metrics
 from raymoco.engine.profiler import REGIONS, WHOLE, table
 from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session, Stopped
-from raymoco.engine.trained_encoder import export_backbone, load_encoder
 from raymoco.errors import ConfigError, DataError, NotFiniteError
 from raymoco.metrics import LISTED, is_known, is_metric
 from tests.small import small_run
@@ -242,21 +241,6 @@ def test_checks_change_no_number(images, tmp_path):
 
     run_loop(config, images, Session(tmp_path / "asked", on_report=on_report, check_every=1))
     assert untimed(rows) == untimed(calm)
-
-
-def test_a_trained_encoder_is_loaded_with_its_weights_and_exported_without_raymoco(
-    images, tmp_path
-):
-    run(resolved(images, epochs=1), images, tmp_path)
-    encoder = load_encoder(tmp_path)
-    assert not encoder.training
-    batch = torch.randn(2, 1, 8, 8)
-    assert encoder.features(batch).shape == (2, 16)
-    about = export_backbone(tmp_path, tmp_path / "out" / "encoder.pt")
-    assert about["backbone"] == "resnet8"
-    exported = torch.load(tmp_path / "out" / "encoder.pt", weights_only=True)
-    expected = encoder.backbone.state_dict()
-    assert all(torch.equal(exported["state_dict"][name], expected[name]) for name in expected)
 
 
 def test_a_queue_that_holds_the_data_is_refused():

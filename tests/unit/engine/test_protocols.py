@@ -2,6 +2,7 @@
 
 import pytest
 
+from raymoco import evaluate
 from raymoco.choices import PROTOCOLS
 from raymoco.config import EvalConfig, RunConfig
 from raymoco.data.loading.prepare import load_images
@@ -13,7 +14,6 @@ from raymoco.engine.protocols.protocol import LABELS
 from raymoco.engine.protocols.reported import reported_metrics, require_reported
 from raymoco.engine.resolve import resolve
 from raymoco.engine.train import train
-from raymoco.engine.trained_encoder import evaluate
 from raymoco.errors import ConfigError, DataError
 from raymoco.metrics import LISTED, computed_by, describe
 from raymoco.testing import check_protocol

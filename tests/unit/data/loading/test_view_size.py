@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as tv
 
+from raymoco import evaluate, load_encoder
 from raymoco.config import DataConfig, load_run_config
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
@@ -17,7 +18,6 @@ from raymoco.engine.check_choices import check_choices
 from raymoco.engine.loop import run_loop
 from raymoco.engine.resolve import resolve
 from raymoco.engine.session import Session
-from raymoco.engine.trained_encoder import evaluate, load_encoder
 from raymoco.errors import ConfigError
 from tests.small import small_run
 

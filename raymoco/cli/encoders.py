@@ -1,0 +1,101 @@
+"""The commands that use a trained encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raymoco.cli.arguments import Overrides, err, out
+
+encoders_app = typer.Typer(rich_markup_mode=None)
+PLACE = "a run, a sweep (its best trial), SWEEP/TRIAL, or a checkpoint; by folder or name"
+Place = Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]
+WhichEncoder = Annotated[
+    str, typer.Option("--encoder", help="query, or key: its moving average", metavar="query|key")
+]
+
+
+@encoders_app.command()
+def evaluate(place: Place) -> None:
+    """Measure a trained encoder on its test split again."""
+    from raymoco.using.judging import evaluate as run
+    from raymoco.using.place import find_place
+
+    _say(find_place(place).note)
+    for name, value in run(place).items():
+        out.print(f"{name}  {value:.4f}", markup=False)
+
+
+@encoders_app.command()
+def embed(
+    place: Place,
+    images: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|SOURCE:ROOT", help="images as they lie: a folder, digits, files:t.csv"
+        ),
+    ],
+    overrides: Overrides = None,
+    target: Annotated[
+        Path, typer.Option("-o", "--output", help="features.parquet, .csv or .npy")
+    ] = Path("features.parquet"),
+    layer: Annotated[
+        str,
+        typer.Option(help="features of the backbone, or projections", metavar="backbone|projector"),
+    ] = "backbone",
+    encoder: WhichEncoder = "query",
+) -> None:
+    """Write the features of images to a file: a row each, with id and label."""
+    from raymoco.engine.checkpoint import load_checkpoint
+    from raymoco.using.embed import embed as run
+    from raymoco.using.place import find_place
+    from raymoco.using.trained_encoder import encoder_of, layer_named, which_named
+    from raymoco.using.unbuilt import data_of
+
+    data = data_of(images, overrides or [])
+    found = find_place(place)
+    _say(found.note)
+    trained = encoder_of(load_checkpoint(found.checkpoint), which_named(encoder))
+    done = run(trained, data, target, layer=layer_named(layer), progress=_say)
+    for remark in done.remarks:
+        _say(remark.line())
+    speed = f"{done.rows / done.seconds:,.0f} images/s"
+    out.print(
+        f"wrote {done.file}: {done.rows:,} rows of {done.width} features, {speed}", markup=False
+    )
+
+
+@encoders_app.command()
+def export(
+    place: Place,
+    target: Annotated[Path, typer.Argument(help="the file to write, such as encoder.pt")],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="by default what the ending says",
+            metavar="torch|torchvision|timm|safetensors|onnx|torch.export|detectron2",
+        ),
+    ] = None,
+    encoder: WhichEncoder = "query",
+) -> None:
+    """Write the backbone's weights to a file that other programs load."""
+    from raymoco.using.export import export_encoder, format_named
+    from raymoco.using.trained_encoder import which_named
+
+    done = export_encoder(place, target, format=format_named(format), encoder=which_named(encoder))
+    _say(done.note)
+    about = done.about
+    out.print(
+        f"wrote {done.target}: {about['backbone']}, {about['image_size']} px, "
+        f"{about['feature_dim']} features\n",
+        markup=False,
+    )
+    for line in done.lines:
+        out.print(line, markup=False)
+
+
+def _say(text: str) -> None:
+    if text:
+        err.print(text, markup=False)

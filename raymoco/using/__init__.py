@@ -1,0 +1,1 @@
+"""A trained encoder in use: found by name, loaded, applied to files, judged again, exported."""
