@@ -21,6 +21,9 @@ from hypothesis import settings
 from tests.ports import free_port
 
 CPUS = 3
+# a local `ray.init` of some test would turn on token mode for the rest of its process, if there is
+# a token in ~/.ray: the cluster of this session, which has none, then never answers Ray Data
+os.environ["RAY_AUTH_MODE"] = "disabled"
 # no timings in tests: what takes long on a busy machine is not wrong
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -43,7 +46,6 @@ def head():
     folder = tempfile.mkdtemp(prefix="rm-")  # short: Ray's sockets lie in it
     environment = {
         **os.environ,
-        "RAY_AUTH_MODE": "disabled",
         "RAY_worker_maximum_startup_concurrency": "8",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
@@ -79,7 +81,6 @@ def cluster(head):
 
     from raymoco.engine.cluster import WORKER_ENV
 
-    os.environ["RAY_AUTH_MODE"] = head.environment["RAY_AUTH_MODE"]
     os.environ.update({k: v for k, v in WORKER_ENV.items() if k != "PYTHONWARNINGS"})
     ray.init(
         address=head.address,

@@ -17,6 +17,9 @@ Item = TypeVar("Item")
 _Waiting = queue.Queue[tuple[bool, Item | BaseException | None]]
 
 
+STOP_S = 60.0  # a thread that decodes looks up after each block
+
+
 class ShuffleBuffer:
     """Draws rows at random from a buffer over a stream; the draws do not depend on block sizes.
 
@@ -189,9 +192,9 @@ class Ahead(Generic[Item]):
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop the thread, and wait for that."""
+        """Stop the thread, and wait for that; not for ever, if what computes does not answer."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(STOP_S)
 
 
 _running: weakref.WeakSet[Ahead[Any]] = weakref.WeakSet()
