@@ -273,6 +273,15 @@ PROTOCOLS: Registry[ProtocolChoice] = Registry(
             section="linear",
             left_out=("epochs", 0),
         ),
+        "logreg": ProtocolChoice(
+            f"{_PROTOCOLS}.logreg:LogReg", "logistic regression, its C chosen on eval, at the end"
+        ),
+        "fewshot": ProtocolChoice(
+            f"{_PROTOCOLS}.fewshot:FewShot", "1 and 5 examples of each class, 100 draws, at the end"
+        ),
+        "retrieval": ProtocolChoice(
+            f"{_PROTOCOLS}.retrieval:Retrieval", "recall, R-precision and MAP among the others"
+        ),
         "collapse": ProtocolChoice(
             f"{_PROTOCOLS}.collapse:Collapse",
             "alignment, uniformity, effective rank: no label is needed",

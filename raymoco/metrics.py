@@ -35,6 +35,13 @@ COMPUTE_SECONDS = "perf/compute_seconds"
 TEST_KNN = "test/knn_top1"
 TEST_LINEAR = "test/linear_top1"
 TEST_LINEAR_TOP5 = "test/linear_top5"
+TEST_LOGREG = "test/logreg_top1"
+RETRIEVAL = {
+    "recall_1": "recall at 1",
+    "recall_5": "recall at 5",
+    "r_precision": "R-precision",
+    "map_at_r": "mean average precision at R",
+}
 
 FRACTION = "fraction"
 TOP1 = "_top1"
@@ -116,6 +123,11 @@ class Metric:
         return self.decides and self.split != "test"
 
 
+def fewshot_names(shots: int) -> tuple[str, str]:
+    """The names of a few-shot accuracy and of the half-width of its interval over draws."""
+    return f"test/fewshot{shots}", f"test/fewshot{shots}_half_width"
+
+
 # in the order of messages and of docs/method.md
 # fmt: off
 LISTED = {metric.name: metric for metric in (
@@ -152,6 +164,23 @@ LISTED = {metric.name: metric for metric in (
     Metric(TEST_LINEAR_TOP5, "linear top-5 accuracy on test", FRACTION, "higher",
            "raymoco.engine.protocols.linear:Linear",
            decides=True, needs_labels=True, in_summary=True),
+    Metric(TEST_LOGREG, "logistic-regression accuracy on test", FRACTION, "higher",
+           "raymoco.engine.protocols.logreg:LogReg", "test logreg",
+           decides=True, needs_labels=True, in_summary=True),
+    *(metric for shots in (1, 5) for metric in (
+        Metric(fewshot_names(shots)[0], f"{shots}-shot accuracy on test", FRACTION, "higher",
+               "raymoco.engine.protocols.fewshot:FewShot",
+               decides=True, needs_labels=True, in_summary=True),
+        Metric(fewshot_names(shots)[1],
+               f"half of the 95 % interval over draws, {shots}-shot accuracy on test",
+               FRACTION, "lower", "raymoco.engine.protocols.fewshot:FewShot",
+               needs_labels=True, in_summary=True),
+    )),
+    *(Metric(f"{split}/{name}", f"{label} on {split}", FRACTION, "higher",
+             "raymoco.engine.protocols.retrieval:Retrieval",
+             decides=True, needs_labels=True, in_summary=True)
+      for split in ("eval", "test")
+      for name, label in RETRIEVAL.items()),
 )}
 # fmt: on
 

@@ -18,14 +18,44 @@ WhichEncoder = Annotated[
 
 
 @encoders_app.command()
-def evaluate(place: Place) -> None:
-    """Measure a trained encoder on its test split again."""
-    from raymoco.using.judging import evaluate as run
-    from raymoco.using.place import find_place
+def evaluate(
+    places: Annotated[list[str], typer.Argument(metavar="PLACE...", help=PLACE)],
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|SOURCE:ROOT", help="judge by other images than the encoder's own"
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="knn, linear, logreg, fewshot, retrieval, or your own; by default the run's",
+        ),
+    ] = None,
+    encoder: WhichEncoder = "query",
+    baselines: Annotated[
+        bool, typer.Option(help="also pixels, the untrained network and the majority class")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Measure trained encoders on a test split, by frozen features."""
+    from raymoco.cli.judged import print_json, print_judged
+    from raymoco.using.judging import judge
+    from raymoco.using.trained_encoder import which_named
+    from raymoco.using.unbuilt import data_of
 
-    _say(find_place(place).note)
-    for name, value in run(place).items():
-        out.print(f"{name}  {value:.4f}", markup=False)
+    judged = judge(
+        places,
+        on=None if on is None else data_of(on),
+        protocols=None if protocol is None else protocol.split(","),
+        encoder=which_named(encoder),
+        baselines=baselines,
+        progress=_say,
+    )
+    for note in judged.notes:
+        _say(note)
+    (print_json if as_json else print_judged)(out, judged)
 
 
 @encoders_app.command()

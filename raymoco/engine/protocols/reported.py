@@ -43,7 +43,7 @@ def reported_metrics(config: RunConfig, *, imports: bool) -> dict[str, Metric]:
     for value in active_protocols(config.eval):
         choice = PROTOCOLS.find(value)
         if choice is not None:
-            found |= {metric.name: metric for metric in computed_by(choice.path)}
+            found |= {metric.name: metric for metric in computed_by(choice.path) if metric.decides}
         elif imports:
             from raymoco.engine.protocols.judge import build_protocol
 
