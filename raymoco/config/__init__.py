@@ -16,6 +16,7 @@ from raymoco.config.run import (
     changeable_keys,
 )
 from raymoco.config.sections import (
+    PUBLISHED,
     BatchNormName,
     CheckpointConfig,
     ColumnsConfig,
@@ -45,6 +46,7 @@ from raymoco.config.strict import StrictModel
 __all__ = [
     "CHANGEABLE",
     "FIXED_KEYS",
+    "PUBLISHED",
     "BatchNormName",
     "CheckpointConfig",
     "ColumnsConfig",

@@ -121,16 +121,22 @@ class ProjectorConfig(StrictModel):
     dim: Annotated[int, Field(ge=2)] = 128
 
 
+PUBLISHED = "torchvision:"  # in model.weights; then a name of torchvision's, such as IMAGENET1K_V2
+
+
 class ModelConfig(StrictModel):
     """The backbone, by name, and its projector; `width` is an option of resnet8.
 
     `stem` is an option of torchvision's ResNets: `cifar` is a 3x3 convolution without stride and
-    pooling, `imagenet` their own of 7x7, and `auto` is cifar up to 64 px.
+    pooling, `imagenet` their own of 7x7, and `auto` is cifar up to 64 px. `weights` are what the
+    backbone starts from: a run's folder, a checkpoint, a file of torch or safetensors, or
+    `torchvision:NAME` of published ones; null: random ones.
     """
 
     backbone: Annotated[Named, BACKBONES] = "resnet8"
     width: Count = 16
     stem: Literal["auto", "cifar", "imagenet"] = "auto"
+    weights: str | None = None
     projector: ProjectorConfig = ProjectorConfig()
 
 

@@ -30,6 +30,7 @@ from raymoco.engine.protocols.judge import build_protocols, finite, measure, nee
 from raymoco.engine.protocols.protocol import LABELS, TRAIN, VIEWS, Evaluation
 from raymoco.engine.protocols.record import Record
 from raymoco.engine.session import Session
+from raymoco.engine.start_weights import start_run
 from raymoco.engine.step import Step, build_optimizer, to_device
 from raymoco.engine.stopwatch import Stopwatch
 from raymoco.errors import DataError, NotFiniteError
@@ -136,6 +137,8 @@ class _Run:
                 self.session.report(row, None)
         else:
             session, images = self.session, self.images
+            if self.config.model.weights is not None:
+                session.text(start_run(self.module, self.config.model))
             session.text(
                 f"{images.visible} visible labels, {images.steps(0)} steps an epoch, "
                 f"{images.short_batch(0)} images left over in the first"

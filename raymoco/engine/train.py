@@ -36,6 +36,7 @@ from raymoco.engine.regime_advice import regime_warning
 from raymoco.engine.resolve import resolve
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
+from raymoco.engine.start_weights import check_start
 from raymoco.errors import ConfigError, RaymocoError, TrainingError
 from raymoco.event_log import Begun, Closed, Journal, RunState, begun, read_journal
 from raymoco.files import is_used, lease, write_atomically
@@ -67,6 +68,8 @@ def prepare_run(config: RunConfig, output: Path, say: Print) -> tuple[RunConfig,
         say(line)
     resolved = resolve(config, channels=shards.channels, train_images=handle.rows("train"))
     check_judges(resolved, handle)
+    if resolved.model.weights is not None:
+        say(check_start(resolved.model, handle.channels, handle.seen))
     return resolved, handle
 
 
