@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from raymoco.choices import PROTOCOLS
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.shards.ensure import ensure_shards
@@ -122,7 +123,9 @@ def test_whatever_a_run_reports_is_a_known_metric_and_every_listed_one_is_report
     images, tmp_path
 ):
     changes = {1: {"method.temperature": 0.3}}
-    row = run(resolved(images, changes=changes, epochs=2), images, tmp_path)[2]
+    every = [name for name, choice in PROTOCOLS.choices.items() if not choice.always]
+    config = resolved(images, changes=changes, epochs=2, eval__protocols=every)
+    row = run(config, images, tmp_path)[2]
     beside = {name for name in row if not is_metric(name)}
     assert beside == {"epoch", "train_seconds"}
     assert [name for name in set(row) - beside if not is_known(name)] == []
