@@ -147,4 +147,5 @@ def test_only_metrics_of_one_class_on_a_judged_split_have_outcomes():
         "eval/knn_top1": "eval/knn",
         "test/knn_top1": "test/knn",
         "test/linear_top1": "test/linear",
+        "test/logreg_top1": "test/logreg",
     }

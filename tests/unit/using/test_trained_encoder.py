@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from raymoco import load_encoder
-from raymoco.config import RunConfig, load_run_config
+from raymoco.config import RunConfig
 from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import load_images
 from raymoco.data.loading.train_plan import Reader
@@ -35,7 +35,7 @@ def run(root, tmp_path_factory):
 
 def as_evaluated(run: Path, split: str = "test"):
     """Ids and features of a split, as an evaluation has them."""
-    config: RunConfig = load_run_config(str(run / "config.yaml"))
+    config = load_encoder(run).config
     shards = ensure_shards(config.data, Path(config.output))
     handle = load_images(config.data, shards)
     images = open_images(handle, config.data, Reader(0, 2))

@@ -45,5 +45,5 @@ def train_on(root: Path, output: Path, **values: Any) -> Path:
     shards = ensure_shards(config.data, output)
     images = load_images(config.data, shards)
     config = resolve(config, channels=images.channels, train_images=images.rows("train"))
-    run_loop(config, images, Session(output / "one"))
+    run_loop(config, images, Session(output / "one" / "checkpoints"))
     return output / "one"
