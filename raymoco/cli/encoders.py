@@ -37,6 +37,10 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option(help="also pixels, the untrained network and the majority class")
     ] = True,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="draw neighbors, a map and confusions of the first"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """Measure trained encoders on a test split, by frozen features."""
@@ -51,11 +55,14 @@ def evaluate(
         protocols=None if protocol is None else protocol.split(","),
         encoder=which_named(encoder),
         baselines=baselines,
+        pictures=pictures,
         progress=_say,
     )
     for note in judged.notes:
         _say(note)
     (print_json if as_json else print_judged)(out, judged)
+    if judged.pictures is not None:
+        _say(f"pictures  {judged.pictures}")
 
 
 @encoders_app.command()

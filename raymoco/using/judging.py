@@ -17,18 +17,19 @@ from torch.nn import functional as F
 from raymoco.choices import PROTOCOLS
 from raymoco.config import DataConfig, EvalConfig
 from raymoco.data.loading.loader import open_images
-from raymoco.data.loading.prepare import PreparedImages, load_images
+from raymoco.data.loading.prepare import PreparedImages, fetch, load_images
 from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.engine.output_folder import resolve_output
-from raymoco.engine.probes import Features, extract_features
+from raymoco.engine.probes import Features, extract_features, knn_classes
 from raymoco.engine.protocols.judge import build_protocols, finite, measure
 from raymoco.engine.protocols.protocol import Evaluation
 from raymoco.errors import ConfigError, DataError
 from raymoco.metrics import Row, describe
 from raymoco.registry import name_of
 from raymoco.ssl.encoders import build_encoder
+from raymoco.using.pictures import Seen, draw_pictures
 from raymoco.using.place import find_place
 from raymoco.using.preprocessing import Preprocessing
 from raymoco.using.trained_encoder import TrainedEncoder, Which, encoder_of
@@ -57,11 +58,15 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judged:
-    """Encoders and baselines, judged alike; `notes` says what was chosen, fitted and changed."""
+    """Encoders and baselines, judged alike; `notes` says what was chosen, fitted and changed.
+
+    `pictures` is the page of pictures of the first encoder, if they were asked for.
+    """
 
     encoders: list[Judgement]
     baselines: list[Judgement]
     notes: list[str]
+    pictures: Path | None = None
 
 
 def evaluate(place: str | Path) -> Row:
@@ -86,6 +91,7 @@ def judge(
     protocols: Sequence[str] | None = None,
     encoder: Which = "query",
     baselines: bool = True,
+    pictures: Path | None = None,
     progress: Progress | None = None,
 ) -> Judged:
     """Measure trained encoders on a test split.
@@ -96,6 +102,7 @@ def judge(
             that each was trained on.
         protocols: names; None: those of the first one's config.
         baselines: also judge the majority class, pixels, and the first one's network untrained.
+        pictures: a folder for pictures of the first one; None: none are drawn.
         progress: called with a sentence now and then.
     Raises:
         ConfigError: an unknown protocol, or one whose code is not there.
@@ -112,13 +119,12 @@ def judge(
         images = read(_Hashable(data), one.config.output, one.channels)
         notes += [note for note in images.notes(one, transfer=on is not None) if note not in notes]
         encoders.append(images.judge(place.name, one, one.preprocess, how, one.config.seed))
-    others = []
-    if baselines:
-        one = trained[0]
-        data = _fitted(on, one) if on is not None else one.config.data
-        images = read(_Hashable(data), one.config.output, one.channels)
-        others = images.baselines(one, how)
-    return Judged(encoders, others, notes)
+    one = trained[0]
+    data = _fitted(on, one) if on is not None else one.config.data
+    images = read(_Hashable(data), one.config.output, one.channels)
+    others = images.baselines(one, how) if baselines else []
+    page = images.draw(encoders[0].name, one, pictures) if pictures is not None else None
+    return Judged(encoders, others, notes, page)
 
 
 class _Hashable:
@@ -232,6 +238,32 @@ class _Images:
         protocols = list(build_protocols(config).values())
         row = finite(measure(protocols, train.labeled(), judged, about))
         return Judgement(name, row, right, self.name)
+
+    def seen(self, split: str, encoder: TrainedEncoder) -> Seen:
+        """The labeled images of a split as an encoder sees them, and their features."""
+        part = self._handle.splits[split]
+        labels = np.asarray(fetch(part.labels))
+        judged = np.flatnonzero(labels >= 0)
+        ids = [name.decode() for name in np.asarray(fetch(part.ids))[judged].tolist()]
+        data = self._data.model_copy(update={"mix": "natural"})
+        reader = Reader(seed=0, batch_size=min(2, self._handle.rows("train")))
+        images = open_images(self._handle, data, reader)
+        pixels = np.concatenate([b.images.numpy() for b in images.split(split, 1024)])[judged]
+        blocks = [pixels[start : start + 1024] for start in range(0, len(pixels), 1024)]
+        features = torch.cat([encoder.apply_to(block) for block in blocks])
+        return Seen(ids, pixels, labels[judged], features.numpy())
+
+    def draw(self, name: str, encoder: TrainedEncoder, folder: Path) -> Path:
+        """Draw what the encoder makes of these images."""
+        bank, asked = self.seen("train", encoder), self.seen("test", encoder)
+        knn = encoder.config.eval.knn
+        predicted = knn_classes(
+            Features(torch.from_numpy(bank.features), torch.from_numpy(bank.labels)),
+            Features(torch.from_numpy(asked.features), torch.from_numpy(asked.labels)),
+            k=knn.k,
+            temperature=knn.temperature,
+        )
+        return draw_pictures(name, bank, asked, predicted.numpy(), self._handle.classes, folder)
 
     def baselines(self, encoder: TrainedEncoder, config: EvalConfig) -> list[Judgement]:
         """What needs no training: the majority class, pixels, and the same network untrained."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from raymoco import evaluate, load_encoder
@@ -37,8 +38,6 @@ def test_a_run_is_judged_as_it_was_at_its_end(tmp_path, mix):
 
 
 def test_a_run_on_images_without_labels_cannot_be_judged(tmp_path):
-    from PIL import Image
-
     source = tmp_path / "images" / "unlabelled"
     source.mkdir(parents=True)
     for number in range(120):
@@ -126,3 +125,16 @@ def test_several_encoders_are_compared_image_by_image(digits, tmp_path):
 def test_an_unknown_protocol_is_refused_by_name(digits):
     with pytest.raises(ConfigError, match=r"protocol is 'kn', but must be one of knn, linear"):
         judge([digits], protocols=["kn"])
+
+
+def test_pictures_are_drawn_of_what_was_judged(digits, tmp_path):
+    words = ["evaluate", str(digits), "--no-baselines", "--pictures", str(tmp_path / "p")]
+    done = CliRunner().invoke(app, words)
+    page = (tmp_path / "p" / "pictures.html").read_text()
+    assert str(tmp_path / "p" / "pictures.html") in done.output
+    assert page.count("data:image/png;base64,") == 3
+    assert "Of 361 test images" in page
+    assert len(page) < 2 * 2**20
+    with Image.open(tmp_path / "p" / "neighbors.png") as sheet:
+        colors = {color for _, color in sheet.getcolors(2**20)}
+    assert {(0, 0x9E, 0x73), (0xD5, 0x5E, 0)} <= colors  # some agree, some do not
