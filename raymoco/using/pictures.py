@@ -133,9 +133,9 @@ def _map(asked: Seen, classes: tuple[str, ...]) -> tuple[bytes, str]:
     from sklearn.manifold import TSNE
 
     some = np.random.default_rng(0).permutation(len(asked.ids))[:MAPPED]
-    x = F.normalize(torch.from_numpy(asked.features[some]), dim=1).numpy().astype(np.float64)
-    reduced = PCA(min(50, *x.shape), random_state=0).fit_transform(x)
-    perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))
+    unit = F.normalize(torch.from_numpy(asked.features[some]), dim=1).numpy().astype(np.float64)
+    reduced = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
+    perplexity = min(30.0, max(2.0, (len(unit) - 1) / 3))
     places = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
     labels = asked.labels[some]
     common = [int(c) for c in np.argsort(-np.bincount(labels, minlength=len(classes)))]
@@ -143,19 +143,14 @@ def _map(asked: Seen, classes: tuple[str, ...]) -> tuple[bytes, str]:
     with style():
         figure, axes = new_figure(4.8, 7.2)
         others = ~np.isin(labels, shown)
+        points = {"linewidths": 0, "alpha": 0.8}
         if others.any():
-            axes.scatter(
-                places[others, 0],
-                places[others, 1],
-                s=6,
-                color=MUTED,
-                alpha=0.4,
-                label="other classes",
-            )
+            x, y = places[others].T
+            axes.scatter(x, y, s=6, color=MUTED, label="other classes", **points)
         for label, (color, marker, _) in zip(shown, distinct_styles(len(shown)), strict=True):
-            mine = places[labels == label]
-            axes.scatter(mine[:, 0], mine[:, 1], s=9, color=color, marker=marker, linewidths=0, alpha=0.8,
-                         label=_short(classes[label], 20))  # fmt: skip
+            x, y = places[labels == label].T
+            name = _short(classes[label], 20)
+            axes.scatter(x, y, s=9, color=color, marker=marker, label=name, **points)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.6)
