@@ -7,6 +7,7 @@ import html
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ def _map(asked: Seen, classes: tuple[str, ...]) -> tuple[bytes, str]:
     with style():
         figure, axes = new_figure(4.8, 7.2)
         others = ~np.isin(labels, shown)
-        points = {"linewidths": 0, "alpha": 0.8}
+        points: dict[str, Any] = {"linewidths": 0, "alpha": 0.8}
         if others.any():
             x, y = places[others].T
             axes.scatter(x, y, s=6, color=MUTED, label="other classes", **points)
