@@ -17,6 +17,7 @@ from rich.table import Table
 
 from raymoco.cli.arguments import Overrides, Resume, err, out
 from raymoco.cli.encoders import encoders_app
+from raymoco.cli.listings import listings_app
 from raymoco.cli.shards import shards_app
 from raymoco.errors import InputError, RaymocoError
 
@@ -31,6 +32,24 @@ app = typer.Typer(
 )
 app.add_typer(shards_app, name="shards")
 app.add_typer(encoders_app)
+app.add_typer(listings_app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from raymoco import __version__
+
+        out.print(f"raymoco {__version__}", markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def raymoco(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Momentum contrast on partly labeled images: train, sweep, compare."""
 
 
 @app.command()

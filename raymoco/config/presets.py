@@ -63,6 +63,18 @@ def preset_names() -> list[str]:
     )
 
 
+def preset_comment(name: str) -> str:
+    """The sentence at the beginning of a preset: which images it is for."""
+    path = resources.files("raymoco") / "presets" / f"{name}.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    said = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        said.append(line.removeprefix("#").strip())
+    return " ".join(said)
+
+
 def preset_values(name: str, where: str = "") -> dict[str, Any]:
     """The values of a preset.
 
