@@ -14,7 +14,12 @@ from raymoco.data.loading.prepare import load_images
 from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
-from raymoco.engine.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from raymoco.engine.checkpoint import (
+    QUERY_ENCODER,
+    Checkpoint,
+    find_checkpoint,
+    load_checkpoint,
+)
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.probes import extract_features
 from raymoco.engine.protocols.judge import build_protocols, finite, measure
@@ -120,5 +125,11 @@ def _build(checkpoint: Checkpoint) -> nn.Module:
         classes=len(checkpoint.data["classes"]),
         seed=config.seed,
     )
-    module.load_state_dict(checkpoint.module)
+    if checkpoint.whole:
+        module.load_state_dict(checkpoint.module)
+    else:
+        weights = {
+            name.removeprefix(QUERY_ENCODER): weight for name, weight in checkpoint.module.items()
+        }
+        module.encoder.load_state_dict(weights)
     return module

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from raymoco.errors import ConfigError, DataError
 from raymoco.event_log import Begun, RunState, is_alive, read_journal, read_on
-from raymoco.files import hold
+from raymoco.locks import hold
 from raymoco.tracking.changes import Change, Translator
 from raymoco.tracking.open import open_tracking_store, store_class
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered

@@ -10,12 +10,13 @@ import pytest
 from raymoco.config import load_run_config
 from raymoco.engine.resolve import resolve
 from raymoco.errors import ConfigError, InputError
-from raymoco.files import absolute, hold, standing_in, working_directory
+from raymoco.files import absolute, standing_in, working_directory
+from raymoco.locks import hold
 
 HOLDER = """\
 import sys, time
 from pathlib import Path
-from raymoco.files import hold
+from raymoco.locks import hold
 lock = hold(Path(sys.argv[1]))
 assert lock
 print("held", flush=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, compose_run
 from raymoco.engine.local_paths import with_absolute_paths
+from raymoco.engine.output_folder import MARKS
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 from raymoco.passwords import hide
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
@@ -18,6 +20,8 @@ from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
 from raymoco.yamlfile import Document, parse_override, read_yaml, text_keys, validate
+
+SAVED = MARKS["sweep"]  # the resolved file in a sweep's folder
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,24 @@ def read_sweep(path: Path) -> Sweep:
 
 def _load(path: Path, overrides: Iterable[str], *, imports: bool) -> Sweep:
     document = read_yaml(path)
+    home = absolute(path).parent
+    if path.name == SAVED and document.values.get("name") == home.name:
+        # a sweep's own file means the folder that it lies in, wherever the command is typed and
+        # wherever the folder was moved to
+        document.values["output"] = str(home.parent)
+        _as_begun(document)
     for text in overrides:
         _apply(document, text)
     with document.locating(str(path)):
         return _build(document, imports=imports)
+
+
+def _as_begun(document: Document) -> None:
+    """Let a sweep of an older version keep all that it has: there was no `losers` to choose."""
+    run = document.values.get("run")
+    kept = run.get("checkpoint") if isinstance(run, dict) else None
+    if isinstance(kept, dict):
+        kept.setdefault("losers", "all")
 
 
 def _build(document: Document, *, imports: bool) -> Sweep:
