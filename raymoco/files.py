@@ -148,6 +148,17 @@ def writing(path: Path, size: int) -> Iterator[None]:
         raise disk_full(path, size, error) from None
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a text file.
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    text = line.rstrip() + "\n"
+    with writing(path, len(text)), path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def disk_full(path: Path, size: int, error: OSError) -> DiskFullError:
     """Return the error that says that a file of so many bytes finds no room."""
     return DiskFullError(

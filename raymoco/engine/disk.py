@@ -51,14 +51,15 @@ def checkpoint_size(
     )
 
 
-def at_once(keep: int) -> int:
+def at_once(config: RunConfig) -> int:
     """How many checkpoints a run has on the disk at most: one is written before an old one goes."""
-    return max(keep, SPARE) + 1
+    written = -(-config.epochs // config.checkpoint.every)
+    return min(max(config.checkpoint.keep, SPARE) + 1, written)
 
 
 def run_in_words(config: RunConfig, size: CheckpointSize) -> tuple[int, str]:
     """Return the bytes that a run's checkpoints take at most, and the same in words."""
-    count = at_once(config.checkpoint.keep)
+    count = at_once(config)
     needed = count * size.whole
     return needed, (
         f"{count} checkpoints of {bytes_in_words(size.whole)} at once, {bytes_in_words(needed)}"

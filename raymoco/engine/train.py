@@ -39,9 +39,9 @@ from raymoco.engine.resolve import resolve
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
 from raymoco.engine.signals import Interrupts
-from raymoco.errors import ConfigError, RaymocoError, TrainingError
+from raymoco.errors import ConfigError, DiskFullError, RaymocoError, TrainingError
 from raymoco.event_log import Begun, Closed, Journal, RunState, begun, read_journal
-from raymoco.files import write_atomically
+from raymoco.files import append_line, write_atomically
 from raymoco.locks import is_used, lease
 from raymoco.metrics import EVAL_KNN, IMAGES_PER_SECOND, TRAIN_LOSS, Row, describe
 
@@ -213,7 +213,8 @@ class _Receiver:
         and the wait for MLflow.
         """
         tags = provenance(handle, self.config.scale)
-        state, failure = RunState.FAILED, None
+        state = RunState.FAILED
+        failure: BaseException | None = None
         with self._signals.held():
             self._journal.append(begun(self._identity, tags))
             try:
@@ -221,15 +222,19 @@ class _Receiver:
                     self._mirror.start()
                     failure = self._train(handle, profile)
                 state = RunState.FAILED if failure else RunState.COMPLETED
-            except KeyboardInterrupt:
-                state = RunState.STOPPED
-                raise
-            finally:
+            except KeyboardInterrupt as error:
+                state, failure = RunState.STOPPED, error
+            except BaseException as error:  # noqa: BLE001 - raised again when all is closed
+                failure = error
+            try:
                 self._close(state)
+            except DiskFullError:
+                if failure is None:  # otherwise it says what the first one said
+                    raise
         if failure is not None:
             raise failure
 
-    def _train(self, handle: PreparedImages, profile: Path | None) -> TrainingError | None:
+    def _train(self, handle: PreparedImages, profile: Path | None) -> RaymocoError | None:
         """Start the workers and record their reports to the end; return what failed."""
         # max_concurrency 2: the driver waits in get() while a worker calls put()
         mailbox = Queue(actor_options={"num_cpus": 0})
@@ -263,29 +268,31 @@ class _Receiver:
             self._say(line)
         self._journal.close()
 
-    def _listen(self, thread: FitThread, mailbox: Queue) -> TrainingError | None:
-        failure: TrainingError | None = None
-        with self._place.log.open("a", encoding="utf-8") as log:
-            while True:
-                self._signals.check()
-                alive = thread.is_alive()
-                try:
-                    message = mailbox.get(timeout=0.5)
-                except Empty:
-                    if not alive:
-                        break
-                    continue
-                with self._signals.held():  # a row is in all files or in none
-                    if "row" in message:
-                        self._row(message["row"])
-                        message["text"] = json.dumps(message["row"])
-                    if "reason" in message:
-                        failure = TrainingError(f"{self.config.run_name}: {message['reason']}")
-                    log.write(message["text"].rstrip() + "\n")
-                    log.flush()
+    def _listen(self, thread: FitThread, mailbox: Queue) -> RaymocoError | None:
+        failure: RaymocoError | None = None
+        while True:
+            self._signals.check()
+            alive = thread.is_alive()
+            try:
+                message = mailbox.get(timeout=0.5)
+            except Empty:
+                if not alive:
+                    break
+                continue
+            with self._signals.held():  # a row is in all files or in none
+                if "row" in message:
+                    self._row(message["row"])
+                    message["text"] = json.dumps(message["row"])
+                if "reason" in message:
+                    failure = self._failure(message["reason"], full=message["full"])
+                append_line(self._place.log, message["text"])
         if thread.error is not None and failure is None:
-            failure = TrainingError(f"{self.config.run_name}: {root_cause(thread.error)}")
+            failure = self._failure(root_cause(thread.error))
         return failure
+
+    def _failure(self, reason: str, *, full: bool = False) -> RaymocoError:
+        """Return what ends the run: a full disk, which the user can mend, or something else."""
+        return DiskFullError(reason) if full else TrainingError(f"{self.config.run_name}: {reason}")
 
     def _row(self, row: Row) -> None:
         epoch = int(row["epoch"])
@@ -328,6 +335,8 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     except Exception as error:
         alike = session.workers == 1 or isinstance(error, ON_EVERY_RANK)
         if session.rank == 0 or not alike:
-            mailbox.put({"reason": reason_of(error), "text": traceback.format_exc()})
+            full = isinstance(error, DiskFullError)
+            text = traceback.format_exc()
+            mailbox.put({"reason": reason_of(error), "text": text, "full": full})
         if not (alike and isinstance(error, RaymocoError)):
             raise  # the other ranks are elsewhere in the loop and must not wait for this one

@@ -49,9 +49,10 @@ def sweep_in_words(sweep: Sweep, size: CheckpointSize, ended: int = 0) -> tuple[
     search = sweep.search
     if search is not None and not search.scheduler.population and rule != "all":
         whole = min(left, kept_trials(sweep) * search.repeats + spec.confirmations)
-    running = min(left, spec.budget.concurrent) * at_once(checkpoint.keep)
-    needed = (whole * checkpoint.keep + running) * size.whole + (left - whole) * size.kept(rule)
-    words = f"checkpoints of {whole} trials x {bytes_in_words(checkpoint.keep * size.whole)}"
+    running = min(left, spec.budget.concurrent) * at_once(sweep.base)
+    kept = min(checkpoint.keep, at_once(sweep.base))
+    needed = (whole * kept + running) * size.whole + (left - whole) * size.kept(rule)
+    words = f"checkpoints of {whole} trials x {bytes_in_words(kept * size.whole)}"
     if whole < left:
         words += f", {left - whole} others x {bytes_in_words(size.kept(rule))}"
     return needed, f"{words}, {bytes_in_words(needed)} at most"

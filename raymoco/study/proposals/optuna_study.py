@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from raymoco.config import RunConfig
+from raymoco.errors import DiskFullError
 from raymoco.event_log import cut_incomplete_line
+from raymoco.files import writing
 from raymoco.metrics import Row
 from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.folder import SweepFolder
@@ -45,6 +48,19 @@ class _LeaseIsEnough(BaseJournalFileLock):
 
     def release(self) -> None:
         pass
+
+
+class _LogFile(JournalFileBackend):
+    """Optuna's file, in which a full disk leaves no incomplete line."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        path = Path(self._file_path)
+        try:
+            with writing(path, len(json.dumps(logs))):
+                super().append_logs(logs)
+        except DiskFullError:
+            cut_incomplete_line(path)
+            raise
 
 
 @dataclass
@@ -81,7 +97,7 @@ class OptunaProposals:
         cut_incomplete_line(self.log)
         # left by a kill of version 0.1, or of a dashboard: whoever is here holds the sweep's lease
         Path(f"{self.log}{LOCK_FILE_SUFFIX}").unlink(missing_ok=True)
-        backend = JournalFileBackend(str(self.log), _LeaseIsEnough())
+        backend = _LogFile(str(self.log), _LeaseIsEnough())
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
             study_name=self.name,
