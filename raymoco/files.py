@@ -134,8 +134,8 @@ def replacing(path: Path, size: int) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: Path, size: int) -> Iterator[None]:
-    """Raise a DiskFullError where a file of so many bytes finds no room.
+def writing(path: Path, size: int | None = None) -> Iterator[None]:
+    """Raise a DiskFullError where a file, of so many bytes if they are known, finds no room.
 
     Raises:
         DiskFullError: names the folder, what is needed, what is free and what to do.
@@ -159,11 +159,13 @@ def append_line(path: Path, line: str) -> None:
         stream.write(text)
 
 
-def disk_full(path: Path, size: int, error: OSError) -> DiskFullError:
-    """Return the error that says that a file of so many bytes finds no room."""
+def disk_full(path: Path, size: int | None, error: OSError) -> DiskFullError:
+    """Return the error that says that a file, of so many bytes, finds no room."""
+    takes = "" if size is None else f", which takes {bytes_in_words(size)}"
+    free = bytes_in_words(free_bytes(path.parent))
     return DiskFullError(
-        f"{path.parent}: no room for {path.name}, which takes {bytes_in_words(size)}: "
-        f"{os.strerror(error.errno or 0)}; {bytes_in_words(free_bytes(path.parent))} are free. "
+        f"{path.parent}: no room for {path.name}{takes}: {os.strerror(error.errno or 0)}; {free} "
+        "are free. "
         "Make room there and repeat the command; a run or a sweep goes on with --resume."
     )
 

@@ -6,7 +6,7 @@ epoch number is their state. See `loop.seed_epoch`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -22,7 +22,7 @@ from raymoco.yamlfile import Document, validate
 FORMAT = 1
 PATTERN = "epoch-*.pt"
 ENCODER = "encoder-*.pt"  # the query encoder alone, of a trial that is not among the best
-QUERY_ENCODER = "encoder."  # how its weights are called in `Checkpoint.module`
+QUERY_ENCODERS = ("encoders.query.", "encoder.")  # of MoCo, of a method without keys
 SPARE = 2  # kept while a run continues: if the last one is damaged, there is one before it
 
 
@@ -46,10 +46,10 @@ class Checkpoint:
         """Whether a run can go on from it; otherwise it has the query encoder only."""
         return bool(self.optimizer)
 
-    @property
-    def bytes(self) -> int:
-        """The size of its tensors; the file has some kilobytes more."""
-        return sum(one.nbytes for one in _tensors([self.module, self.optimizer]))
+
+def bytes_of(state: Any) -> int:
+    """Return the size of the tensors in a state; its file has some kilobytes more."""
+    return sum(one.nbytes for one in _tensors(state))
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -79,10 +79,19 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         DiskFullError: there is no room for it; what was there before is there.
     """
-    with replacing(path, checkpoint.bytes) as stream:
+    write_state(path, {"format": FORMAT, **vars(checkpoint)})
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write what `torch.load(path, weights_only=True)` reads, atomically.
+
+    Raises:
+        DiskFullError: there is no room for it; what was there before is there.
+    """
+    with replacing(path, bytes_of(state)) as stream:
         watched = _Watched(stream)
         try:
-            torch.save({"format": FORMAT, **vars(checkpoint)}, cast(IO[bytes], watched))
+            torch.save(state, cast(IO[bytes], watched))
         except Exception:
             if watched.error is not None:  # torch raises what says nothing of a disk
                 raise watched.error from None
@@ -181,13 +190,22 @@ def keep_encoder(folder: Path, written: Path | None = None, *, none: bool = Fals
     if newest is None and not none:
         return False  # damaged: there is nothing to save
     if newest is not None:
-        newest.module = {k: v for k, v in newest.module.items() if k.startswith(QUERY_ENCODER)}
+        newest.module = query_encoder(newest.module)
         newest.optimizer = {}
         number = checkpoint_name(newest.epoch).partition("-")[2]
         write_checkpoint(folder / f"encoder-{number}", newest)
     for path in whole:
         path.unlink(missing_ok=True)
     return True
+
+
+def query_encoder(module: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of the query encoder, out of that of a method."""
+    for prefix in QUERY_ENCODERS:
+        own = [name for name in module if name.startswith(prefix)]
+        if own:
+            return {name.removeprefix(prefix): module[name] for name in own}
+    raise DataError("a checkpoint has no query encoder")
 
 
 def find_checkpoint(place: Path) -> Path:

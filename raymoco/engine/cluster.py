@@ -213,6 +213,8 @@ def _silence() -> None:
     """Keep the messages of Ray, Tune and Ray Data off the terminal; their log files have them."""
     os.environ.update({key: os.environ.get(key, value) for key, value in WORKER_ENV.items()})
     os.environ.pop("PYTHONWARNINGS", None)
-    for name in ("ray", "ray.data", "ray.tune", "ray.train", "ray.serve"):
+    for name in ("ray", "ray.data", "ray.train", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # it tells of a full disk, or of a client that was killed, with a stack; raymoco in a sentence
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"ray\..*")

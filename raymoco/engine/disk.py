@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raymoco.config import RunConfig
-from raymoco.engine.checkpoint import QUERY_ENCODER, SPARE
+from raymoco.engine.checkpoint import SPARE, bytes_of, query_encoder
 from raymoco.errors import DiskFullError
 from raymoco.files import bytes_in_words, free_bytes
 from raymoco.ssl import build_method
@@ -43,11 +43,10 @@ def checkpoint_size(
         classes=classes,
         seed=config.seed,
     )
-    state = {name: one.nbytes for name, one in module.state_dict().items()}
+    state = module.state_dict()
     trained = sum(one.nbytes for one in module.parameters() if one.requires_grad)
     return CheckpointSize(
-        sum(state.values()) + STATES[config.optim.name] * trained,
-        sum(size for name, size in state.items() if name.startswith(QUERY_ENCODER)),
+        bytes_of(state) + STATES[config.optim.name] * trained, bytes_of(query_encoder(state))
     )
 
 

@@ -15,10 +15,10 @@ from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.views.two_views import Normalize
 from raymoco.engine.checkpoint import (
-    QUERY_ENCODER,
     Checkpoint,
     find_checkpoint,
     load_checkpoint,
+    write_state,
 )
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.probes import extract_features
@@ -110,8 +110,7 @@ def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
     }
     backbone = encoder.backbone
     assert isinstance(backbone, nn.Module)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({**about, "state_dict": backbone.state_dict()}, target)
+    write_state(target, {**about, "state_dict": backbone.state_dict()})
     return about
 
 
@@ -128,8 +127,7 @@ def _build(checkpoint: Checkpoint) -> nn.Module:
     if checkpoint.whole:
         module.load_state_dict(checkpoint.module)
     else:
-        weights = {
-            name.removeprefix(QUERY_ENCODER): weight for name, weight in checkpoint.module.items()
-        }
-        module.encoder.load_state_dict(weights)
+        encoder = module.encoder
+        assert isinstance(encoder, nn.Module)
+        encoder.load_state_dict(checkpoint.module)
     return module

@@ -240,8 +240,10 @@ class _Launch:
             except BaseException as error:  # noqa: BLE001 - raised again when all is closed
                 failure = error
             # always: on a cluster that keeps running, gangs would hold their CPUs forever
-            closing.run(state, failure)
-            self.losers.finish()
+            try:
+                closing.run(state, failure)
+            finally:
+                self.losers.finish()
         self.recorder.check()
 
     def _run_phases(self, phases: PhaseRunner) -> None:

@@ -20,7 +20,7 @@ from raymoco.study.journal.ranking import pareto_front, ranked
 from raymoco.study.sweepfile.load import Sweep
 
 # a gang hears after some steps that its trial was stopped, and may write a checkpoint until then
-SETTLES_S = 60.0
+SETTLES_S = 10.0
 
 
 class Losers:

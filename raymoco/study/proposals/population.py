@@ -19,6 +19,7 @@ from typing import Any
 from raymoco.config import RunConfig
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.errors import TrainingError
+from raymoco.files import replacing
 from raymoco.study.journal.events import ENDED, Changed, Paused, SweepEvent, TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
@@ -215,5 +216,7 @@ def hand_over(checkpoints: Path, donor: str, member: str, epoch: int) -> None:
     except FileNotFoundError:
         raise TrainingError(f"{source}: the checkpoint to continue from is missing.") from None
     except OSError:  # storage without links
-        shutil.copyfile(source, temporary)
+        with source.open("rb") as there, replacing(place, source.stat().st_size) as here:
+            shutil.copyfileobj(there, here)
+        return
     os.replace(temporary, place)
