@@ -171,9 +171,15 @@ def refuse_special(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Everything in a folder and in the folders in it, but for Ray's."""
-    for entry in os.scandir(folder) if folder.is_dir() else ():
-        if not entry.is_file(follow_symlinks=False):
-            yield entry
+    """Everything but plain files in a folder and in the folders in it, but for Ray's."""
+    for entry in _not_files(folder):
+        yield entry
         if entry.is_dir(follow_symlinks=False) and entry.name != RAY_FOLDER:
-            yield from (e for e in os.scandir(entry) if not e.is_file(follow_symlinks=False))
+            yield from _not_files(Path(entry.path))
+
+
+def _not_files(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.is_file(follow_symlinks=False)]
