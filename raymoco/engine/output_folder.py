@@ -87,21 +87,23 @@ def resolve_output(output: str) -> Path:
 
 
 def check_output(output: Path) -> None:
-    """Create the output folder, and refuse one that nothing can be written to.
+    """Refuse an output folder that nothing can be written to; leave nothing there.
 
     Raises:
         ConfigError: it is a file, or cannot be made or written to; says why.
     """
+    place = nearest_folder(output)
+    why = "" if place.is_dir() else f"{place} is a file"
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
+        if not why:
+            tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        place = nearest_folder(output)
-        why = f"{place} is a file" if place.is_file() else (error.strerror or str(error))
+        why = error.strerror or str(error)
+    if why:
         raise ConfigError(
             f"output is {output}, which is no folder that can be written to ({why}): choose "
             "another with output=FOLDER."
-        ) from None
+        )
 
 
 def refuse_foreign(folder: Path, kind: str) -> None:

@@ -15,7 +15,7 @@ from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
 from raymoco.engine.disk import check_room
 from raymoco.engine.judges import judges_fact, judges_warning
-from raymoco.engine.output_folder import check_output, refuse_foreign, resolve_output
+from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.provenance import provenance
 from raymoco.engine.regime import TrainImages
 from raymoco.engine.signals import Interrupts
@@ -62,6 +62,7 @@ from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images, check_against_judges
 from raymoco.study.sweepfile.load import Sweep, load_sweep, read_sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.name_checks import check_trial_names
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
@@ -88,11 +89,12 @@ def sweep(
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
     loaded = ask_protocols(loaded)
     spec = loaded.spec
-    output = resolve_output(spec.output)
+    output = loaded.output
     folder = output / spec.name
     # absolute from here on, because gangs have another working directory
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     files = SweepFolder(folder)
+    check_trial_names(loaded)
     refuse_foreign(folder, "sweep")
     check_output(output)
     loaded = _as_begun(loaded, files)

@@ -5,7 +5,6 @@ Each error names its key; the caller with the file prepends file and line.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from raymoco.choices import SAMPLERS, SCHEDULERS
@@ -21,10 +20,6 @@ from raymoco.study.sweepfile.search_space import SearchSpace, different
 from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import DEFAULT, Confirm, Tune
 from raymoco.yamlfile import nearest
-
-# of 255 bytes, as file systems have them, less what predictions are called while they are written:
-# .ID.npz.12345678
-LONGEST_ID = 255 - 14
 
 
 def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchSpec:
@@ -45,9 +40,6 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
         _check_repeats(spec, base)
     if spec.confirm is not None:
         _check_baselines(spec.confirm, base)
-        for name in spec.confirm.against:
-            with concerning("confirm", "against", name):
-                _check_length(f"confirm.against.{name}", f"{name}-s{max(spec.confirm.seeds)}")
     asks_sampler = imports or is_ours(SAMPLERS, spec.sampler.name)
     if asks_sampler:
         _check_sampler(spec, space)
@@ -166,10 +158,6 @@ def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
     if spec.tune is not None:
         _check_tune(spec.tune)
     for cell in spec.cells:
-        tuned = f"tune-{cell.slug}-s{max(spec.tune.tunings)}-000" if spec.tune is not None else ""
-        with concerning("factors"):
-            longest = max(f"{cell.slug}-s{max(spec.seeds)}", tuned, key=len)
-            _check_length(f"the cell '{cell.name[:40]}'", longest)
         for values in spec.ends(cell):
             try:
                 base.with_values({**cell.values, **values})
@@ -179,17 +167,6 @@ def check_ablation(spec: AblationSpec, base: RunConfig) -> None:
     with concerning("metric"):
         check_metrics(spec, base)
     refuse_equivalent_cells(spec.tuned_cells, base)
-
-
-def _check_length(whose: str, trial_id: str) -> None:
-    """Refuse a trial whose files would have names that file systems do not take."""
-    length = len(os.fsencode(trial_id))
-    if length > LONGEST_ID:
-        raise ConfigError(
-            f"{whose} gives a trial a name of {length} bytes, '{trial_id[:20]}...', but it may "
-            f"have {LONGEST_ID}, because files are called after it: shorten the names of factors "
-            "or levels."
-        )
 
 
 def _check_tune(tune: Tune) -> None:

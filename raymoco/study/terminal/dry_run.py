@@ -18,7 +18,7 @@ from raymoco.data.views.whole import canvas_shape
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.disk import check_room
 from raymoco.engine.judges import judges_fact, judges_warning
-from raymoco.engine.output_folder import check_output, refuse_foreign, resolve_output
+from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
 from raymoco.engine.step import Step, build_optimizer
@@ -36,6 +36,7 @@ from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.name_checks import check_trial_names
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.sampler_options import (
     independent_axes,
@@ -58,7 +59,8 @@ def describe_sweep(sweep: Sweep) -> Group:
     """
     sweep = ask_protocols(sweep)
     spec, base = sweep.spec, sweep.base
-    output = resolve_output(spec.output)
+    output = sweep.output
+    check_trial_names(sweep)
     refuse_foreign(output / spec.name, "sweep")
     check_output(output)
     check_named_code(sweep)
