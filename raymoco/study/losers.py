@@ -98,8 +98,10 @@ class Losers:
         records = {trial.trial_id: trial for trial in self._records([*self._kept, name])}
         if name not in records or records[name].state not in ENDED:
             return
-        first = ranked(records.values(), self._objectives[0])[: self._best]
-        stay = {trial.trial_id for trial in first}
+        order = ranked(records.values(), self._objectives[0])
+        # while there are few, those without a score stay too
+        order += [trial for trial in records.values() if trial not in order]
+        stay = {trial.trial_id for trial in order[: self._best]}
         if len(self._objectives) > 1:
             stay |= {trial.trial_id for trial in pareto_front(records.values(), self._objectives)}
         self._kept = [one for one in dict.fromkeys([*self._kept, name]) if one in stay]

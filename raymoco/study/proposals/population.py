@@ -124,9 +124,14 @@ class Population:
             values,
             self.run_seed,
             attempt=attempt,
-            resume_from=str(kept[-1]) if kept else None,
+            # by the name in the journal, where a network file system does not list it yet
+            resume_from=str(kept[-1]) if kept else self._reported(trial_id),
             until=target if target < self.epochs else None,
         )
+
+    def _reported(self, trial_id: str) -> str | None:
+        member = self.ledger.trials.get(trial_id)
+        return member.checkpoint if member is not None else None
 
     def _exploit(self, alive: list[TrialRecord], epoch: int) -> None:
         """Give the worst members a checkpoint and values of the best, and record it."""

@@ -105,6 +105,9 @@ def test_a_trial_that_was_stopped_may_still_write_and_is_freed_at_the_end(tmp_pa
     sweep, ledger = load_sweep(folder / "sweep.yaml"), load_ledger(folder / "journal.jsonl")
     losers = Losers(sweep, folder, ledger, lambda _: None)
     pruned = next(t.trial_id for t in ledger.all() if t.state == TrialState.PRUNED)
+    best = [trial for trial in ledger.search_trials if trial.completed][:3]
+    for trial in best:
+        losers.take(Ended(trial_id=trial.trial_id, state=trial.state, reason=""))
     losers.take(Ended(trial_id=pruned, state=TrialState.PRUNED, reason=""))
     assert list((folder / "checkpoints" / pruned).glob("epoch-*.pt"))
     losers.finish()
@@ -135,3 +138,8 @@ def test_a_sweeps_disk_is_counted_with_the_largest_of_its_trials(tmp_path):
     assert needed == (3 + 9 + 6) * 1000 + 37 * 10
     assert words == "checkpoints of 12 trials x 1.0 kB, 37 others x 10 bytes, 18.4 kB at most"
     assert sweep_in_words(sweep, CheckpointSize(1000, 10), ended=49)[0] == 0
+
+
+def test_a_search_of_few_trials_keeps_all_of_them(tmp_path):
+    left, said, _ = freed(written(tmp_path, trials=3))
+    assert (list(left), said) == (["epoch"], [])
