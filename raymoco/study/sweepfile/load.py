@@ -99,7 +99,7 @@ def read_sweep(path: Path) -> Sweep:
 
 def _load(path: Path, overrides: Iterable[str], *, imports: bool) -> Sweep:
     document = read_yaml(path)
-    folder = absolute(path).parent
+    folder = absolute(path).resolve().parent
     own = path.name == SAVED and document.values.get("name") == folder.name
     if own:
         _as_begun(document)
