@@ -18,7 +18,7 @@ def print_plan(console: Console, found: Composed) -> None:
     """
     from raymoco.data.shards.ensure import ensure_shards
     from raymoco.engine.check_choices import check_choices
-    from raymoco.engine.disk import check_room, checkpoint_size, run_in_words
+    from raymoco.engine.disk import check_run
     from raymoco.engine.output_folder import check_output, refuse_foreign, resolve_output
     from raymoco.engine.regime import TrainImages, regime
     from raymoco.engine.regime_advice import regime_warning
@@ -53,13 +53,13 @@ def print_plan(console: Console, found: Composed) -> None:
     )
     for name, text in regime(resolved, known).facts:
         console.print(f"{name:<12} {text}", markup=False)
-    size = checkpoint_size(
+    room = check_run(
         resolved,
+        output,
         channels=shards.channels,
         image_size=resolved.data.view_size or resolved.data.image_size or shards.image_size or 32,
         classes=len(shards.classes),
     )
-    room = check_room(output, *run_in_words(resolved, size), "checkpoint.keep")
     console.print(f"{'disk':<12} {room}", markup=False)
     warning = regime_warning(resolved, known)
     if warning:

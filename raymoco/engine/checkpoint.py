@@ -70,6 +70,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     write_checkpoint(path, checkpoint)
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
+    for cut in folder.glob(f".{PATTERN}.*"):  # a kill came while it was written
+        cut.unlink(missing_ok=True)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +64,29 @@ def run_in_words(config: RunConfig, size: CheckpointSize) -> tuple[int, str]:
     return needed, (
         f"{count} checkpoints of {bytes_in_words(size.whole)} at once, {bytes_in_words(needed)}"
     )
+
+
+def check_run(
+    config: RunConfig,
+    output: Path,
+    *,
+    channels: int,
+    image_size: int,
+    classes: int,
+    there: Sequence[Path] = (),
+) -> str:
+    """Return what a run's checkpoints take and what is free, in words.
+
+    Args:
+        config: resolved.
+        there: checkpoints that are on the disk already.
+    Raises:
+        DiskFullError: the disk is too small for them.
+    """
+    size = checkpoint_size(config, channels=channels, image_size=image_size, classes=classes)
+    needed, words = run_in_words(config, size)
+    needed -= sum(path.stat().st_size for path in there)
+    return check_room(output, needed, words, "checkpoint.keep")
 
 
 def check_room(output: Path, needed: int, words: str, cure: str) -> str:

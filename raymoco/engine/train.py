@@ -24,7 +24,7 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
-from raymoco.engine.disk import check_room, checkpoint_size, run_in_words
+from raymoco.engine.disk import check_run
 from raymoco.engine.judges import check_judges, judges_fact, judges_warning
 from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.loop import run_loop
@@ -127,15 +127,14 @@ def train(
     with signals.installed(), connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
         _say_regime(resolved, handle, say)
-        size = checkpoint_size(
+        check_run(
             resolved,
+            output,
             channels=handle.channels,
             image_size=handle.seen,
             classes=len(handle.classes),
+            there=list_checkpoints(RunFolder(folder).checkpoints),
         )
-        needed, words = run_in_words(resolved, size)
-        there = sum(one.stat().st_size for one in list_checkpoints(RunFolder(folder).checkpoints))
-        check_room(output, needed - there, words, "checkpoint.keep")
         signals.check()
         # nothing has been written yet, and another process may have used the folder meanwhile
         with lease(folder, "run"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raymoco.config import RunConfig
-from raymoco.engine.disk import CheckpointSize, at_once, checkpoint_size
+from raymoco.engine.disk import CheckpointSize, at_once, check_room, checkpoint_size
 from raymoco.files import bytes_in_words
 from raymoco.study.sweepfile.load import Sweep
 
@@ -16,6 +16,28 @@ def kept_trials(sweep: Sweep) -> int:
     """Return how many of the best trials keep their whole checkpoints."""
     confirm = sweep.search.confirm if sweep.search is not None else None
     return max(sweep.base.checkpoint.keep_trials, confirm.top if confirm is not None else 0)
+
+
+def check_sweep(
+    sweep: Sweep,
+    resolved: RunConfig,
+    *,
+    channels: int,
+    image_size: int,
+    classes: int,
+    ended: int = 0,
+) -> str:
+    """Return what a sweep's checkpoints take and what is free, in words.
+
+    Args:
+        resolved: its run.
+        image_size: what the encoder sees.
+        ended: how many trials have ended before.
+    Raises:
+        DiskFullError: the disk is too small for them.
+    """
+    size = largest(sweep, resolved, channels=channels, image_size=image_size, classes=classes)
+    return check_room(sweep.output, *sweep_in_words(sweep, size, ended), CURE)
 
 
 def largest(

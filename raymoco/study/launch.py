@@ -13,7 +13,6 @@ from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
-from raymoco.engine.disk import check_room
 from raymoco.engine.judges import judges_fact, judges_warning
 from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.provenance import provenance
@@ -26,7 +25,7 @@ from raymoco.files import write_atomically
 from raymoco.locks import lease
 from raymoco.study.assignments import Assigner
 from raymoco.study.budget import budget_check
-from raymoco.study.disk_plan import CURE, largest, sweep_in_words
+from raymoco.study.disk_plan import check_sweep
 from raymoco.study.journal.events import (
     GangClosed,
     GangLost,
@@ -138,15 +137,14 @@ def sweep(
         for warning in (sweep_regime_warning(loaded, known), judges_warning(images.manifest)):
             if warning:
                 progress.say(f"warning: {warning}")
-        size = largest(
+        check_sweep(
             loaded,
             resolved,
             channels=images.channels,
             image_size=images.seen,
             classes=len(images.classes),
+            ended=sum(trial.ended is not None for trial in ledger.all()),
         )
-        ended = sum(trial.ended is not None for trial in ledger.all())
-        check_room(output, *sweep_in_words(loaded, size, ended), CURE)
         signals.check()
         # nothing has been written yet: the user can fix a mistake and repeat the command
         with lease(folder, "sweep"):

@@ -16,14 +16,13 @@ from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.build import build_views
 from raymoco.data.views.whole import canvas_shape
 from raymoco.engine.cluster import threads_per_worker
-from raymoco.engine.disk import check_room
 from raymoco.engine.judges import judges_fact, judges_warning
 from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
-from raymoco.study.disk_plan import CURE, largest, sweep_in_words
+from raymoco.study.disk_plan import check_sweep
 from raymoco.study.proposals.repeats import fewest_repeats
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.statistics.effects import interactions, main_effects
@@ -113,14 +112,14 @@ def describe_sweep(sweep: Sweep) -> Group:
         "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
     )
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
-    size = largest(
+    room = check_sweep(
         sweep,
         config,
         channels=shards.channels,
         image_size=_side(config, shards),
         classes=len(shards.classes),
     )
-    facts.add_row("disk", check_room(output, *sweep_in_words(sweep, size), CURE))
+    facts.add_row("disk", room)
     for name, text in found.facts:
         facts.add_row(name, text)
     facts.add_row(*judges_fact(shards.manifest))

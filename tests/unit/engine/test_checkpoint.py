@@ -57,6 +57,13 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_no_other_file(copy):
     assert [path.name for path in copy.iterdir()] == ["epoch-00002.pt"]
 
 
+def test_what_a_kill_left_half_written_goes_with_the_next_checkpoint(copy):
+    (copy / ".epoch-00002.pt.abcdefgh").write_bytes(bytes(1000))
+    before = load_newest(find_checkpoint(copy), "cpu", print)
+    save_checkpoint(copy, before, keep=1)
+    assert [path.name for path in copy.iterdir()] == ["epoch-00001.pt"]
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"optim__name": "adamw"}, {"method__loss": "cross_entropy"}], ids=str
 )
