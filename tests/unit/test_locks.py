@@ -8,8 +8,11 @@ import sys
 
 import pytest
 
+from raymoco.config import DataConfig
+from raymoco.data.shards.ensure import ensure_shards
 from raymoco.errors import ConfigError
 from raymoco.locks import LEASE, alone, hold, is_used, lease, marker_of
+from raymoco.tracking.store import open_store
 
 HOLDER = """\
 import errno, fcntl, sys, time
@@ -76,3 +79,14 @@ def test_other_errors_of_a_lock_are_not_taken_for_missing_locks(tmp_path):
     (tmp_path / LEASE).mkdir()
     with pytest.raises(IsADirectoryError):
         hold(tmp_path / LEASE)
+
+
+# MLflow 3.17's own use of SQLAlchemy
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.parametrize("no_flock", [errno.ENOLCK], indirect=True)
+def test_without_flock_shards_are_built_and_a_store_is_made(no_flock, tmp_path):
+    found = ensure_shards(DataConfig(), tmp_path)
+    assert not [path.name for path in found.folder.iterdir() if "lock" in path.name]
+    open_store(f"sqlite:///{tmp_path}/mlflow.db", "raymoco", tmp_path / "mlartifacts")
+    assert (tmp_path / "mlflow.db").exists()
+    assert not list(tmp_path.glob("*.held"))
