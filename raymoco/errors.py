@@ -3,7 +3,8 @@
     RaymocoError                 exit 1
     ├── InputError               exit 2: the user can fix it by changing a command, file or setting
     │   ├── ConfigError          a value, a key or a combination of them
-    │   └── DataError            a folder, an image, a shard or its manifest
+    │   ├── DataError            a folder, an image, a shard or its manifest
+    │   └── DiskFullError        no room for a file, or a quota is used up
     └── TrainingError            exit 1: a run that started and could not finish
         ├── NotFiniteError       a loss or a gradient became NaN or infinite
         └── GangError            a gang of workers was lost, or could not start
@@ -46,6 +47,10 @@ class ConfigError(InputError):
 
 class DataError(InputError):
     """Images, shards or manifests that are missing, damaged or inconsistent."""
+
+
+class DiskFullError(InputError):
+    """A file has no room on its disk, or within a quota: everything before it is there."""
 
 
 class TrainingError(RaymocoError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
 from raymoco.errors import DataError
+from raymoco.files import writing
 
 JOURNAL = "journal.jsonl"
 
@@ -190,14 +191,26 @@ class Journal:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_incomplete_line(path)
-        self._stream = path.open("a", encoding="utf-8")
+        # unbuffered: what did not fit on a full disk must not wait in memory for the next event
+        self._stream = path.open("ab", buffering=0)
 
     def append(self, event: Event) -> None:
-        """Write one event and sync it to the disk."""
-        with self._lock:
-            self._stream.write(json.dumps(event.to_dict()) + "\n")
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+        """Write one event and sync it to the disk; all of it or nothing.
+
+        Raises:
+            DiskFullError: there is no room for it.
+        """
+        line = (json.dumps(event.to_dict()) + "\n").encode()
+        with self._lock, writing(self._path, len(line)):
+            before = os.fstat(self._stream.fileno()).st_size
+            try:
+                rest = line
+                while rest:  # the last bytes of a disk are written, and no more
+                    rest = rest[self._stream.write(rest) :]
+                os.fsync(self._stream.fileno())
+            except OSError:
+                os.ftruncate(self._stream.fileno(), before)
+                raise
 
     def close(self) -> None:
         """Close the file."""

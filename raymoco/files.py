@@ -1,4 +1,4 @@
-"""Files that several processes share: atomic writes, locks, and absolute paths.
+"""Files that several processes share: atomic writes, full disks, and absolute paths.
 
 A process can lose its working directory: that of a Ray job is a temporary copy, which the agent of
 another node on the same host unpacks again. From then on `getcwd` fails, and libraries call it
@@ -8,18 +8,26 @@ typed.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from filelock import BaseFileLock, FileLock, Timeout
+from raymoco.errors import ConfigError, DiskFullError, InputError
 
-from raymoco.errors import ConfigError, InputError
-
-LEASE = ".lease"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# what a machine refuses, and its user can mend: no defect of raymoco
+OF_THE_MACHINE = (
+    *NO_ROOM,
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK),
+)
 _left: Path | None = None  # the original working directory, after `standing_in` has left it
 
 
@@ -91,55 +99,98 @@ def standing_in(folder: Path, before: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a kill, sees either the old or the new content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a file so that a reader, or a kill, sees either the old or the new content.
 
-
-def hold(path: Path) -> BaseFileLock | None:
-    """Lock a file until its `release()`; return None while another process holds it.
-
-    The lock is released when the process ends, also by a kill.
+    Raises:
+        DiskFullError: there is no room for it; the old content is there.
     """
-    # not thread_local: one thread may release the lock that another one took
-    lock = FileLock(path, thread_local=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return None
-    return lock
+    written = content.encode() if isinstance(content, str) else content
+    with replacing(path, len(written)) as stream:
+        stream.write(written)
 
 
 @contextmanager
-def lease(folder: Path, kind: str) -> Iterator[None]:
-    """Allow only one process per sweep or run.
+def replacing(path: Path, size: int) -> Iterator[BinaryIO]:
+    """Yield a stream whose content takes the place of a file when it is complete.
 
     Args:
-        folder: created if it is missing.
-        kind: "sweep" or "run", for the message.
+        size: the bytes that are needed at least, for the message of a full disk.
     Raises:
-        ConfigError: another process holds the lease.
+        DiskFullError: there is no room for it; the old content is there, and nothing else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    held = hold(folder / LEASE)
-    if held is None:
-        raise ConfigError(f"{folder}: another process is running this {kind}.")
+    with writing(path, size):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path, size: int | None = None) -> Iterator[None]:
+    """Raise a DiskFullError where a file, of so many bytes if they are known, finds no room.
+
+    Raises:
+        DiskFullError: names the folder, what is needed, what is free and what to do.
+    """
     try:
         yield
-    finally:
-        held.release()
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise disk_full(path, size, error) from None
 
 
-def is_used(folder: Path) -> bool:
-    """Whether a folder contains anything besides an abandoned lease."""
-    return folder.exists() and any(entry.name != LEASE for entry in folder.iterdir())
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a text file.
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    text = line.rstrip() + "\n"
+    with writing(path, len(text)), path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def disk_full(path: Path, size: int | None, error: OSError) -> DiskFullError:
+    """Return the error that says that a file, of so many bytes, finds no room."""
+    takes = "" if size is None else f", which takes {bytes_in_words(size)}"
+    free = bytes_in_words(free_bytes(path.parent))
+    return DiskFullError(
+        f"{path.parent}: no room for {path.name}{takes}: {os.strerror(error.errno or 0)}; {free} "
+        "are free. "
+        "Make room there and repeat the command; a run or a sweep goes on with --resume."
+    )
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that a folder is on, or will be on once it is made."""
+    return shutil.disk_usage(nearest_folder(folder)).free
+
+
+def nearest_folder(folder: Path) -> Path:
+    """Return a path, or of its parents the nearest that exists."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def bytes_in_words(count: int) -> str:
+    """Return a number of bytes for a message: `3.2 MB`."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"
+
+
+def in_words(error: OSError) -> str:
+    """Return an error of the operating system as a sentence, with the file that it is about."""
+    named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{named}{error.strerror or error}."

@@ -19,7 +19,10 @@ from raymoco.cli.arguments import Overrides, Resume, err, out
 from raymoco.cli.encoders import encoders_app
 from raymoco.cli.listings import listings_app
 from raymoco.cli.shards import shards_app
+from raymoco.cli.terminal import leave_terminal, take_terminal
+from raymoco.engine.signals import Interrupts
 from raymoco.errors import InputError, RaymocoError
+from raymoco.files import OF_THE_MACHINE, in_words
 
 INTERRUPTED = 130
 app = typer.Typer(
@@ -216,7 +219,12 @@ def schema(
 @app.command()
 def ui(
     place: Annotated[Path, typer.Argument(help="a sweep's or an output folder")] = Path("runs"),
-    port: Annotated[int, typer.Option(help="of the MLflow server, on loopback")] = 5000,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65535, help="of the MLflow server, on loopback; if it is taken, the next"
+        ),
+    ] = 5000,
 ) -> None:
     """Open MLflow on the right store and print where to compare."""
     from raymoco.study.mlflow.ui import serve_ui
@@ -233,33 +241,45 @@ def main() -> None:
             sys.path.append(os.getcwd())
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) != len(sys.argv) - 1
-    code = 0
+    take_terminal()
+    # around every command: at any moment
+    with Interrupts().installed() as signals:
+        try:
+            code = _run(arguments, debug)
+        except KeyboardInterrupt:  # while an error was printed
+            code = INTERRUPTED
+        with signals.held():
+            if code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this code and is silent
+                err.print("interrupted", markup=False)
+            code = leave_terminal() or code
+            # Ray's and MLflow's threads must not keep the terminal waiting once all is written
+            os._exit(code)
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    """Run a command, print its error, and return the exit code."""
     try:
-        code = app(arguments, standalone_mode=False) or 0
+        return app(arguments, standalone_mode=False) or 0
     except RaymocoError as error:
         if debug:
             traceback.print_exc()
         for line in str(error).split("\n"):
             err.print(f"error: {line}", markup=False)
-        code = error.exit_code
+        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return INTERRUPTED
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # typer's own: wrong usage
             error.show()
-            code = error.exit_code
-        else:
-            if debug:
-                raise
-            err.print(
-                f"error: {type(error).__name__}: {error}\n"
-                "This is a defect of raymoco; --debug shows where.",
-                markup=False,
-            )
-            code = 1
-    if code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this code and prints nothing
-        err.print("interrupted", markup=False)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Ray's and MLflow's threads must not keep the terminal waiting once everything is written
-    os._exit(code)
+            return int(error.exit_code)
+        if debug:
+            raise
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            err.print(f"error: {in_words(error)}", markup=False)
+            return InputError.exit_code
+        err.print(
+            f"error: {type(error).__name__}: {error}\n"
+            "This is a defect of raymoco; --debug shows where.",
+            markup=False,
+        )
+        return 1

@@ -18,16 +18,20 @@ def print_plan(console: Console, found: Composed) -> None:
     """
     from raymoco.data.shards.ensure import ensure_shards
     from raymoco.engine.check_choices import check_choices
-    from raymoco.engine.output_folder import resolve_output
+    from raymoco.engine.disk import check_run
+    from raymoco.engine.output_folder import check_output, refuse_foreign, resolve_output
     from raymoco.engine.regime import TrainImages, regime
     from raymoco.engine.regime_advice import regime_warning
     from raymoco.engine.resolve import resolve
 
     config = found.config
+    output = resolve_output(config.output)
+    refuse_foreign(output / config.run_name, "run")
+    check_output(output)
     check_choices(config)
     shards = ensure_shards(
         config.data,
-        resolve_output(config.output),
+        output,
         lambda line: console.print(line, markup=False),
     )
     images = min(shards.rows("train"), config.data.limit or shards.rows("train"))
@@ -49,6 +53,14 @@ def print_plan(console: Console, found: Composed) -> None:
     )
     for name, text in regime(resolved, known).facts:
         console.print(f"{name:<12} {text}", markup=False)
+    room = check_run(
+        resolved,
+        output,
+        channels=shards.channels,
+        image_size=resolved.data.view_size or resolved.data.image_size or shards.image_size or 32,
+        classes=len(shards.classes),
+    )
+    console.print(f"{'disk':<12} {room}", markup=False)
     warning = regime_warning(resolved, known)
     if warning:
         console.print(f"warning: {warning}", markup=False)

@@ -140,6 +140,8 @@ RULES: dict[str, Rule] = {
             "scale.gpus_per_worker",
             "checkpoint.every",
             "checkpoint.keep",
+            "checkpoint.keep_trials",
+            "checkpoint.losers",
         ),
         neutral,
     ),

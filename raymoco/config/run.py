@@ -194,6 +194,8 @@ FIXED_KEYS = (
     "name",
     "seed",
     "changes",
+    "checkpoint.keep_trials",
+    "checkpoint.losers",
     "data.source",
     "data.root",
     "data.limit",

@@ -300,10 +300,16 @@ class EvalConfig(StrictModel):
 
 
 class CheckpointConfig(StrictModel):
-    """A checkpoint each `every` epochs and at the end; the last `keep` stay."""
+    """A checkpoint each `every` epochs and at the end; the last `keep` stay.
+
+    Of a search's trials that are neither among the best `keep_trials` nor to be confirmed, `losers`
+    says what stays: the query encoder, none, or all.
+    """
 
     every: Count = 1
     keep: Count = 1
+    keep_trials: Count = 10
+    losers: Literal["encoder", "none", "all"] = "encoder"
 
 
 class ScaleConfig(StrictModel):

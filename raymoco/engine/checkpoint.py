@@ -6,20 +6,23 @@ epoch number is their state. See `loop.seed_epoch`.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
 from raymoco.config import RunConfig
+from raymoco.engine.output_folder import MARKS
 from raymoco.errors import DataError
+from raymoco.files import replacing
 from raymoco.yamlfile import Document, validate
 
 FORMAT = 1
 PATTERN = "epoch-*.pt"
+ENCODER = "encoder-*.pt"  # the query encoder alone, of a trial that is not among the best
+QUERY_ENCODERS = ("encoders.query.", "encoder.")  # of MoCo, of a method without keys
 SPARE = 2  # kept while a run continues: if the last one is damaged, there is one before it
 
 
@@ -38,6 +41,24 @@ class Checkpoint:
         """The resolved config that the run was started with."""
         return validate(RunConfig, Document(dict(self.config)))
 
+    @property
+    def whole(self) -> bool:
+        """Whether a run can go on from it; otherwise it has the query encoder only."""
+        return bool(self.optimizer)
+
+
+def bytes_of(state: Any) -> int:
+    """Return the size of the tensors in a state; its file has some kilobytes more."""
+    return sum(one.nbytes for one in _tensors(state))
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(one)
+
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write `folder/epoch-00007.pt` atomically and delete older checkpoints.
@@ -45,17 +66,56 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     Returns:
         The path written. The newest `keep` files are kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / checkpoint_name(checkpoint.epoch)
-    temporary = folder / f".{path.name}.{os.getpid()}"
-    with temporary.open("wb") as stream:
-        torch.save({"format": FORMAT, **vars(checkpoint)}, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    write_checkpoint(path, checkpoint)
     for old in list_checkpoints(folder)[:-keep]:
-        old.unlink()
+        old.unlink(missing_ok=True)
+    for cut in folder.glob(f".{PATTERN}.*"):  # a kill came while it was written
+        cut.unlink(missing_ok=True)
     return path
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically.
+
+    Raises:
+        DiskFullError: there is no room for it; what was there before is there.
+    """
+    write_state(path, {"format": FORMAT, **vars(checkpoint)})
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write what `torch.load(path, weights_only=True)` reads, atomically.
+
+    Raises:
+        DiskFullError: there is no room for it; what was there before is there.
+    """
+    with replacing(path, bytes_of(state)) as stream:
+        watched = _Watched(stream)
+        try:
+            torch.save(state, cast(IO[bytes], watched))
+        except Exception:
+            if watched.error is not None:  # torch raises what says nothing of a disk
+                raise watched.error from None
+            raise
+
+
+class _Watched:
+    """A stream for torch.save that remembers why a write failed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def checkpoint_name(epoch: int) -> str:
@@ -101,12 +161,53 @@ def load_newest(
     Returns:
         None if none can be read: the run starts from the beginning.
     """
-    for one in reversed([p for p in list_checkpoints(path.parent) if p.name <= path.name]):
+    # by its name too: a network file system may list a file late that another node has written
+    known = sorted({path, *list_checkpoints(path.parent)})
+    for one in reversed([p for p in known if p.name <= path.name]):
         try:
             return load_checkpoint(one, device)
         except DataError as error:
             say(f"{error} The one before it is taken.")
     return None
+
+
+def keep_encoder(folder: Path, written: Path | None = None, *, none: bool = False) -> bool:
+    """Replace the checkpoints in a folder by the newest's query encoder, which is all that
+    `load_encoder`, `evaluate` and `export` need.
+
+    Args:
+        written: one that is there, if this machine does not list it yet.
+        none: do not keep the encoder either.
+    Returns:
+        Whether there was a checkpoint.
+    Raises:
+        DiskFullError: no room for the encoder; the checkpoints are there.
+    """
+    whole = list_checkpoints(folder)
+    if written is not None and written not in whole and written.is_file():
+        whole.append(written)
+    if not whole:
+        return False
+    newest = None if none else load_newest(whole[-1], "cpu", lambda line: None)
+    if newest is None and not none:
+        return False  # damaged: there is nothing to save
+    if newest is not None:
+        newest.module = query_encoder(newest.module)
+        newest.optimizer = {}
+        number = checkpoint_name(newest.epoch).partition("-")[2]
+        write_checkpoint(folder / f"encoder-{number}", newest)
+    for path in whole:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def query_encoder(module: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of the query encoder, out of that of a method."""
+    for prefix in QUERY_ENCODERS:
+        own = [name for name in module if name.startswith(prefix)]
+        if own:
+            return {name.removeprefix(prefix): module[name] for name in own}
+    raise DataError("a checkpoint has no query encoder")
 
 
 def find_checkpoint(place: Path) -> Path:
@@ -118,9 +219,23 @@ def find_checkpoint(place: Path) -> Path:
     if place.is_file():
         return place
     for folder in (place / "checkpoints", place):
-        found = list_checkpoints(folder)
+        found = list_checkpoints(folder) or sorted(folder.glob(ENCODER))
         if found:
             return found[-1]
-    raise DataError(
-        f"{place}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN})."
-    )
+    raise DataError(_why_none(place))
+
+
+def _why_none(place: Path) -> str:
+    """Say why no checkpoint is at a path."""
+    if (place / MARKS["sweep"]).is_file():
+        return (
+            f"{place} is a sweep, so name one of its trials: {place}/checkpoints/TRIAL, such as "
+            "the first in its report."
+        )
+    if (place.parent.parent / MARKS["sweep"]).is_file() and place.parent.name == "checkpoints":
+        return (
+            f"{place}: no checkpoint of this trial is there. Of a sweep's trials only the best "
+            "keep theirs where checkpoint.losers is none, and one that failed may never have had "
+            "one."
+        )
+    return f"{place}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN})."

@@ -15,6 +15,8 @@ from ray.job_config import JobConfig
 
 from raymoco.config import ScaleConfig
 from raymoco.engine.output_folder import inside_job
+from raymoco.engine.ray_folder import ray_folder
+from raymoco.engine.signals import handlers_kept
 from raymoco.engine.tokens import bring_token
 from raymoco.errors import ConfigError, InputError
 from raymoco.files import standing_in, working_directory
@@ -91,28 +93,19 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
     with ExitStack() as left:
         try:
             if joined:
-                # where the command was typed: Ray lets its workers import from there too
-                ray.init(
-                    address or "auto",
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    runtime_env={"env_vars": WORKER_ENV},
-                )
+                with handlers_kept():
+                    # where the command was typed: Ray lets its workers import from there too
+                    ray.init(
+                        address or "auto",
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        runtime_env={"env_vars": WORKER_ENV},
+                    )
             else:
                 # its processes inherit the working directory that this process has now
                 left.enter_context(standing_in(output, before))
-                ray.init(
-                    "local",
-                    num_cpus=max(cores(), int(-(-held // 1)) + 1),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=_object_store_bytes(),
-                    runtime_env={"env_vars": {**WORKER_ENV, **_python_path(before)}},
-                    # where workers import from too, once they stand: in PYTHONPATH a file of the
-                    # user's would hide one of Python's own, and no worker would come up
-                    job_config=JobConfig(_py_driver_sys_path=[str(before)]),
-                )
+                with handlers_kept():
+                    _start_local(max(cores(), int(-(-held // 1)) + 1), before)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).split("\n")[0]
             raise InputError(
@@ -133,6 +126,27 @@ def connect(scale: ScaleConfig, output: Path, groups: int = 1) -> Iterator[None]
 
             stop_all()
             ray.shutdown()
+
+
+def _start_local(cpus: int, before: Path) -> None:
+    """Start a Ray of this process's own.
+
+    Args:
+        before: the directory in which the command was typed.
+    """
+    ray.init(
+        "local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=_object_store_bytes(),
+        runtime_env={"env_vars": {**WORKER_ENV, **_python_path(before)}},
+        # where workers import from too, once they stand: in PYTHONPATH a file of the user's would
+        # hide one of Python's own, and no worker would come up
+        job_config=JobConfig(_py_driver_sys_path=[str(before)]),
+        _temp_dir=str(ray_folder()),
+    )
 
 
 def check_layout(scale: ScaleConfig, groups: int) -> None:
@@ -199,6 +213,8 @@ def _silence() -> None:
     """Keep the messages of Ray, Tune and Ray Data off the terminal; their log files have them."""
     os.environ.update({key: os.environ.get(key, value) for key, value in WORKER_ENV.items()})
     os.environ.pop("PYTHONWARNINGS", None)
-    for name in ("ray", "ray.data", "ray.tune", "ray.train", "ray.serve"):
+    for name in ("ray", "ray.data", "ray.train", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # it tells of a full disk, or of a client that was killed, with a stack; raymoco in a sentence
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"ray\..*")

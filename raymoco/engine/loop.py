@@ -324,6 +324,11 @@ class _Run:
         checkpoint = load_newest(path, self.device, self.session.text)
         if checkpoint is None:
             return 0
+        if not checkpoint.whole:
+            raise DataError(
+                f"{path} has the query encoder only (checkpoint.losers), so that no training can "
+                "go on from it."
+            )
         self.module.load_state_dict(checkpoint.module)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.rows = [dict(row) for row in checkpoint.data["rows"]]

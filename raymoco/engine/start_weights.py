@@ -91,14 +91,15 @@ def read_state(place: str, backbone: str) -> State:
     path = Path(place).expanduser()
     if path.is_dir() or path.match("epoch-*.pt"):
         try:
-            module = load_checkpoint(find_checkpoint(path)).module
+            checkpoint = load_checkpoint(find_checkpoint(path))
         except DataError as error:
             raise ConfigError(f"model.weights is {place}, but {error}") from None
-        ours = ("encoders.query.backbone.", "encoder.backbone.")  # MoCo's, Supervised's
+        # MoCo's, Supervised's, and where only the query encoder was kept
+        ours = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
         return {
             name.removeprefix(prefix): value
             for prefix in ours
-            for name, value in module.items()
+            for name, value in checkpoint.module.items()
             if name.startswith(prefix)
         }
     if not path.is_file():

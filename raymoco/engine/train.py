@@ -12,6 +12,7 @@ from queue import Empty
 from typing import Any
 from uuid import uuid4
 
+from ray.exceptions import RayError
 from ray.util.queue import Queue
 
 from raymoco import tracking
@@ -23,12 +24,13 @@ from raymoco.data.shards.ensure import ensure_shards
 from raymoco.engine.check_choices import check_choices
 from raymoco.engine.checkpoint import checkpoint_name, list_checkpoints, load_newest
 from raymoco.engine.cluster import connect, declared_cpus, threads_per_worker
+from raymoco.engine.disk import check_run
 from raymoco.engine.judges import check_judges, judges_fact, judges_warning
 from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.loop import run_loop
 from raymoco.engine.metrics_csv import MetricsFile
 from raymoco.engine.mlflow_run import RunTranslator
-from raymoco.engine.output_folder import RunFolder, refuse_foreign, resolve_output
+from raymoco.engine.output_folder import RunFolder, check_output, refuse_foreign, resolve_output
 from raymoco.engine.provenance import provenance
 from raymoco.engine.ray_train import FitThread, build_trainer, root_cause, worker_session
 from raymoco.engine.regime import TrainImages, regime
@@ -36,10 +38,12 @@ from raymoco.engine.regime_advice import regime_warning
 from raymoco.engine.resolve import resolve
 from raymoco.engine.run_events import RUN_EVENTS, EpochDone
 from raymoco.engine.session import ON_EVERY_RANK, reason_of
+from raymoco.engine.signals import Interrupts
 from raymoco.engine.start_weights import check_start
-from raymoco.errors import ConfigError, RaymocoError, TrainingError
+from raymoco.errors import ConfigError, DiskFullError, RaymocoError, TrainingError
 from raymoco.event_log import Begun, Closed, Journal, RunState, begun, read_journal
-from raymoco.files import is_used, lease, write_atomically
+from raymoco.files import append_line, write_atomically
+from raymoco.locks import is_used, lease
 from raymoco.metrics import EVAL_KNN, IMAGES_PER_SECOND, TRAIN_LOSS, Row, describe
 
 Print = Callable[[str], None]
@@ -104,12 +108,14 @@ def train(
     Raises:
         InputError: the config, the data or the folder is wrong; nothing is lost.
         TrainingError: the run failed; its checkpoints are kept.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the folder is complete up to the last checkpoint.
     """
     output = resolve_output(config.output)
     # absolute, because workers have another working directory
     config = with_absolute_paths(config.with_values({"output": str(output)}))
     folder = output / config.run_name
     refuse_foreign(folder, "run")
+    check_output(output)
     if is_used(folder):  # refuse before Ray starts
         with lease(folder, "run"):
             _refuse_used(folder, resume)
@@ -120,16 +126,27 @@ def train(
     if note:
         say(note)
     check_choices(config)
-    with connect(config.scale, output):
+    signals = Interrupts()
+    with signals.installed(), connect(config.scale, output):
         resolved, handle = prepare_run(config, output, say)
         _say_regime(resolved, handle, say)
+        check_run(
+            resolved,
+            output,
+            channels=handle.channels,
+            image_size=handle.seen,
+            classes=len(handle.classes),
+            there=list_checkpoints(RunFolder(folder).checkpoints),
+        )
+        signals.check()
         # nothing has been written yet, and another process may have used the folder meanwhile
         with lease(folder, "run"):
             _refuse_used(folder, resume)
             start = _resume_point(folder, resolved, say) if resume else None
             write_atomically(RunFolder(folder).config, resolved.to_yaml())
-            receiver = _Receiver(resolved, folder, start, progress or say)
+            receiver = _Receiver(resolved, folder, start, progress or say, signals)
             receiver.run(handle, RunFolder(folder).profile if profile else None)
+        signals.check()
     return RunResult(folder, resolved, [receiver.file.rows[e] for e in sorted(receiver.file.rows)])
 
 
@@ -171,8 +188,10 @@ class _Receiver:
         folder: Path,
         start: Path | None,
         say: Print,
+        signals: Interrupts,
     ) -> None:
         self.config, self.folder, self.start = config, folder, start
+        self._signals = signals
         self._say, self._place = say, RunFolder(folder)
         epoch = int(start.stem.split("-")[1]) if start else 0
         self.file = MetricsFile(self._place.metrics, epoch)
@@ -190,10 +209,35 @@ class _Receiver:
         )
 
     def run(self, handle: PreparedImages, profile: Path | None) -> None:
-        """Train to the end; raises TrainingError with the worker's reason."""
+        """Train to the end; raises TrainingError with the worker's reason, or KeyboardInterrupt.
+
+        Like a sweep's end, that of a run is written whole: a signal interrupts only the training
+        and the wait for MLflow.
+        """
         tags = provenance(handle, self.config.scale)
-        self._journal.append(begun(self._identity, tags))
-        self._mirror.start()
+        state = RunState.FAILED
+        failure: BaseException | None = None
+        with self._signals.held():
+            self._journal.append(begun(self._identity, tags))
+            try:
+                with self._signals.let_through():
+                    self._mirror.start()
+                    failure = self._train(handle, profile)
+                state = RunState.FAILED if failure else RunState.COMPLETED
+            except KeyboardInterrupt as error:
+                state, failure = RunState.STOPPED, error
+            except BaseException as error:  # noqa: BLE001 - raised again when all is closed
+                failure = error
+            try:
+                self._close(state)
+            except DiskFullError:
+                if failure is None:  # otherwise it says what the first one said
+                    raise
+        if failure is not None:
+            raise failure
+
+    def _train(self, handle: PreparedImages, profile: Path | None) -> RaymocoError | None:
+        """Start the workers and record their reports to the end; return what failed."""
         # max_concurrency 2: the driver waits in get() while a worker calls put()
         mailbox = Queue(actor_options={"num_cpus": 0})
         loop_config = {
@@ -209,41 +253,48 @@ class _Receiver:
         )
         thread = FitThread(trainer.fit, name="train")
         thread.start()
-        state = RunState.STOPPED
         try:
-            failure = self._listen(thread, mailbox)
-            if failure is not None:
-                state = RunState.FAILED
-                raise failure
-            state = RunState.COMPLETED
-        finally:
-            self._journal.append(Closed(state=state))
-            outcome = self._mirror.close(hasty=state == RunState.STOPPED)
-            for line in tracking.missing_lines(self._mirror.place, outcome):
-                self._say(line)
-            self._journal.close()
+            return self._listen(thread, mailbox)
+        except RayError:
+            self._signals.check()  # a signal to the process group also ends a local cluster
+            raise
 
-    def _listen(self, thread: FitThread, mailbox: Queue) -> TrainingError | None:
-        failure: TrainingError | None = None
-        with self._place.log.open("a", encoding="utf-8") as log:
-            while True:
-                alive = thread.is_alive()
-                try:
-                    message = mailbox.get(timeout=0.5)
-                except Empty:
-                    if not alive:
-                        break
-                    continue
+    def _close(self, state: RunState) -> None:
+        self._journal.append(Closed(state=state))
+        try:
+            with self._signals.let_through():
+                outcome = self._mirror.close(hasty=state == RunState.STOPPED)
+        except KeyboardInterrupt:
+            outcome = self._mirror.close(hasty=True)
+        for line in tracking.missing_lines(self._mirror.place, outcome):
+            self._say(line)
+        self._journal.close()
+
+    def _listen(self, thread: FitThread, mailbox: Queue) -> RaymocoError | None:
+        failure: RaymocoError | None = None
+        while True:
+            self._signals.check()
+            alive = thread.is_alive()
+            try:
+                message = mailbox.get(timeout=0.5)
+            except Empty:
+                if not alive:
+                    break
+                continue
+            with self._signals.held():  # a row is in all files or in none
                 if "row" in message:
                     self._row(message["row"])
                     message["text"] = json.dumps(message["row"])
                 if "reason" in message:
-                    failure = TrainingError(f"{self.config.run_name}: {message['reason']}")
-                log.write(message["text"].rstrip() + "\n")
-                log.flush()
+                    failure = self._failure(message["reason"], full=message["full"])
+                append_line(self._place.log, message["text"])
         if thread.error is not None and failure is None:
-            failure = TrainingError(f"{self.config.run_name}: {root_cause(thread.error)}")
+            failure = self._failure(root_cause(thread.error))
         return failure
+
+    def _failure(self, reason: str, *, full: bool = False) -> RaymocoError:
+        """Return what ends the run: a full disk, which the user can mend, or something else."""
+        return DiskFullError(reason) if full else TrainingError(f"{self.config.run_name}: {reason}")
 
     def _row(self, row: Row) -> None:
         epoch = int(row["epoch"])
@@ -286,6 +337,8 @@ def train_loop_per_worker(loop_config: dict[str, Any]) -> None:
     except Exception as error:
         alike = session.workers == 1 or isinstance(error, ON_EVERY_RANK)
         if session.rank == 0 or not alike:
-            mailbox.put({"reason": reason_of(error), "text": traceback.format_exc()})
+            full = isinstance(error, DiskFullError)
+            text = traceback.format_exc()
+            mailbox.put({"reason": reason_of(error), "text": text, "full": full})
         if not (alike and isinstance(error, RaymocoError)):
             raise  # the other ranks are elsewhere in the loop and must not wait for this one

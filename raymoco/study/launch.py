@@ -14,16 +14,18 @@ from raymoco.config import RunConfig
 from raymoco.data.loading.prepare import PreparedImages
 from raymoco.engine.cluster import connect
 from raymoco.engine.judges import judges_fact, judges_warning
-from raymoco.engine.output_folder import refuse_foreign, resolve_output
+from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.provenance import provenance
 from raymoco.engine.regime import TrainImages
 from raymoco.engine.signals import Interrupts
 from raymoco.engine.train import prepare_run
 from raymoco.errors import ConfigError
 from raymoco.event_log import Journal, RunState, begun
-from raymoco.files import lease, write_atomically
+from raymoco.files import write_atomically
+from raymoco.locks import lease
 from raymoco.study.assignments import Assigner
 from raymoco.study.budget import budget_check
+from raymoco.study.disk_plan import check_sweep
 from raymoco.study.journal.events import (
     GangClosed,
     GangLost,
@@ -33,6 +35,7 @@ from raymoco.study.journal.events import (
 from raymoco.study.journal.folder import SweepFolder, journal_bytes, open_folder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.journal.recorder import Recorder
+from raymoco.study.losers import Losers
 from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.phases import PhaseRunner
 from raymoco.study.proposals.optuna_study import OptunaProposals
@@ -56,8 +59,9 @@ from raymoco.study.statistics.stopping import look_words, seeds_to_train
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images, check_against_judges
-from raymoco.study.sweepfile.load import Sweep, load_sweep
+from raymoco.study.sweepfile.load import Sweep, load_sweep, read_sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.name_checks import check_trial_names
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.terminal.progress import SweepProgress
@@ -84,15 +88,20 @@ def sweep(
     loaded = what if isinstance(what, Sweep) else load_sweep(Path(what), overrides)
     loaded = ask_protocols(loaded)
     spec = loaded.spec
-    output = resolve_output(spec.output)
+    output = loaded.output
     folder = output / spec.name
     # absolute from here on, because gangs have another working directory
     loaded = replace(loaded, base=loaded.base.with_values({"output": str(output)}))
     files = SweepFolder(folder)
+    check_trial_names(loaded)
+    refuse_foreign(folder, "sweep")
+    check_output(output)
+    loaded = _as_begun(loaded, files)
+    spec = loaded.spec
     saved = tracking.saved_section(files.spec) if resume else None
     settled, note = tracking.settle_tracking(spec.tracking, output, saved)
     tracking.check_tracking(settled.uri, output)  # refused before anything is written
-    spec = spec.model_copy(update={"tracking": settled})
+    spec = spec.model_copy(update={"tracking": settled, "output": str(output)})
     loaded = replace(
         loaded, spec=spec, base=loaded.base.with_values({"tracking": settled.model_dump()})
     )
@@ -112,7 +121,7 @@ def sweep(
     slots = gangs_needed(loaded, ledger)
     signals = Interrupts()
     # before the first line is printed: a shell's background jobs start with SIGINT ignored
-    with signals.installed(), progress, connect(spec.gang, output, slots), signals.installed():
+    with signals.installed(), progress, connect(spec.gang, output, slots):
         if note:
             progress.say(note)
         resolved, images = prepare_run(loaded.base, output, progress.say)
@@ -128,6 +137,14 @@ def sweep(
         for warning in (sweep_regime_warning(loaded, known), judges_warning(images.manifest)):
             if warning:
                 progress.say(f"warning: {warning}")
+        check_sweep(
+            loaded,
+            resolved,
+            channels=images.channels,
+            image_size=images.seen,
+            classes=len(images.classes),
+            ended=sum(trial.ended is not None for trial in ledger.all()),
+        )
         signals.check()
         # nothing has been written yet: the user can fix a mistake and repeat the command
         with lease(folder, "sweep"):
@@ -139,6 +156,17 @@ def sweep(
             launch = _Launch(loaded, resolved, folder, ledger, progress, images, signals)
             launch.run(slots)
     return read_result(loaded, folder, ledger, interrupted=signals.heard)
+
+
+def _as_begun(loaded: Sweep, files: SweepFolder) -> Sweep:
+    """Return the sweep with what it was begun to keep on the disk: a resume deletes no more."""
+    if not files.spec.exists():
+        return loaded
+    begun_with = read_sweep(files.spec).base.checkpoint
+    kept = {name: getattr(begun_with, name) for name in ("keep_trials", "losers")}
+    base = loaded.base.with_values({f"checkpoint.{name}": value for name, value in kept.items()})
+    run = {**loaded.spec.run, "checkpoint": base.checkpoint.model_dump()}
+    return replace(loaded, spec=loaded.spec.model_copy(update={"run": run}), base=base)
 
 
 class _Launch:
@@ -163,6 +191,7 @@ class _Launch:
         self.recorder = Recorder(
             folder, ledger, self.journal, sweep.objectives, sweep.axes, self._heard
         )
+        self.losers = Losers(sweep, folder, ledger, progress.say)
         at = self.spec.tracking
         self.mirror = tracking.Mirror(
             tracking.place_of(folder, at.uri, at.experiment),
@@ -211,7 +240,10 @@ class _Launch:
             except BaseException as error:  # noqa: BLE001 - raised again when all is closed
                 failure = error
             # always: on a cluster that keeps running, gangs would hold their CPUs forever
-            closing.run(state, failure)
+            try:
+                closing.run(state, failure)
+            finally:
+                self.losers.finish()
         self.recorder.check()
 
     def _run_phases(self, phases: PhaseRunner) -> None:
@@ -221,6 +253,7 @@ class _Launch:
         for note in plan_notes(self.spec, self.ledger):
             self.progress.say(f"warning: {note}")
         self.mirror.start()
+        self.losers.begin()
         phases.start()
         enough = budget_check(self.spec.budget, self.spec.objective, self.ledger)
         if self.sweep.search is not None:
@@ -308,4 +341,5 @@ class _Launch:
             case GangClosed(orderly=False):
                 self.progress.say(f"{event.gang} is closed: {event.reason}")
         self.progress.take(event)
+        self.losers.take(event)
         self.mirror.wake()

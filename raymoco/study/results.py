@@ -10,6 +10,7 @@ from pathlib import Path
 from raymoco import tracking
 from raymoco.config import RunConfig
 from raymoco.engine.signals import Interrupts
+from raymoco.errors import DiskFullError
 from raymoco.event_log import Closed, Journal, RunState
 from raymoco.files import write_atomically
 from raymoco.study.journal.folder import SweepFolder
@@ -151,6 +152,8 @@ class Closing:
                     self._errors.append(error)
         first, *others = [failure, *self._errors] if failure else [*self._errors, None]
         for other in filter(None, others):
+            if isinstance(other, DiskFullError) and isinstance(first, DiskFullError):
+                continue  # each step would say the same
             self.say(f"warning: while the sweep was closed: {type(other).__name__}: {other}")
         if first is not None:
             raise first

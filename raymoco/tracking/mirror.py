@@ -10,12 +10,13 @@ import shlex
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from raymoco.errors import ConfigError, DataError
+from raymoco.errors import ConfigError, DataError, DiskFullError
 from raymoco.event_log import Begun, RunState, is_alive, read_journal, read_on
-from raymoco.files import hold
+from raymoco.locks import hold
 from raymoco.tracking.changes import Change, Translator
 from raymoco.tracking.open import open_tracking_store, store_class
 from raymoco.tracking.places import NOWHERE, Backlog, Place, count_backlog, load_delivered
@@ -267,7 +268,8 @@ class Mirror:
                 "it logs is delivered later"
             )
         self.outcome.error = self._delivered.error = text
-        self._delivered.save(self.place)
+        with suppress(DiskFullError):  # the journal says that, too: this is only for `status`
+            self._delivered.save(self.place)
 
     def _take_lock(self) -> bool:
         if self._lock is None:

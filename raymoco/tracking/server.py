@@ -5,16 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from raymoco.errors import DataError
 
 START_S = 120.0
+
+
+def free_port(wanted: int) -> int:
+    """Return a port of loopback that nobody listens on: the given one, or the next that is free.
+
+    Raises:
+        DataError: none of the next hundred is free.
+    """
+    for port in range(wanted, min(wanted + 100, 2**16)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DataError(f"port {wanted} is taken, and so are the next hundred: choose another --port.")
 
 
 class LocalServer:
@@ -78,8 +93,10 @@ class LocalServer:
             self._process = None
 
     def _answers(self) -> bool:
+        # not urlopen: it would ask the proxy of the environment for this machine
+        loopback = build_opener(ProxyHandler({}))
         try:
-            with urlopen(f"{self.uri}/health", timeout=2) as answer:
+            with loopback.open(f"{self.uri}/health", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False

@@ -21,13 +21,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 import requests  # noqa: E402
-from filelock import FileLock  # noqa: E402
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
 from raymoco.errors import DataError  # noqa: E402
 from raymoco.event_log import RunState  # noqa: E402
+from raymoco.locks import alone  # noqa: E402
 from raymoco.passwords import reveal  # noqa: E402
 from raymoco.tracking.changes import PARENT, RUNNING, Change  # noqa: E402
 from raymoco.tracking.places import SQLITE, Place, sqlite_file  # noqa: E402
@@ -36,6 +36,7 @@ from raymoco.tracking.protocol import RefusedError, first_line  # noqa: E402
 ENTITIES = 1000  # MLflow's limits for one log_batch
 PARAMS = TAGS = 100
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
+NAME_LENGTH = 250  # of its column in MLflow's databases, which only sqlite does not enforce
 PAGE = 1000
 OWNER, KEY = "raymoco.sweep_id", "raymoco.trial_id"
 STATUS: dict[str, str] = {RunState.FAILED: "FAILED", RunState.STOPPED: "KILLED"}
@@ -96,7 +97,7 @@ class Store:
             tags["mlflow.parentRunId"] = self.ids[PARENT]
         self._unsure = True
         made = self._client.create_run(
-            self.experiment_id, _ms(change.time), tags=tags, run_name=change.name
+            self.experiment_id, _ms(change.time), tags=tags, run_name=change.name[:NAME_LENGTH]
         )
         self._unsure = False
         self.ids[change.key] = made.info.run_id
@@ -188,7 +189,7 @@ def open_store(uri: str, experiment: str, artifacts: Path | None) -> tuple[Mlflo
     database, options = sqlite_file(uri)
     uri = f"{SQLITE}{database}{options}"
     database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(database.parent / f".{database.name}.lock"):
+    with alone(database.parent / f".{database.name}.lock"):
         if not database.exists():
             _make_sqlite(database)
         client = MlflowClient(uri)

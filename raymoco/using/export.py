@@ -16,6 +16,7 @@ from torch import nn
 
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.errors import ConfigError, InputError
+from raymoco.files import writing
 from raymoco.registry import name_of
 from raymoco.ssl.backbones import is_torchvisions, loading_lines
 from raymoco.using.place import find_place
@@ -100,8 +101,9 @@ def export_encoder(
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{os.getpid()}-{target.name}")  # the ending stays
     try:
-        WRITERS[chosen](trained, about, partial)
-        partial.replace(target)
+        with writing(target):
+            WRITERS[chosen](trained, about, partial)
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     return Exported(target, chosen, about, tuple(_lines(chosen, target, trained)), found.note)

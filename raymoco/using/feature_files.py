@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raymoco.errors import ConfigError
+from raymoco.files import writing
 
 ENDINGS = (".parquet", ".csv", ".npy")
 
@@ -85,11 +86,12 @@ def feature_writer(
     with ExitStack() as left:
         for path in partial:
             left.callback(path.unlink, missing_ok=True)
-        written: _Format = formats[suffix](*partial)
-        try:
-            yield FeatureWriter(written, classes, trained_classes)
-        finally:
-            written.close()
+        with writing(target):
+            written: _Format = formats[suffix](*partial)
+            try:
+                yield FeatureWriter(written, classes, trained_classes)
+            finally:
+                written.close()
         for path, final in zip(partial, beside, strict=True):
             path.replace(final)
 

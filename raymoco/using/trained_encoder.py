@@ -170,13 +170,23 @@ def encoder_of(checkpoint: Checkpoint, which: Which = "query") -> TrainedEncoder
         classes=len(checkpoint.data["classes"]),
         seed=checkpoint.run_config.seed,
     )
-    module.load_state_dict(checkpoint.module)
+    if checkpoint.whole:
+        module.load_state_dict(checkpoint.module)
+    else:
+        module.encoder.load_state_dict(checkpoint.module)
     if which == "key":
+        if not checkpoint.whole:
+            raise ConfigError(
+                "encoder is key, but of this trial only the query encoder was kept "
+                "(checkpoint.losers)."
+            )
         if not isinstance(module, MoCo):
             raise ConfigError(
                 f"encoder is key, but a run with method.loss {checkpoint.run_config.method.loss} "
                 "has a query encoder only."
             )
         return TrainedEncoder(cast(Encoder, module.encoders.key), checkpoint, None)
-    classifier = module.classifier if isinstance(module, Supervised) else None
+    classifier = None
+    if isinstance(module, Supervised) and checkpoint.whole:
+        classifier = module.classifier
     return TrainedEncoder(module.encoder, checkpoint, classifier)

@@ -9,13 +9,22 @@ import pytest
 
 from raymoco.config import load_run_config
 from raymoco.engine.resolve import resolve
-from raymoco.errors import ConfigError, InputError
-from raymoco.files import absolute, hold, standing_in, working_directory
+from raymoco.errors import ConfigError, DiskFullError, InputError
+from raymoco.files import (
+    absolute,
+    append_line,
+    bytes_in_words,
+    standing_in,
+    working_directory,
+    write_atomically,
+)
+from raymoco.locks import hold
+from tests.full_disk import room
 
 HOLDER = """\
 import sys, time
 from pathlib import Path
-from raymoco.files import hold
+from raymoco.locks import hold
 lock = hold(Path(sys.argv[1]))
 assert lock
 print("held", flush=True)
@@ -107,3 +116,27 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         standing_in(tmp_path / "file" / "out", working_directory()),
     ):
         pass
+
+
+def test_a_full_disk_leaves_the_old_content_no_other_file_and_a_sentence(tmp_path):
+    path = tmp_path / "config.yaml"
+    write_atomically(path, "old")
+    with room(1000), pytest.raises(DiskFullError) as refused:
+        write_atomically(path, "x" * 5000)
+    assert str(refused.value).startswith(
+        f"{tmp_path}: no room for config.yaml, which takes 5.0 kB: File too large; "
+    )
+    assert "are free. Make room there" in str(refused.value)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("config.yaml", "old")]
+
+
+def test_a_line_of_a_log_that_finds_no_room_is_told_too(tmp_path):
+    with room(10), pytest.raises(DiskFullError, match=r"no room for log\.txt"):
+        append_line(tmp_path / "log.txt", "x" * 20)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(12, "12 bytes"), (1500, "1.5 kB"), (37 * 10**10, "370.0 GB")]
+)
+def test_bytes_are_told_in_a_unit(count, words):
+    assert bytes_in_words(count) == words

@@ -28,7 +28,8 @@ from raymoco.data.shards.value_range import add_span, common_range
 from raymoco.data.sources.file_kinds import HEAD_BYTES, cannot_read, suffix_by_content
 from raymoco.data.sources.source import Entry, Source
 from raymoco.errors import DataError
-from raymoco.files import hold, write_atomically
+from raymoco.files import write_atomically, writing
+from raymoco.locks import hold, marker_of
 
 GROUP_BYTES = 4 * 2**20  # a stream reads and shuffles whole row groups
 GROUP_ROWS = 1024
@@ -217,6 +218,7 @@ def publish(building: Path, folder: Path) -> None:
         shutil.rmtree(place) if place.is_dir() else place.unlink()
     building.rename(folder)
     (folder / LOCK).unlink()
+    marker_of(folder / LOCK).unlink(missing_ok=True)
 
 
 def write_shard(
@@ -240,19 +242,27 @@ def write_shard(
         content.update(image)
     table = table.replace_schema_metadata({CONTENT_KEY: content.hexdigest()})
     partial = file.with_name(f"{file.name}.{os.getpid()}")
-    pq.write_table(
-        table,
-        partial,
-        row_group_size=group,
-        compression={"id": "zstd", "image": "none", "label": "zstd"},  # images are compressed
-        use_dictionary=False,
-        write_page_checksum=True,  # a stream notices a flipped bit without hashing the whole file
-    )
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())  # after a power failure the note must not exist without the shard
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    size = partial.stat().st_size
-    partial.replace(file)
+    try:
+        with writing(file, sum(map(len, images))):
+            pq.write_table(
+                table,
+                partial,
+                row_group_size=group,
+                # images are compressed
+                compression={"id": "zstd", "image": "none", "label": "zstd"},
+                use_dictionary=False,
+                # a stream notices a flipped bit without hashing the whole file
+                write_page_checksum=True,
+            )
+            with partial.open("rb") as stream:
+                # after a power failure the note must not exist without the shard
+                os.fsync(stream.fileno())
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            size = partial.stat().st_size
+            partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     return ShardInfo(
         path=job.path,
         split=job.split,
@@ -290,5 +300,5 @@ def _finished(building: Path, job: Job) -> Built | None:
 
 def _empty(building: Path) -> None:
     for place in building.iterdir():
-        if place.name != LOCK:
+        if place.name not in (LOCK, marker_of(Path(LOCK)).name):
             shutil.rmtree(place) if place.is_dir() else place.unlink()

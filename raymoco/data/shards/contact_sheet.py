@@ -15,6 +15,7 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import Pixels, decode_to
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.shards.row_groups import read_columns, shard_slices
+from raymoco.files import write_atomically
 
 PER_CLASS = 3
 CLASSES = 40  # of a page
@@ -107,8 +108,9 @@ def contact_sheet(
     if pages > 1:
         said = f"classes {found.first} to {found.last} of {found.classes:,}"
     sheet = _draw(rows, pair, per_class, (title, f"{said}, the largest first"), names=names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG")
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG")
+    write_atomically(path, stream.getvalue())
     return found
 
 

@@ -8,7 +8,7 @@ good.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from raymoco.data.account import Account, Kind
 from raymoco.data.codec import Pixels
 from raymoco.data.shards.manifest import SPLITS
 from raymoco.data.shards.stats import Pixelwise
+from raymoco.files import write_atomically
 
 TRAIN, EVAL, TEST = range(len(SPLITS))
 Ints = NDArray[np.int64]
@@ -78,10 +79,9 @@ class RowNotes:
 
     def save(self, path: Path) -> None:
         """Write the notes, all or nothing."""
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        with partial.open("wb") as file:
-            np.savez(file, **vars(self))
-        partial.replace(path)
+        stream = io.BytesIO()
+        np.savez(stream, **vars(self))
+        write_atomically(path, stream.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> RowNotes:

@@ -23,7 +23,7 @@ from raymoco.data.shards.stats import Progress
 from raymoco.data.sources.source import Entry, Source
 from raymoco.data.splits import SplitRule, order_key
 from raymoco.errors import DataError
-from raymoco.files import write_atomically
+from raymoco.files import write_atomically, writing
 
 PLAN = "plan.json"
 LISTING = "listing"
@@ -141,7 +141,7 @@ def make_plan(
     rule = SplitRule(labeled=bool(source.classes))
     amounts = Amounts()
     probes: list[tuple[float, int, Entry]] = []
-    with everything.open("w", encoding="utf-8") as file:
+    with writing(everything), everything.open("w", encoding="utf-8") as file:
         for number, entry in enumerate(source.entries(), start=1):
             _check_entry(entry, source)
             amounts.add(entry, rule.see(entry.id, entry.label, entry.split))
@@ -215,7 +215,7 @@ def _deal(
 
     def write_out() -> None:
         for path, lines in waiting.items():
-            with path.open("a", encoding="utf-8") as file:
+            with writing(path), path.open("a", encoding="utf-8") as file:
                 file.writelines(lines)
         waiting.clear()
 

@@ -256,6 +256,17 @@ class Broker:
             reason = await self._monitor.dead(gang) or reason
         self._attempt_failed(gang, gang.work, reason, lasting)
 
+    async def give_up(self, trial_id: str, attempt: int, reason: str) -> None:
+        """Close the gang of an attempt: its surroundings do not do, such as a full disk.
+
+        The trial waits for another gang, or for a resume.
+        """
+        gang = self._registry.at(trial_id, attempt)
+        if gang is not None:
+            self._queue.put_back(trial_id)
+            gang.work = None
+            self._close_gang(gang, reason, orderly=False)
+
     # for the health monitor
 
     async def _lose(self, name: str, incarnation: str, reason: str) -> None:

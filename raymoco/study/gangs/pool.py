@@ -83,7 +83,8 @@ class Gangs:
         except RayActorError:
             raise GangError(BROKER_DIED) from None
         if reason is not None:
-            raise GangError(f"no gang is left: {reason}. Go on with --resume.")
+            again = "" if "--resume" in reason else ". Go on with --resume."
+            raise GangError(f"no gang is left: {reason}{again}")
 
     def check_broker(self) -> None:
         """Raise GangError if the broker has died."""

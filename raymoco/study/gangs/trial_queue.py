@@ -162,6 +162,16 @@ class TrialQueue:
         self.notify()
         return False
 
+    def put_back(self, trial_id: str) -> None:
+        """Let a trial wait for its next attempt; the one that it had does not count as failed."""
+        queued = self._queue[trial_id]
+        if queued.state == TrialState.RUNNING:
+            work = queued.assignment
+            queued.assignment = replace(work, attempt=work.attempt + 1)
+            queued.state = TrialState.WAITING
+            self._waiting.appendleft(queued)
+            self.notify()
+
     def pause(self, queued: QueuedTrial) -> None:
         """Pause a trial that has reached its `until` epoch."""
         queued.state = TrialState.PAUSED

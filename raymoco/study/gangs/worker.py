@@ -20,7 +20,7 @@ from raymoco.engine.loop import run_loop
 from raymoco.engine.process_state import ProcessState
 from raymoco.engine.ray_train import worker_session
 from raymoco.engine.session import ON_EVERY_RANK, Session, Stopped, reason_of
-from raymoco.errors import RaymocoError
+from raymoco.errors import DiskFullError, RaymocoError
 from raymoco.metrics import Row
 from raymoco.study.gangs.answers import GangOrder
 from raymoco.study.gangs.trial_queue import Assignment
@@ -74,6 +74,10 @@ class BrokerLink:
     def fail(self, work: Assignment, reason: str, lasting: bool) -> None:
         """Report that the attempt has failed; `lasting`: another one would fail the same way."""
         self._ask("fail", work.trial_id, work.attempt, reason, lasting, gone=None)
+
+    def give_up(self, work: Assignment, reason: str) -> None:
+        """Report that this gang cannot work here, and that the trial is not to blame."""
+        self._ask("give_up", work.trial_id, work.attempt, reason, gone=None)
 
     def _ask(self, method: str, *arguments: Any, gone: Any) -> Any:
         if self.gone:
@@ -147,6 +151,12 @@ def run_assignment(link: BrokerLink, work: Assignment, handle: Any, session: Ses
         run_loop(RunConfig.model_validate(work.config), handle, here, resume_from)
     except Stopped:
         state = TrialState.STOPPED  # the broker requested it, and knows the state
+    except DiskFullError as error:  # of rank 0, which alone writes
+        link.text(work, str(error))
+        link.give_up(work, str(error))
+        if session.workers > 1:
+            raise  # the other ranks wait for this one
+        return
     except (Exception, SystemExit) as error:
         alike = session.workers == 1 or isinstance(error, ON_EVERY_RANK)
         if session.rank == 0 or not alike:

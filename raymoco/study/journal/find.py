@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from raymoco.config import RunConfig, TrackingConfig, load_run_config
-from raymoco.engine.output_folder import RunFolder, resolve_output
+from raymoco.engine.output_folder import RunFolder, refuse_special, resolve_output
 from raymoco.engine.run_events import RUN_EVENTS
 from raymoco.errors import DataError
 from raymoco.event_log import EventKinds
@@ -64,6 +64,7 @@ def find(name_or_folder: str) -> FoundFolder:
         DataError: the folder has neither.
     """
     folder = find_folder(name_or_folder)
+    refuse_special(folder)
     spec, config = SweepFolder(folder).spec, RunFolder(folder).config
     if spec.exists():
         return FoundFolder(folder, sweep=read_sweep(spec))

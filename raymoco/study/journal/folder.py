@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from raymoco.engine.output_folder import RAY_FOLDER, refuse_foreign
 from raymoco.errors import ConfigError
 from raymoco.event_log import JOURNAL
-from raymoco.files import is_used, lease
+from raymoco.locks import is_used, lease
 from raymoco.study.journal.ledger import Ledger, load_ledger
 from raymoco.study.sweepfile.load import read_sweep
 
@@ -188,7 +188,8 @@ def _changes(before: str, now: str) -> str:
     if "seeds" in (is_.get("tune") or {}):  # their order says which tuning each seed belongs to
         added = new[: len(old)] == old
     # with looks the order of seeds says which of them a look has, and their number is planned
-    free = (*FREE, "seeds") if added and "looks" not in is_ else FREE
+    # where the output is, the folder says itself
+    free = (*FREE, "output", *["seeds"] * (added and "looks" not in is_))
 
     def fixed(text: str) -> list[str]:
         lines, keep = [], True

@@ -14,8 +14,9 @@ from typing import Any, assert_never
 import ray
 from ray.exceptions import RayActorError
 
-from raymoco.errors import TrainingError
+from raymoco.errors import DiskFullError, TrainingError
 from raymoco.event_log import Journal
+from raymoco.files import append_line
 from raymoco.study.journal.events import (
     Assigned,
     Changed,
@@ -87,6 +88,8 @@ class Recorder:
 
     def check(self) -> None:
         """Raise if an event could not be recorded: the sweep must not continue unrecorded."""
+        if isinstance(self.error, DiskFullError):
+            raise self.error
         if self.error is not None:
             raise TrainingError(f"the sweep cannot be written down: {self.error}") from self.error
 
@@ -165,5 +168,4 @@ class Recorder:
             write_trials(self._folder.trials, self.ledger, self._axes, self._objectives)
 
     def _log(self, trial_id: str, line: str) -> None:
-        with self._folder.log(trial_id).open("a", encoding="utf-8") as stream:
-            stream.write(line.rstrip() + "\n")
+        append_line(self._folder.log(trial_id), line)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from raymoco.errors import ConfigError, RaymocoError
 from raymoco.event_log import Journal
-from raymoco.files import lease
+from raymoco.locks import lease
 from raymoco.study.journal.events import Tracked
 from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.folder import SweepFolder

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from rich.console import Console
 
+from raymoco.engine.output_folder import RunFolder, refuse_special
 from raymoco.errors import DataError
 from raymoco.passwords import without_user
 from raymoco.study.journal.folder import SweepFolder
@@ -30,10 +31,10 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     """Start `mlflow server` for a sweep's store, print the comparison's address, wait for Ctrl-C.
 
     Raises:
-        DataError: nothing has been logged there.
+        DataError: nothing has been logged there, or no port is free.
     """
     from raymoco import tracking
-    from raymoco.tracking.server import LocalServer
+    from raymoco.tracking.server import LocalServer, free_port
     from raymoco.tracking.store import open_store
 
     if not place.exists() and (Path("runs") / place).exists():
@@ -41,7 +42,12 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     name, identity, ids = "raymoco", "", list[str]()
     uri: str | None = None
     output = place
-    folder = SweepFolder(place)
+    refuse_special(place)
+    folder, run = SweepFolder(place), RunFolder(place)
+    if run.config.exists() and run.journal.exists():
+        output = place.absolute().parent
+        logged = read_yaml(run.config).values.get("tracking") or {}
+        uri, name = logged.get("uri"), logged.get("experiment") or name
     if folder.spec.exists():
         output = place.absolute().parent
         logged = read_yaml(folder.spec).values.get("tracking", {})
@@ -53,14 +59,18 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
         ids = [trial.mlflow_run_id for trial in searched or compared_trials(trials)]
     resolved = tracking.tracking_uri(uri, output.absolute())
     if resolved == tracking.NOWHERE:
-        raise DataError(f"{place}: this sweep logged nothing (tracking.uri is {tracking.NOWHERE}).")
+        raise DataError(f"{place}: it logged nothing (tracking.uri is {tracking.NOWHERE}).")
     if tracking.tracker_path(resolved):
-        raise DataError(f"{place}: this sweep was logged to {resolved}, which is not MLflow.")
+        raise DataError(f"{place}: it was logged to {resolved}, which is not MLflow.")
     if resolved.startswith(SQLITE) and not sqlite_file(resolved)[0].exists():
         raise DataError(f"{output}: nothing has been logged there (no mlflow.db).")
-    root = f"http://127.0.0.1:{port}"
     if resolved.startswith("http"):
         root = without_user(resolved).rstrip("/")
+    else:
+        wanted, port = port, free_port(port)
+        if port != wanted:
+            console.print(f"port     {wanted} is taken: {port} instead", markup=False)
+        root = f"http://127.0.0.1:{port}"
     _, experiment_id = open_store(resolved, name, None)
     runs = f"{root}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
     if identity:

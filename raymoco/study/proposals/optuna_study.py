@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,15 @@ from typing import Any, ClassVar
 
 import optuna
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import LOCK_FILE_SUFFIX, BaseJournalFileLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from raymoco.config import RunConfig
+from raymoco.errors import DiskFullError
 from raymoco.event_log import cut_incomplete_line
+from raymoco.files import writing
 from raymoco.metrics import Row
 from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.folder import SweepFolder
@@ -30,6 +34,33 @@ from raymoco.study.sweepfile.sections import Objective
 
 # --dry-run prints what these warnings say: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class _LeaseIsEnough(BaseJournalFileLock):
+    """Optuna's lock of its file, without a file: the sweep's lease lets one process write.
+
+    Optuna's own is a symbolic link, which not every storage has, and one that a kill has left holds
+    up the next process for half a minute.
+    """
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+class _LogFile(JournalFileBackend):
+    """Optuna's file, in which a full disk leaves no incomplete line."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        path = Path(self._file_path)
+        try:
+            with writing(path, len(json.dumps(logs))):
+                super().append_logs(logs)
+        except DiskFullError:
+            cut_incomplete_line(path)
+            raise
 
 
 @dataclass
@@ -64,7 +95,9 @@ class OptunaProposals:
 
     def __post_init__(self) -> None:
         cut_incomplete_line(self.log)
-        backend = JournalFileBackend(str(self.log))
+        # left by a kill of version 0.1, or of a dashboard: whoever is here holds the sweep's lease
+        Path(f"{self.log}{LOCK_FILE_SUFFIX}").unlink(missing_ok=True)
+        backend = _LogFile(str(self.log), _LeaseIsEnough())
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
             study_name=self.name,

@@ -19,6 +19,7 @@ from typing import Any
 from raymoco.config import RunConfig
 from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.errors import TrainingError
+from raymoco.files import replacing
 from raymoco.study.journal.events import ENDED, Changed, Paused, SweepEvent, TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
@@ -123,9 +124,14 @@ class Population:
             values,
             self.run_seed,
             attempt=attempt,
-            resume_from=str(kept[-1]) if kept else None,
+            # by the name in the journal, where a network file system does not list it yet
+            resume_from=str(kept[-1]) if kept else self._reported(trial_id),
             until=target if target < self.epochs else None,
         )
+
+    def _reported(self, trial_id: str) -> str | None:
+        member = self.ledger.trials.get(trial_id)
+        return member.checkpoint if member is not None else None
 
     def _exploit(self, alive: list[TrialRecord], epoch: int) -> None:
         """Give the worst members a checkpoint and values of the best, and record it."""
@@ -215,5 +221,7 @@ def hand_over(checkpoints: Path, donor: str, member: str, epoch: int) -> None:
     except FileNotFoundError:
         raise TrainingError(f"{source}: the checkpoint to continue from is missing.") from None
     except OSError:  # storage without links
-        shutil.copyfile(source, temporary)
+        with source.open("rb") as there, replacing(place, source.stat().st_size) as here:
+            shutil.copyfileobj(there, here)
+        return
     os.replace(temporary, place)

@@ -33,7 +33,8 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
             # look in the folder: a kill may have come between the checkpoint and the journal's
             # event
             found = list_checkpoints(SweepFolder(folder).checkpoints_of(trial.trial_id))
-            resume_from = str(found[-1]) if found else None
+            # and by the name in the journal: a network file system may list it late
+            resume_from = str(found[-1]) if found else trial.checkpoint
             proposals.append(
                 Proposal(
                     trial.trial_id,

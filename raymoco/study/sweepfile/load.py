@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, compose_run
 from raymoco.engine.local_paths import with_absolute_paths
+from raymoco.engine.output_folder import MARKS, resolve_output
 from raymoco.errors import ConfigError
+from raymoco.files import absolute
 from raymoco.passwords import hide
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
@@ -19,17 +21,27 @@ from raymoco.study.sweepfile.search_spec import SearchSpec
 from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
 from raymoco.yamlfile import Document, parse_override, read_yaml, text_keys, validate
 
+SAVED = MARKS["sweep"]  # the resolved file in a sweep's folder
+
 
 @dataclass(frozen=True)
 class Sweep:
     """A checked sweep file: the spec and the run that it varies.
 
-    `notes` says what the run's preset found in the images, and what it decided.
+    `notes` says what the run's preset found in the images, and what it decided. `home` is the
+    output folder of a file that lies in a sweep's own folder: it means this one, wherever the
+    command is typed and the folder was moved to.
     """
 
     spec: SearchSpec | AblationSpec
     base: RunConfig
     notes: tuple[str, ...] = ()
+    home: Path | None = None
+
+    @property
+    def output(self) -> Path:
+        """The absolute output folder."""
+        return self.home or resolve_output(self.spec.output)
 
     @property
     def search(self) -> SearchSpec | None:
@@ -87,10 +99,25 @@ def read_sweep(path: Path) -> Sweep:
 
 def _load(path: Path, overrides: Iterable[str], *, imports: bool) -> Sweep:
     document = read_yaml(path)
-    for text in overrides:
+    folder = absolute(path).resolve().parent
+    own = path.name == SAVED and document.values.get("name") == folder.name
+    if own:
+        _as_begun(document)
+    said = list(overrides)
+    for text in said:
         _apply(document, text)
+    elsewhere = any(text.startswith(("output=", "name=")) for text in said)
     with document.locating(str(path)):
-        return _build(document, imports=imports)
+        loaded = _build(document, imports=imports)
+    return replace(loaded, home=folder.parent if own and not elsewhere else None)
+
+
+def _as_begun(document: Document) -> None:
+    """Let a sweep of an older version keep all that it has: there was no `losers` to choose."""
+    run = document.values.get("run")
+    kept = run.get("checkpoint") if isinstance(run, dict) else None
+    if isinstance(kept, dict):
+        kept.setdefault("losers", "all")
 
 
 def _build(document: Document, *, imports: bool) -> Sweep:

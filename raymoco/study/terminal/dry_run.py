@@ -17,11 +17,12 @@ from raymoco.data.views.build import build_views
 from raymoco.data.views.whole import canvas_shape
 from raymoco.engine.cluster import threads_per_worker
 from raymoco.engine.judges import judges_fact, judges_warning
-from raymoco.engine.output_folder import resolve_output
+from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
 from raymoco.engine.step import Step, build_optimizer
 from raymoco.ssl import build_method
+from raymoco.study.disk_plan import check_sweep
 from raymoco.study.proposals.repeats import fewest_repeats
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.statistics.effects import interactions, main_effects
@@ -34,6 +35,7 @@ from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
+from raymoco.study.sweepfile.name_checks import check_trial_names
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
 from raymoco.study.sweepfile.sampler_options import (
     independent_axes,
@@ -56,8 +58,12 @@ def describe_sweep(sweep: Sweep) -> Group:
     """
     sweep = ask_protocols(sweep)
     spec, base = sweep.spec, sweep.base
+    output = sweep.output
+    check_trial_names(sweep)
+    refuse_foreign(output / spec.name, "sweep")
+    check_output(output)
     check_named_code(sweep)
-    shards = ensure_shards(base.data, resolve_output(spec.output))
+    shards = ensure_shards(base.data, output)
     images = min(shards.rows("train"), base.data.limit or shards.rows("train"))
     config = resolve(base, channels=shards.channels, train_images=images)
     check_against_images(
@@ -66,7 +72,7 @@ def describe_sweep(sweep: Sweep) -> Group:
     budget, gang, epochs = spec.budget, spec.gang, config.epochs
     search, ablation, shorter = sweep.search, sweep.ablation, ""
     if search is not None:
-        chosen = _chosen_by(sweep, search, resolve_output(spec.output))
+        chosen = _chosen_by(sweep, search, output)
         stops = search.scheduler.stops or _stops_repeats(search)
         shorter = "; early stops make it shorter" if stops else ""
         what = _axes_table(search, config)
@@ -106,6 +112,14 @@ def describe_sweep(sweep: Sweep) -> Group:
         "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
     )
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
+    room = check_sweep(
+        sweep,
+        config,
+        channels=shards.channels,
+        image_size=_side(config, shards),
+        classes=len(shards.classes),
+    )
+    facts.add_row("disk", room)
     for name, text in found.facts:
         facts.add_row(name, text)
     facts.add_row(*judges_fact(shards.manifest))
@@ -207,8 +221,7 @@ def _cells_table(spec: AblationSpec) -> Table:
 
 def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
     """Return the median time of a few real steps on random pixels, on this machine's CPU."""
-    whole = config.data.image_size or shards.image_size or 32
-    size = config.data.view_size or whole
+    whole, size = config.data.image_size or shards.image_size or 32, _side(config, shards)
     drawn = (size, size) if config.data.view_size is None else canvas_shape(whole)
     torch.set_num_threads(threads)
     module = build_method(
@@ -243,6 +256,11 @@ def _step_seconds(config: RunConfig, shards: ShardSet, threads: int) -> float:
         step(view_a, view_b, labels, config.optim.lr)
         times.append(time.perf_counter() - started)
     return sorted(times[1:])[STEPS // 2]
+
+
+def _side(config: RunConfig, shards: ShardSet) -> int:
+    """What the encoder sees, in pixels."""
+    return config.data.view_size or config.data.image_size or shards.image_size or 32
 
 
 def _minutes(seconds: float) -> str:

@@ -146,3 +146,52 @@ def test_the_public_names_are_there():
         "negative_uniformity",
     }  # fmt: skip
     assert method <= set(raymoco.ssl.__all__)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([f"name={'x' * 300}"], "with 300 bytes, but names of files in"),
+        (["output=file"], "output is "),
+        (["name=mlflow.db"], "which is taken in an output folder"),
+        (["output=sweep", "name=logs"], "would be inside of"),
+        (
+            ["checkpoint.keep=100000000", "epochs=100000000", "checkpoint.every=1"],
+            "no room for 100000000 checkpoints of ",
+        ),
+    ],
+)
+def test_what_a_disk_does_not_take_is_told_by_a_dry_run(tmp_path, words, said):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "sweep").mkdir()
+    for name in ("sweep.yaml", "journal.jsonl"):
+        (tmp_path / "sweep" / name).write_text("")
+    done = run("train", "digits", "--dry-run", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_sweeps_dry_run_says_what_it_takes_and_refuses_what_is_not_there(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text(SWEEP.format(axis="optim.lr: {uniform: [0.1, 0.2]}"))
+    done = run("sweep", "s.yaml", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "checkpoints of 10 trials x 1.2 MB, 6 others x 3" in done.stdout
+    assert " are free" in done.stdout
+    done = run("sweep", "s.yaml", "--dry-run", "budget.trials=1000000000", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "others x 3" in done.stderr
+    assert "checkpoint.losers" in done.stderr
+
+
+def test_the_ui_says_where_a_run_or_a_sweep_logged_nothing(tmp_path):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("tracking: {uri: none}\n")
+    (folder / "journal.jsonl").write_text("")
+    done = run("ui", str(folder))
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {folder}: it logged nothing (tracking.uri is none).\n",
+    )

@@ -1,6 +1,7 @@
 """Local paths of a config are absolute in whatever is saved, and runs keep their names."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -77,3 +78,17 @@ def test_a_folder_that_was_begun_with_a_relative_root_resumes_where_it_was_begun
     (tmp_path / "s.yaml").write_text(SEARCH.replace("pets", "zoo"))
     with pytest.raises(ConfigError, match="zoo"):
         open_folder(tmp_path / "moved", load_sweep(tmp_path / "s.yaml").spec.to_yaml(), resume=True)
+
+
+def test_the_file_in_a_sweeps_folder_means_this_folder_wherever_it_is(tmp_path, monkeypatch):
+    folder = tmp_path / "o" / "rel"
+    folder.mkdir(parents=True)
+    (folder / "sweep.yaml").write_text(SEARCH)  # with a relative output, as 0.1 wrote it
+    monkeypatch.chdir(tmp_path)
+    assert load_sweep(folder / "sweep.yaml").output == tmp_path / "o"
+    assert load_sweep(Path("o/rel/sweep.yaml")).output == tmp_path / "o"
+    shutil.move(tmp_path / "o", tmp_path / "moved")
+    assert load_sweep(Path("moved/rel/sweep.yaml")).output == tmp_path / "moved"
+    assert load_sweep(Path("moved/rel/sweep.yaml"), ["output=x"]).output == tmp_path / "x"
+    (tmp_path / "sweep.yaml").write_text(SEARCH)  # a file that somebody calls so
+    assert load_sweep(Path("sweep.yaml")).output == tmp_path / "runs"

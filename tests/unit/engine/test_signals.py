@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from raymoco.engine.signals import Interrupts
+from raymoco.engine.signals import Interrupts, handlers_kept
 
 
 def send(number=signal.SIGINT):
@@ -91,3 +91,50 @@ def test_in_another_thread_nothing_is_installed_and_nothing_fails():
     thread.start()
     thread.join()
     assert seen == [True]
+
+
+def test_the_command_around_a_run_hears_too_so_that_the_next_signal_ends_it():
+    outer, inner = Interrupts(), Interrupts()
+    with outer.installed():
+        with inner.installed(), pytest.raises(KeyboardInterrupt):
+            send()
+        assert outer.heard
+        assert signal.getsignal(signal.SIGTERM) == outer.hear
+
+
+def test_handlers_that_a_library_sets_are_taken_back():
+    signals = Interrupts()
+    with signals.installed():
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+        assert signal.getsignal(signal.SIGTERM) == signals.hear
+    with handlers_kept():  # of a notebook: a library's handlers stay
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_while_a_librarys_handler_is_there_interrupts_all_the_same():
+    signals = Interrupts()
+
+    def as_ray_init_does():
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+            send(signal.SIGTERM)
+
+    with signals.installed(), pytest.raises(KeyboardInterrupt):
+        as_ray_init_does()
+    assert signals.heard
+
+
+def test_any_command_ends_by_sigterm_with_a_word():
+    code = (
+        "import os, signal, sys, raymoco.cli as cli\n"
+        "cli.app.command('wait')(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "sys.argv = ['raymoco', 'wait']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -6,11 +6,12 @@ import signal
 import pytest
 
 from raymoco.engine.signals import Interrupts
-from raymoco.errors import GangError
+from raymoco.errors import ConfigError, GangError
 from raymoco.event_log import Closed, Journal, RunState, read_journal
 from raymoco.study.journal.events import SWEEP_EVENTS, GangClosed
 from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.journal.recorder import Recorder
+from raymoco.study.launch import sweep
 from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.results import Closing
 from raymoco.study.sweepfile.load import load_sweep
@@ -239,3 +240,16 @@ def test_the_list_in_the_docstring_has_as_many_steps_as_there_are(begin, tmp_pat
     ]
     ending = begin(write_ablation(tmp_path / "one"))
     assert numbers == list(range(1, 1 + len(list(ending.closing.steps()))))
+
+
+def test_a_sweeps_own_file_resumes_its_own_folder_from_anywhere(tmp_path, monkeypatch):
+    folder = write_ablation(tmp_path / "o" / "terms")
+    (folder / ".closed").touch()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    before = (folder / "sweep.yaml").read_text()
+    assert sweep("../o/terms/sweep.yaml", resume=True).folder == folder
+    with pytest.raises(ConfigError, match="exists already"):
+        sweep("../o/terms/sweep.yaml")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (folder / "sweep.yaml").read_text() == before

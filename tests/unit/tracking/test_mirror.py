@@ -22,6 +22,7 @@ from raymoco.study.journal.events import (
 from raymoco.study.mlflow.translate import SweepTranslator
 from raymoco.study.sweepfile.load import load_sweep
 from raymoco.tracking import Mirror, count_backlog, missing_lines, place_of, tracking_uri
+from tests.full_disk import room
 
 # MLflow 3.17's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -338,3 +339,18 @@ def test_a_server_that_never_comes_delays_nobody_and_the_end_names_the_command(f
     assert "12 points wait in the journal, none is lost" in line
     assert line.endswith(f"raymoco sync {folder}")
     assert count_backlog(mirror.place, SWEEP_EVENTS).points == 12
+
+
+def test_on_a_full_disk_the_thread_lives_and_delivers_when_there_is_room(folder, sweep):
+    journal = open_journal(folder)
+    said = []
+    mirror = mirror_of(folder, sweep, say=said.append)
+    with room(0):
+        mirror.start()
+        deadline = time.monotonic() + 30
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert "training goes on, and what it logs is delivered later" in said[0]
+    outcome = mirror.close()
+    assert (outcome.error, outcome.left.events) == ("", 0)
+    journal.close()

@@ -459,3 +459,25 @@ def test_gangs_that_all_ended_in_order_are_said_to_have_shut_down():
         return await broker.stranded()
 
     assert played(scenario) == "all gangs had shut down"
+
+
+def test_a_gang_on_a_full_disk_is_closed_and_its_trial_has_not_failed():
+    async def scenario():
+        broker = await with_gang(max_failures=0)
+        await rise(broker, "other")
+        await broker.submit(assignment("a"))
+        work = await ask(broker, 1)
+        await broker.give_up("a", work.attempt, "no room")
+        closed = await ask(broker, 1)
+        stale = await broker.check("a", work.attempt)
+        again = await ask(broker, 1, "other")
+        await broker.give_up("a", again.attempt, "no room either")
+        seen = [event.kind for event in await broker.events(0, 0.1)]
+        return closed, stale, again, await broker.stranded(), seen
+
+    closed, stale, again, stranded, seen = played(scenario)
+    assert (closed, stale) == (GangOrder.CLOSE, True)
+    assert (again.trial_id, again.attempt, again.failures) == ("a", 2, 0)
+    assert stranded == "g: no room; other: no room either"
+    assert "ended" not in seen
+    assert "retry" not in seen

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raymoco.errors import DataError
+from raymoco.errors import DataError, DiskFullError
 from raymoco.event_log import Begun, Closed, Journal, RunState, Unknown, read_journal
 from raymoco.study.journal.events import (
     SWEEP_EVENTS,
@@ -31,6 +31,7 @@ from raymoco.study.journal.events import (
 )
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import load_ledger
+from tests.full_disk import room
 
 V0_1 = Path(__file__).parents[3] / "fixtures" / "v0_1"
 SWEEPS = ("ablation", "killed", "search")
@@ -227,3 +228,16 @@ def test_a_folder_of_0_1_has_its_files_where_they_are_looked_for():
     killed = SweepFolder(V0_1 / "killed")
     begun = [trial.trial_id for trial in load_ledger(killed.journal).all() if trial.rows]
     assert any(any(killed.checkpoints_of(trial_id).glob("*.pt")) for trial_id in begun)
+
+
+def test_an_event_that_finds_no_room_leaves_no_part_of_it(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append(Closed(state=RunState.STOPPED))
+    before = path.read_bytes()
+    with room(len(before) + 20), pytest.raises(DiskFullError, match=r"no room for journal\.jsonl"):
+        journal.append(Closed(state=RunState.FAILED))
+    assert path.read_bytes() == before
+    journal.append(Closed(state=RunState.COMPLETED))  # there is room again
+    journal.close()
+    assert [e.state for e in read_journal(path, SWEEP_EVENTS)] == ["stopped", "completed"]

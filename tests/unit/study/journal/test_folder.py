@@ -5,7 +5,7 @@ import pytest
 from raymoco.config import load_run_config
 from raymoco.engine.train import train
 from raymoco.errors import ConfigError
-from raymoco.files import lease
+from raymoco.locks import lease
 from raymoco.study.journal.folder import open_folder
 
 FILE = """\

@@ -7,7 +7,7 @@ from raymoco.config import load_run_config
 from raymoco.engine.run_events import EpochDone
 from raymoco.errors import ConfigError
 from raymoco.event_log import Closed, Journal, RunState, begun
-from raymoco.files import lease
+from raymoco.locks import lease
 from raymoco.study.journal.find import find
 from raymoco.study.mlflow.sync import sync
 

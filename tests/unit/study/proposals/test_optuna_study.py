@@ -1,6 +1,8 @@
 """One suite for every sampler, and what a search adds to it: points, conditions, other sweeps."""
 
+import errno
 import math
+import os
 
 import optuna
 import pytest
@@ -8,7 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
 
-from raymoco.errors import ConfigError
+from raymoco.errors import ConfigError, DiskFullError
 from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger
 from raymoco.study.proposals.optuna_study import OptunaProposals
@@ -19,6 +21,7 @@ from raymoco.study.sweepfile.search_space import SearchSpace
 from raymoco.study.sweepfile.sections import Objective
 from raymoco.testing import check_sampler
 from raymoco.testing.samplers import AXES, BASE, FINITE_AXES
+from tests.full_disk import room
 
 SAMPLERS = [
     Sampler(name="tpe", seed=3, startup_trials=3),
@@ -299,3 +302,34 @@ def test_an_axis_of_pairs_is_proposed_as_pairs_and_the_runs_own_first(tmp_path):
     assert seen[0] == [0.5, 1]
     assert all(pair in pairs for pair in seen)
     assert [0.8, 1] in seen  # the best one is found
+
+
+def test_a_lock_that_a_kill_has_left_holds_nobody_up(tmp_path, monkeypatch):
+    search(tmp_path, SAMPLERS[2]).ask()
+    lock = tmp_path / "optuna.log.lock"
+    lock.symlink_to(tmp_path / "optuna.log")
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    assert search(tmp_path, SAMPLERS[2]).ask() is not None
+    assert waited == []
+    assert not lock.is_symlink()
+
+
+def test_storage_without_links_keeps_a_study_too(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    assert search(tmp_path, SAMPLERS[2]).ask() is not None
+
+
+def test_a_full_disk_leaves_a_study_that_can_be_read(tmp_path):
+    study = search(tmp_path, SAMPLERS[2])
+    study.ask()
+    log = tmp_path / "optuna.log"
+    before = log.read_bytes()
+    with room(len(before) + 5), pytest.raises(DiskFullError, match=r"no room for optuna\.log"):
+        study.ask()
+    assert log.read_bytes() == before
+    assert search(tmp_path, SAMPLERS[2]).ask() is not None
