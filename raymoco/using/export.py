@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import pickle
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch import nn
 
 from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.errors import ConfigError, InputError
-from raymoco.files import writing
+from raymoco.files import write_atomically
 from raymoco.registry import name_of
 from raymoco.ssl.backbones import is_torchvisions, loading_lines
 from raymoco.using.place import find_place
@@ -98,14 +98,9 @@ def export_encoder(
     trained = encoder_of(load_checkpoint(found.checkpoint), encoder)
     about = describe(trained, encoder)
     _check(chosen, about["backbone"])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{os.getpid()}-{target.name}")  # the ending stays
-    try:
-        with writing(target):
-            WRITERS[chosen](trained, about, partial)
-            partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    safetensors = target.suffix.lower() == ".safetensors"  # also of timm's
+    encode = _encode_safetensors if safetensors else ENCODERS[chosen]
+    write_atomically(target, encode(trained, about))
     return Exported(target, chosen, about, tuple(_lines(chosen, target, trained)), found.note)
 
 
@@ -179,22 +174,21 @@ def _check(chosen: Format, backbone: str) -> None:
         )
 
 
-def _write_torch(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> None:
-    torch.save({**about, "state_dict": trained.backbone.state_dict()}, path)
+def _encode_torch(trained: TrainedEncoder, about: dict[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    torch.save({**about, "state_dict": trained.backbone.state_dict()}, stream)
+    return stream.getvalue()
 
 
-def _write_safetensors(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> None:
-    save_file = _imported("safetensors.torch", "safetensors").save_file
+def _encode_safetensors(trained: TrainedEncoder, about: dict[str, Any]) -> bytes:
+    save = _imported("safetensors.torch", "safetensors").save
     state = {name: value.contiguous() for name, value in trained.backbone.state_dict().items()}
-    save_file(state, path, metadata={key: json.dumps(value) for key, value in about.items()})
+    texts = {key: json.dumps(value) for key, value in about.items()}
+    content: bytes = save(state, metadata=texts)
+    return content
 
 
-def _write_timm(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> None:
-    write = _write_safetensors if path.suffix == ".safetensors" else _write_torch
-    write(trained, about, path)
-
-
-def _write_onnx(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> None:
+def _encode_onnx(trained: TrainedEncoder, about: dict[str, Any]) -> bytes:
     onnx = _imported("onnx", "onnx")
     _imported("onnxscript", "onnxscript")
     program = torch.onnx.export(
@@ -209,18 +203,20 @@ def _write_onnx(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> N
     assert program is not None
     model = program.model_proto
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in about.items()})
-    onnx.save(model, path)
+    content: bytes = model.SerializeToString()
+    return content
 
 
-def _write_program(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> None:
+def _encode_program(trained: TrainedEncoder, about: dict[str, Any]) -> bytes:
     module = Features(trained.backbone).eval()
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(module, (_example(about),), dynamic_shapes=shapes)
-    extra = {"raymoco.json": json.dumps(about)}
-    torch.export.save(program, path, extra_files=extra)
+    stream = io.BytesIO()
+    torch.export.save(program, stream, extra_files={"raymoco.json": json.dumps(about)})
+    return stream.getvalue()
 
 
-def _write_detectron2(trained: TrainedEncoder, about: dict[str, Any], path: Path) -> None:
+def _encode_detectron2(trained: TrainedEncoder, about: dict[str, Any]) -> bytes:
     state = {}
     for name, value in trained.backbone.state_dict().items():
         if name.endswith("num_batches_tracked"):
@@ -228,19 +224,17 @@ def _write_detectron2(trained: TrainedEncoder, about: dict[str, Any], path: Path
         for pattern, other in DETECTRON2:
             name = re.sub(pattern, other, name)
         state[name] = value.numpy()
-    content = {"model": state, "__author__": "raymoco", "matching_heuristics": True}
-    with path.open("wb") as file:
-        pickle.dump(content, file)
+    return pickle.dumps({"model": state, "__author__": "raymoco", "matching_heuristics": True})
 
 
-WRITERS: dict[Format, Callable[[TrainedEncoder, dict[str, Any], Path], None]] = {
-    "torch": _write_torch,
-    "torchvision": _write_torch,
-    "timm": _write_timm,
-    "safetensors": _write_safetensors,
-    "onnx": _write_onnx,
-    "torch.export": _write_program,
-    "detectron2": _write_detectron2,
+ENCODERS: dict[Format, Callable[[TrainedEncoder, dict[str, Any]], bytes]] = {
+    "torch": _encode_torch,
+    "torchvision": _encode_torch,
+    "timm": _encode_torch,
+    "safetensors": _encode_safetensors,
+    "onnx": _encode_onnx,
+    "torch.export": _encode_program,
+    "detectron2": _encode_detectron2,
 }
 
 
