@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +33,16 @@ from raymoco.study.sweepfile.sections import Objective
 # --dry-run prints what these warnings say: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
+REPEATS = "raymoco.repeats"  # of a trial that was not trained: the trial that had its point
+TRIES = 5  # draws of a sampler that all repeat earlier points, before an untried one is taken
+
 
 @dataclass
 class OptunaProposals:
     """An Optuna study on disk (optuna.log) that proposes `budget` trials in all.
 
-    Each `ask` uses a sampler seeded by (seed, trial number), so a resumed sweep proposes what an
+    A point is trained once: where the sampler repeats one, the study hears that the draw failed,
+    and the sampler is asked again; such a draw has no id and does not count. Each `ask` uses a sampler seeded by (seed, trial number), so a resumed sweep proposes what an
     undisturbed one would have proposed at that point.
 
     Args:
@@ -72,12 +78,23 @@ class OptunaProposals:
             load_if_exists=True,
         )
         self._learn()
+        self._skipped = [
+            trial.number
+            for trial in self._study.get_trials(deepcopy=False)
+            if REPEATS in trial.user_attrs
+        ]
+        self._lost: set[int] = set()
         lost = self.settle() if self.known is not None else 0
         trials = self._study.get_trials(deepcopy=False)[len(self._earlier) :]
         self._asked = sum(trial.state != OptunaState.WAITING for trial in trials) - lost
         self._lists_points = self.sampler.points(self.space) is not None
         points = [self.space.params(point) for point in self.first]
         self._points = different(point for point in points if point is not None)
+        self._seen = {
+            _point(trial.params): trial.number
+            for trial in trials
+            if trial.params and REPEATS not in trial.user_attrs and trial.number not in self._lost
+        }
 
     def _learn(self) -> None:
         """Copy the other sweep's trials into the study; complete a copy that a kill interrupted."""
@@ -103,6 +120,7 @@ class OptunaProposals:
             if record is None and trial.state != OptunaState.WAITING:
                 # it does not count in the budget
                 self._study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
+                self._lost.add(trial.number)
                 lost += 1
             elif record is not None and record.ended is not None:
                 proposal = Proposal(record.trial_id, record.values, record.seed)
@@ -116,17 +134,48 @@ class OptunaProposals:
         exhausted = self._lists_points and number >= len(self._points)
         if number >= self.budget or exhausted:
             return None
-        if number < len(self._points) and not self._study.get_trials(
-            deepcopy=False, states=(OptunaState.WAITING,)
-        ):
-            self._study.enqueue_trial(self._points[number])
-        self._study.sampler = build_sampler(self.sampler, self.space, number, self._earlier)
-        trial = self._study.ask()
+        if number < len(self._points):
+            self._enqueue(self._points[number])
+        for repeated in range(TRIES + 1):
+            if repeated == TRIES:
+                untried = self._untried()
+                if untried is None:
+                    return None  # every point of the space has been proposed
+                self._enqueue(untried)
+            drawn = number + self.skipped
+            self._study.sampler = build_sampler(self.sampler, self.space, drawn, self._earlier)
+            trial = self._study.ask()
+            values = self.space.suggest(trial)
+            same = self._seen.setdefault(_point(trial.params), trial.number)
+            if same == trial.number:
+                break
+            self._skip(trial, same)
         self._asked += 1
-        return Proposal(self._trial_name(trial.number), self.space.suggest(trial), self.seed)
+        return Proposal(self._trial_name(trial.number), values, self.seed)
+
+    def _enqueue(self, point: dict[str, Any]) -> None:
+        """Have the study propose a point next, unless one waits already."""
+        if not self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+            self._study.enqueue_trial(point)
+
+    def _skip(self, trial: optuna.trial.Trial, same: int) -> None:
+        """End a draw that repeats an earlier point: its score is known, training it is in vain."""
+        trial.set_user_attr(REPEATS, self._trial_name(same))
+        # not its score once more: samplers would count the point as often as they repeat it
+        self._study.tell(trial.number, state=OptunaState.FAIL)
+        self._skipped.append(trial.number)
+
+    def _untried(self) -> dict[str, Any] | None:
+        """Draw a point of a finite space that no trial has had; None if there is none."""
+        points = self.space.finite_points()
+        left = [
+            p for p in map(self.space.params, points or ()) if _point(p or {}) not in self._seen
+        ]
+        draw = random.Random(f"{self.seed} {self._asked}")
+        return draw.choice(left) if left else None
 
     def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
-        number = int(proposal.trial_id[1:]) + len(self._earlier)
+        number = self._number(proposal.trial_id)
         frozen = self._study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
             return
@@ -151,7 +200,23 @@ class OptunaProposals:
                 trial.report(value, epoch)
 
     def _trial_name(self, number: int) -> str:
-        return f"t{number - len(self._earlier):03d}"
+        """The id of a trial: its number, not counting another sweep's and those not trained."""
+        return f"t{number - len(self._earlier) - bisect(self._skipped, number):03d}"
+
+    def _number(self, trial_id: str) -> int:
+        number = int(trial_id[1:]) + len(self._earlier)
+        for skipped in self._skipped:
+            number += skipped <= number
+        return number
+
+    @property
+    def skipped(self) -> int:
+        """How many draws repeated an earlier point and were not trained."""
+        return len(self._skipped)
+
+
+def _point(params: Mapping[str, Any]) -> str:
+    return repr(sorted(params.items()))
 
 
 def _direction(objective: Objective) -> StudyDirection:

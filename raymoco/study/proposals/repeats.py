@@ -129,6 +129,11 @@ class RepeatedProposals:
         )
         self._go_on(proposal.proposal)
 
+    @property
+    def skipped(self) -> int:
+        """How many proposals repeated an earlier point and were not trained."""
+        return self._search.skipped
+
     def settle(self) -> int:
         """As OptunaProposals: tell the study every end that only the journal knows."""
         return self._search.settle()

@@ -58,6 +58,11 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
     points = spec.sampler.points(space) if asks_sampler else None
     if points is not None:
         return _with_listed_points(spec, len(points))
+    all_points = space.finite_points()
+    if all_points is not None and len(all_points) < spec.budget.trials:
+        # a point is trained once, so no further trials can come
+        budget = spec.budget.model_copy(update={"trials": len(all_points)})
+        spec = spec.model_copy(update={"budget": budget})
     own = space.params(values)
     enqueued = [point for point in map(space.params, spec.enqueue) if point is not None]
     first = different([own, *enqueued] if own is not None else enqueued)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -109,6 +110,19 @@ class SearchSpace:
             # points that differ only in an axis that is left out are the same
             found.setdefault(repr(point), {key: point[key] for key in self.axes if key in point})
         return list(found.values())
+
+    def finite_points(self, most: int = 100_000) -> list[dict[str, Any]] | None:
+        """Return every point of a finite space; None if it is not finite or has too many.
+
+        Args:
+            most: of combinations of values, before conditions make some of them equal.
+        """
+        counts = [
+            len(axis.points) if axis.points is not None else None for axis in self.axes.values()
+        ]
+        if None in counts or math.prod(count or 1 for count in counts) > most:
+            return None
+        return self.grid()
 
     def witness(self, key: str) -> dict[str, Any]:
         """Return values under which an axis is sampled, for checking its extremes."""
