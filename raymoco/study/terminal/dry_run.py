@@ -31,6 +31,7 @@ from raymoco.study.statistics.paired import ALPHA
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.code_checks import check_named_code
+from raymoco.study.sweepfile.default_trial import default_left_out
 from raymoco.study.sweepfile.image_checks import check_against_images
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
@@ -80,7 +81,7 @@ def describe_sweep(sweep: Sweep) -> Group:
         what = _cells_table(ablation)
     trials = spec.planned_trials
     # the repeats of a proposal are trained one after another
-    at_once = max(search.budget.trials, search.confirmations) if search is not None else trials
+    at_once = max(search.proposals, search.confirmations) if search is not None else trials
     groups = min(budget.concurrent, at_once)
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
@@ -92,6 +93,12 @@ def describe_sweep(sweep: Sweep) -> Group:
     facts = Table(title="what it takes", title_justify="left", show_header=False)
     facts.add_row("images", f"{images} to train on, {tested}")
     facts.add_row("trials", spec.count_in_words(epochs))
+    points = sweep.space.size() if search is not None else None
+    if search is not None and points is not None:
+        facts.add_row("points", _points_in_words(search, points))
+    left_out = default_left_out(sweep, config.flat())
+    if left_out:
+        facts.add_row("default", Text(left_out))
     facts.add_row("chosen by", Text(chosen))  # it may contain the name of a folder
     if ablation is not None and ablation.looks is not None:
         facts.add_row("looks", _looks_in_words(ablation.looks))
@@ -136,6 +143,17 @@ def never_resolved(spec: SearchSpec | AblationSpec) -> list[str]:
                 f"its smallest p is {smallest_sign_flip(seeds):.2g}{times}; "
                 f"{fewest_seeds(rows, level)} seeds could"
             )
+    return said
+
+
+def _points_in_words(spec: SearchSpec, points: int) -> str:
+    trials = spec.budget.trials
+    if spec.scheduler.population:
+        alike = f", fewer than the {trials} members: some begin alike" if points < trials else ""
+        return f"{points:,} on these axes{alike}"
+    said = f"{points:,} on these axes, each trained once"
+    if points < trials:
+        said += f": the budget of {trials} trials will not be used up"
     return said
 
 
