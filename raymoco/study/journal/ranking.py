@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from raymoco.study.journal.events import Dropped, Ended, SweepEvent
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.sweepfile.sections import Objective
 
@@ -75,3 +76,41 @@ def best_of(ledger: Ledger, objective: Objective) -> TrialRecord | None:
     """Return the best completed trial of a search, without confirmations."""
     best = ranked(ledger.search_trials, objective)
     return best[0] if best else None
+
+
+class Leader:
+    """The best completed trial so far, event by event: a long sweep is not ranked at each of them.
+
+    Args:
+        ledger: has applied each event before it comes here.
+        cells: whether the trials of cells count too, each by itself.
+    """
+
+    def __init__(self, ledger: Ledger, objective: Objective, *, cells: bool = False) -> None:
+        self._ledger, self._objective, self._cells = ledger, objective, cells
+        self.best: TrialRecord | None = None
+        for trial in ledger.all():
+            self._consider(trial)
+
+    def take(self, event: SweepEvent) -> None:
+        """Compare the trial that an event ends."""
+        if isinstance(event, Ended | Dropped):
+            trial = self._ledger.trials.get(event.trial_id)
+            if trial is not None:
+                self._consider(trial)
+
+    def _consider(self, trial: TrialRecord) -> None:
+        if trial.cell and not self._cells:
+            return
+        found, best = self._ledger.judged(trial), self.best
+        score = found.score(self._objective.metric)
+        if not found.completed or not math.isfinite(score):
+            return
+        if best is None:
+            self.best = found
+            return
+        old = best.score(self._objective.metric)
+        # of equal ones the first in the order of the journal, as in `ranked`
+        first = (bool(found.cell), found.place) < (bool(best.cell), best.place)
+        if self._objective.better(score, old) or (score == old and first):
+            self.best = found
