@@ -10,13 +10,16 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import check_list
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.build import build_views
 from raymoco.data.views.whole import canvas_shape
 from raymoco.engine.cluster import threads_per_worker
-from raymoco.engine.judges import judges_fact, judges_warning
+from raymoco.engine.judges import check_judges, judges_fact, judges_warning
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
@@ -32,7 +35,7 @@ from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.code_checks import check_named_code
 from raymoco.study.sweepfile.default_trial import default_left_out
-from raymoco.study.sweepfile.image_checks import check_against_images
+from raymoco.study.sweepfile.image_checks import check_against_images, check_against_judges
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.regime_checks import sweep_regime_warning
@@ -64,6 +67,12 @@ def describe_sweep(sweep: Sweep) -> Group:
     check_against_images(
         sweep, channels=shards.channels, train_images=images, classes=len(shards.classes)
     )
+    # ids and labels, as a start has them; of the pixels none is read
+    handle = load_images(base.data.model_copy(update={"cache": "stream"}), shards)
+    needs_labels = LOSSES.facts(config.method.loss, look=True).needs_labels
+    listed = check_list(handle, config.data, needs_labels=needs_labels)
+    check_judges(config, handle)
+    check_against_judges(sweep, handle)
     budget, gang, epochs = spec.budget, spec.gang, config.epochs
     search, ablation, shorter = sweep.search, sweep.ablation, ""
     if search is not None:
@@ -113,6 +122,8 @@ def describe_sweep(sweep: Sweep) -> Group:
         "step", f"{seconds * 1000:.0f} ms for a batch of {config.optim.batch_size}, measured here"
     )
     facts.add_row("time", f"about {_minutes(total)}, evaluations left out{shorter}")
+    for line in listed:
+        facts.add_row("labels", Text(line))
     for name, text in found.facts:
         facts.add_row(name, text)
     facts.add_row(*judges_fact(shards.manifest))
