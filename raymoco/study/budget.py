@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from raymoco.study.journal.ledger import Ledger
-from raymoco.study.journal.ranking import ranked
+from raymoco.study.journal.ranking import best_of
 from raymoco.study.sweepfile.sections import Budget, Objective, Pace
 
 
@@ -23,14 +23,20 @@ def budget_check(
         clock: returns seconds.
     """
     deadline = clock() + budget.hours * 3600 if budget.hours else None
+    ended, found = -1, None  # it is asked often, and ranking a long sweep takes a while
 
     def enough() -> str | None:
+        nonlocal ended, found
         if deadline is not None and clock() > deadline:
             return f"the budget of {budget.hours:g} hours is used up"
         target = budget.target if isinstance(budget, Budget) else None
-        best = ranked(ledger.search_trials, objective) if target is not None else []
-        if best and target is not None:
-            score = best[0].score(objective.metric)
+        if target is None:
+            return None
+        now = sum(trial.ended is not None for trial in ledger.all())
+        if now != ended:
+            ended, found = now, best_of(ledger, objective)
+        if found is not None:
+            score = found.score(objective.metric)
             if score == target or objective.better(score, target):
                 return f"the target {target:g} is reached"
         return None

@@ -58,6 +58,7 @@ from raymoco.study.statistics.plan import plan_notes, plan_tags
 from raymoco.study.statistics.stopping import look_words, seeds_to_train
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.code_checks import check_named_code
+from raymoco.study.sweepfile.default_trial import default_left_out
 from raymoco.study.sweepfile.image_checks import check_against_images, check_against_judges
 from raymoco.study.sweepfile.load import Sweep, load_sweep, read_sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
@@ -133,6 +134,9 @@ def sweep(
         )
         check_against_judges(loaded, images)
         known = TrainImages.of(images.manifest, images.rows("train"))
+        left_out = default_left_out(loaded, resolved.flat())
+        if left_out:
+            progress.say(f"default: {left_out}")
         progress.say(": ".join(judges_fact(images.manifest)))
         for warning in (sweep_regime_warning(loaded, known), judges_warning(images.manifest)):
             if warning:

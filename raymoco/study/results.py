@@ -15,6 +15,7 @@ from raymoco.event_log import Closed, Journal, RunState
 from raymoco.files import write_atomically
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.journal.points import points_words, skipped_words
 from raymoco.study.journal.ranking import pareto_front, ranked
 from raymoco.study.journal.recorder import Recorder
 from raymoco.study.report.findings import gather_findings
@@ -33,9 +34,9 @@ from raymoco.study.sweepfile.sections import CONFIRMED
 class SweepResult:
     """The result of a sweep; `confirmation` is a search's, `comparisons` an ablation's.
 
-    `notes` say at which look an ablation stopped, what of its plan was changed, and which repeats a
-    search has not trained. In `trials` each training is one; in `best` the repeats of a proposal
-    are one, with their means.
+    `notes` say at which look an ablation stopped, what of its plan was changed, which repeats a
+    search has not trained, and that it has tried every point of its axes. In `trials` each training
+    is one; in `best` the repeats of a proposal are one, with their means.
     """
 
     folder: Path
@@ -66,9 +67,16 @@ def read_result(
         [
             *([f"look {words}"] if words else []),
             *([f"repeats: {repeats}"] if repeats else []),
+            *search_words(sweep, folder, ledger),
             *plan_notes(sweep.spec, ledger),
         ],
     )
+
+
+def search_words(sweep: Sweep, folder: Path, ledger: Ledger) -> list[str]:
+    """Say what a search has not trained: further points, draws that repeat some, the run itself."""
+    said = [points_words(sweep.search, ledger), skipped_words(folder)]
+    return [text for text in said if text]
 
 
 def best_first(sweep: Sweep, ledger: Ledger) -> list[TrialRecord]:

@@ -69,6 +69,12 @@ class TrialRecord:
     _heard: float | None = None  # time of the last event while an attempt runs
     _final: Row | None = None
     _applied: int = field(default=0, compare=False)  # events
+    _place: int = field(default=0, compare=False)
+
+    @property
+    def place(self) -> int:
+        """Where it stands in the order in which trials were proposed, from 0."""
+        return self._place
 
     @property
     def final(self) -> Row:
@@ -170,6 +176,7 @@ def mean_of(trainings: Sequence[TrialRecord]) -> TrialRecord:
         proposal=first.proposal,
         repeats=first.repeats,
         seeds=len(counted),
+        _place=first.place,
     )
 
 
@@ -231,6 +238,7 @@ class Ledger:
                     proposal=event.proposal,
                     repeat=event.repeat,
                     repeats=event.repeats,
+                    _place=len(self.trials),
                 )
             case Begun():
                 self.begun.append(event.tags)
@@ -247,6 +255,13 @@ class Ledger:
                 trial = self.trials.get(event.trial_id)
                 if trial is not None:
                     trial.apply(event)
+
+    def judged(self, trial: TrialRecord) -> TrialRecord:
+        """What a trial is judged by: itself, or the mean over the repeats of its proposal."""
+        if not trial.proposal:
+            return trial
+        names = (f"{trial.proposal}-r{repeat}" for repeat in range(trial.repeats))
+        return self._mean([self.trials[name] for name in names if name in self.trials])
 
     @property
     def search_trials(self) -> list[TrialRecord]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from raymoco.study.journal.events import Dropped, Ended, SweepEvent
 from raymoco.study.journal.ledger import Ledger, TrialRecord
 from raymoco.study.sweepfile.sections import Objective
 
@@ -61,17 +62,62 @@ def undominated(points: Sequence[Sequence[float]], higher: Sequence[bool]) -> li
         [value if up else -value for value, up in zip(point, higher, strict=True)]
         for point in points
     ]
-    return [
-        index
-        for index, point in enumerate(signed)
-        if not any(
+    # from the largest down no point dominates an earlier one, and whatever is dominated is
+    # dominated by one of the front: comparing all with all takes minutes for 10,000 points
+    front: list[list[float]] = []
+    found = []
+    for index in sorted(range(len(signed)), key=lambda at: signed[at], reverse=True):
+        point = signed[index]
+        if any(
             other != point and all(o >= p for o, p in zip(other, point, strict=True))
-            for other in signed
-        )
-    ]
+            for other in front
+        ):
+            continue
+        found.append(index)
+        if not front or front[-1] != point:
+            front.append(point)
+    return sorted(found)
 
 
 def best_of(ledger: Ledger, objective: Objective) -> TrialRecord | None:
     """Return the best completed trial of a search, without confirmations."""
     best = ranked(ledger.search_trials, objective)
     return best[0] if best else None
+
+
+class Leader:
+    """The best completed trial so far, event by event: a long sweep is not ranked at each of them.
+
+    Args:
+        ledger: has applied each event before it comes here.
+        cells: whether the trials of cells count too, each by itself.
+    """
+
+    def __init__(self, ledger: Ledger, objective: Objective, *, cells: bool = False) -> None:
+        self._ledger, self._objective, self._cells = ledger, objective, cells
+        self.best: TrialRecord | None = None
+        for trial in ledger.all():
+            self._consider(trial)
+
+    def take(self, event: SweepEvent) -> None:
+        """Compare the trial that an event ends."""
+        if isinstance(event, Ended | Dropped):
+            trial = self._ledger.trials.get(event.trial_id)
+            if trial is not None:
+                self._consider(trial)
+
+    def _consider(self, trial: TrialRecord) -> None:
+        if trial.cell and not self._cells:
+            return
+        found, best = self._ledger.judged(trial), self.best
+        score = found.score(self._objective.metric)
+        if not found.completed or not math.isfinite(score):
+            return
+        if best is None:
+            self.best = found
+            return
+        old = best.score(self._objective.metric)
+        # of equal ones the first in the order of the journal, as in `ranked`
+        first = (bool(found.cell), found.place) < (bool(best.cell), best.place)
+        if self._objective.better(score, old) or (score == old and first):
+            self.best = found

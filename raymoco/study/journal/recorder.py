@@ -1,12 +1,14 @@
 """Read the broker's events in the driver and write them to the sweep's folder.
 
 One thread writes in a fixed order: first the journal, then everything that can be rebuilt from it
-(trials.csv, logs, the progress line). A mirror reads the journal separately and delivers to MLflow.
+(logs, the progress line, and trials.csv a little later). A mirror reads the journal separately and
+delivers to MLflow.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, assert_never
@@ -37,6 +39,8 @@ from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.sweepfile.sections import Objective
 
 WAIT_S = 0.5
+# trials.csv is rewritten whole: of a long sweep rarely, or it would take more time than the trials
+TABLES_SHARE = 0.05
 
 
 class Recorder:
@@ -61,6 +65,7 @@ class Recorder:
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self._caught: threading.Event | None = None
+        self._stale, self._tables_due = False, 0.0
         self.error: Exception | None = None
         self._folder.logs.mkdir(exist_ok=True)
 
@@ -128,6 +133,7 @@ class Recorder:
                 events = ray.get(broker.events.remote(seen, WAIT_S))
                 for event in events:
                     self.record(event)
+                self._refresh_tables()
                 seen += len(events)
                 if caught is not None and not events:  # nothing was left when it was asked
                     caught.set()
@@ -139,7 +145,7 @@ class Recorder:
             self.error = error
 
     def _tell(self, event: TrialEvent) -> None:
-        """Write an event to the trial's log; at a trial's end rewrite the tables."""
+        """Write an event to the trial's log; after a trial's end the tables are stale."""
         match event:
             case Assigned():
                 self._log(event.trial_id, f"attempt {event.attempt} on {event.gang}")
@@ -156,16 +162,26 @@ class Recorder:
             case Ended():
                 trial = self.ledger.trials[event.trial_id]  # its first end is kept
                 self._log(event.trial_id, f"{trial.state} {trial.reason}".rstrip())
-                self.write_tables()
+                self._stale = True
+                self._refresh_tables()
             case Proposed() | Paused() | Tracked() | Logged():
                 pass
             case _:
                 assert_never(event)
 
+    def _refresh_tables(self) -> None:
+        """Rewrite trials.csv if a trial has ended since, unless it would take too large a share."""
+        if self._stale and time.monotonic() >= self._tables_due:
+            self.write_tables()
+
     def write_tables(self) -> None:
         """Rewrite trials.csv."""
         with self._lock:
+            begun = time.monotonic()
+            self._stale = False
             write_trials(self._folder.trials, self.ledger, self._axes, self._objectives)
+            ended = time.monotonic()
+            self._tables_due = ended + (ended - begun) / TABLES_SHARE
 
     def _log(self, trial_id: str, line: str) -> None:
         append_line(self._folder.log(trial_id), line)

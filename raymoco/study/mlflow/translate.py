@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, assert_never
@@ -27,13 +28,14 @@ from raymoco.study.journal.events import (
     Retried,
     SweepEvent,
     Tracked,
+    TrialEvent,
     TrialKind,
     TrialState,
 )
 from raymoco.study.journal.find import FoundFolder
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
-from raymoco.study.journal.ranking import best_of
+from raymoco.study.journal.ranking import Leader
 from raymoco.study.sweepfile.axis import short_name
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.tracking import PARENT, RUNNING, Change, Translator, points_of
@@ -66,10 +68,18 @@ class SweepTranslator:
         self._closed = True
         self._reopened: set[str] = set()
         self._ended = 0
+        # kept from event to event: counting all trials at each end would be quadratic
+        self._counts = Counter[str]()
+        self._leader = Leader(self._ledger, sweep.spec.objective)
 
     def take(self, event: SweepEvent) -> list[Change]:
         """What an event changes."""
+        trial = self._ledger.trials.get(event.trial_id) if isinstance(event, TrialEvent) else None
+        before = trial.state if trial is not None else ""
         self._ledger.apply(event)
+        self._leader.take(event)
+        if trial is not None and trial.state != before:
+            self._counts.update({before: -1, trial.state: 1})
         match event:
             case Begun():
                 return [self._begun(event)]
@@ -208,13 +218,9 @@ class SweepTranslator:
 
     def _progress(self, time: float) -> Change:
         """Counts and the best score so far, so that the parent's page is never empty."""
-        trials = self._ledger.all()
-        counts = {
-            TRIALS_IN_STATE.of(state): sum(t.state == state for t in trials) for state in ENDED
-        }
+        counts = {TRIALS_IN_STATE.of(state): self._counts[state] for state in ENDED}
         change = Change(PARENT, time, points=points_of(counts, time, step=self._ended))
-        objective = self._sweep.spec.objective
-        best = best_of(self._ledger, objective)
+        objective, best = self._sweep.spec.objective, self._leader.best
         if best is not None:
             score = {BEST_SO_FAR.of(objective.metric): best.score(objective.metric)}
             change.points += points_of(score, time, step=self._ended)

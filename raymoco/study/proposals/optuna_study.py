@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+from bisect import bisect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,16 +26,20 @@ from raymoco.metrics import Row
 from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.journal.points import REPEATS
 from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.proposals.samplers import build_sampler
+from raymoco.study.proposals.untried import Untried
 from raymoco.study.proposals.warm_start import SOURCE, load_warm_start
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.sampler_options import Sampler
-from raymoco.study.sweepfile.search_space import SearchSpace, different
+from raymoco.study.sweepfile.search_space import SearchSpace, different, point_id
 from raymoco.study.sweepfile.sections import Objective
 
 # --dry-run prints what these warnings say: which axes a sampler draws at random
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+TRIES = 5  # draws of a sampler that all repeat earlier points, before an untried one is taken
 
 
 class _LeaseIsEnough(BaseJournalFileLock):
@@ -67,8 +73,12 @@ class _LogFile(JournalFileBackend):
 class OptunaProposals:
     """An Optuna study on disk (optuna.log) that proposes `budget` trials in all.
 
-    Each `ask` uses a sampler seeded by (seed, trial number), so a resumed sweep proposes what an
+    Each `ask` uses a sampler seeded by (seed, draw number), so a resumed sweep proposes what an
     undisturbed one would have proposed at that point.
+
+    A point is trained once. Where the sampler repeats one, the study hears that the draw failed,
+    and the sampler is asked again. Such a draw has no trial id and does not count in the budget. A
+    point whose trial Ctrl-C or the budget stopped may come again after a resume.
 
     Args:
         first: points to try before sampling, whole or partial: the run's own values, as a
@@ -77,7 +87,7 @@ class OptunaProposals:
         again: unfinished trials of an earlier driver, proposed first.
         known: returns the trials of earlier drivers by id, from the journal.
         warm: reads the trials of another sweep with the same axes and objectives; called until this
-            study has trials.
+            study has trials. They may be of another run, so their points count as untried.
     """
 
     name: str
@@ -105,9 +115,18 @@ class OptunaProposals:
             load_if_exists=True,
         )
         self._learn()
-        lost = self.settle() if self.known is not None else 0
+        self._untried = Untried(self.space)
+        self._size = self.space.size()
         trials = self._study.get_trials(deepcopy=False)[len(self._earlier) :]
-        self._asked = sum(trial.state != OptunaState.WAITING for trial in trials) - lost
+        self._skipped = [trial.number for trial in trials if REPEATS in trial.user_attrs]
+        for number in self._skipped:  # a kill came before the last of them was ended
+            self._study.tell(number, state=OptunaState.FAIL, skip_if_finished=True)
+        self._lost = set[int]()  # asked for, but never proposed
+        if self.known is not None:
+            self.settle()
+        own = [trial for trial in trials if self._is_proposed(trial)]
+        self._asked = len(own)
+        self._seen = self._points_of(own)
         self._lists_points = self.sampler.points(self.space) is not None
         points = [self.space.params(point) for point in self.first]
         self._points = different(point for point in points if point is not None)
@@ -124,42 +143,85 @@ class OptunaProposals:
         # they come first: this sweep's trial numbers start after them
         self._earlier = [trial for trial in trials if SOURCE in trial.user_attrs]
 
-    def settle(self) -> int:
-        """Tell the study every end of a trial that only the journal knows.
+    def _is_proposed(self, trial: FrozenTrial) -> bool:
+        """Whether it became a trial: not one that waits, repeats another's point, or was lost."""
+        waits = trial.state == OptunaState.WAITING
+        return not waits and REPEATS not in trial.user_attrs and trial.number not in self._lost
 
-        Returns:
-            The number of trials that were asked for but never proposed, because of a kill.
-        """
-        lost, known = 0, self.known() if self.known is not None else {}
-        for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:
+    def _points_of(self, trials: Iterable[FrozenTrial]) -> dict[str, int]:
+        """The points that are not drawn again: all but those of trials that were stopped."""
+        known = self.known() if self.known is not None else {}
+        found: dict[str, int] = {}
+        for trial in trials:
             record = known.get(self._trial_name(trial.number))
-            if record is None and trial.state != OptunaState.WAITING:
-                # it does not count in the budget
+            if record is None or record.state != TrialState.STOPPED:
+                found.setdefault(point_id(self.space.suggest(trial)), trial.number)
+        return found
+
+    def settle(self) -> None:
+        """Tell the study every end of a trial that only the journal knows."""
+        known = self.known() if self.known is not None else {}
+        for trial in self._study.get_trials(deepcopy=False)[len(self._earlier) :]:
+            if not self._is_proposed(trial):
+                continue
+            record = known.get(self._trial_name(trial.number))
+            if record is None:  # a kill: it does not count in the budget
                 self._study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
-                lost += 1
-            elif record is not None and record.ended is not None:
+                self._lost.add(trial.number)
+            elif record.ended is not None:
                 proposal = Proposal(record.trial_id, record.values, record.seed)
                 self.tell(proposal, record.state, record.rows)
-        return lost
 
     def ask(self) -> Proposal | None:
         if self.again:
             return self.again.pop(0)
         number = self._asked
         exhausted = self._lists_points and number >= len(self._points)
-        if number >= self.budget or exhausted:
+        if number >= self.budget or exhausted or len(self._seen) == self._size:
             return None
-        if number < len(self._points) and not self._study.get_trials(
-            deepcopy=False, states=(OptunaState.WAITING,)
-        ):
-            self._study.enqueue_trial(self._points[number])
-        self._study.sampler = build_sampler(self.sampler, self.space, number, self._earlier)
+        fixed = self._points[number] if number < len(self._points) else {}
+        if self._repeats(fixed):
+            fixed = {}
+        for _ in range(TRIES):
+            proposal = self._draw(fixed)
+            if proposal is not None:
+                return proposal
+        numbers = random.Random(f"{self.sampler.seed}:{number + self.skipped}")
+        untried = self._untried.draw(self._seen, numbers, fixed)
+        return self._draw(untried) if untried is not None else None
+
+    def _repeats(self, params: dict[str, Any]) -> bool:
+        """Whether they are a whole point that is not drawn again; not if some are left open."""
+        try:
+            values = self.space.suggest(optuna.trial.FixedTrial(params))
+        except ValueError:  # Optuna's answer where one is missing
+            return False
+        return point_id(values) in self._seen
+
+    def _draw(self, fixed: dict[str, Any]) -> Proposal | None:
+        """Propose what the sampler draws next, or None if it repeats an earlier point.
+
+        Args:
+            fixed: parameters that are not left to the sampler.
+        """
+        if fixed and not self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+            self._study.enqueue_trial(fixed)
+        drawn = self._asked + self.skipped
+        self._study.sampler = build_sampler(self.sampler, self.space, drawn, self._earlier)
         trial = self._study.ask()
+        values = self.space.suggest(trial)
+        same = self._seen.setdefault(point_id(values), trial.number)
+        if same != trial.number:
+            trial.set_user_attr(REPEATS, self._trial_name(same))
+            # not its score once more: samplers would count the point as often as they repeat it
+            self._study.tell(trial.number, state=OptunaState.FAIL)
+            self._skipped.append(trial.number)
+            return None
         self._asked += 1
-        return Proposal(self._trial_name(trial.number), self.space.suggest(trial), self.seed)
+        return Proposal(self._trial_name(trial.number), values, self.seed)
 
     def tell(self, proposal: Proposal, state: TrialState, rows: dict[int, Row]) -> None:
-        number = int(proposal.trial_id[1:]) + len(self._earlier)
+        number = self._number(proposal.trial_id)
         frozen = self._study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
             return
@@ -184,7 +246,24 @@ class OptunaProposals:
                 trial.report(value, epoch)
 
     def _trial_name(self, number: int) -> str:
-        return f"t{number - len(self._earlier):03d}"
+        """The id of a trial: its number, not counting another sweep's and those not trained."""
+        return f"t{number - len(self._earlier) - bisect(self._skipped, number):03d}"
+
+    def _number(self, trial_id: str) -> int:
+        number = int(trial_id[1:]) + len(self._earlier)
+        for skipped in self._skipped:
+            number += skipped <= number
+        return number
+
+    @property
+    def skipped(self) -> int:
+        """How many draws repeated an earlier point and were not trained."""
+        return len(self._skipped)
+
+
+def _among(point: dict[str, Any], points: Sequence[dict[str, Any]], space: SearchSpace) -> bool:
+    params = space.params(point)
+    return params is not None and any(space.params(other) == params for other in points)
 
 
 def _direction(objective: Objective) -> StudyDirection:
@@ -208,8 +287,11 @@ def open_study(
             return ()
         return load_warm_start(spec.warm_start, folder.parent, space, spec.objectives)
 
-    points: list[dict[str, Any]] = [resolved.flat(), *spec.enqueue]
-    points += spec.sampler.points(space) or []
+    listed = spec.sampler.points(space)
+    points: list[dict[str, Any]] = [*spec.enqueue, *(listed or ())]
+    own = resolved.flat()
+    if spec.enqueue_default is not False and (listed is None or _among(own, listed, space)):
+        points.insert(0, own)
     return OptunaProposals(
         spec.name,
         space,

@@ -28,9 +28,11 @@ from raymoco.study.proposals.proposal import Proposal
 from raymoco.study.sweepfile.axis import Axis
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.scheduler_options import Scheduler
+from raymoco.study.sweepfile.search_space import point_id
 from raymoco.study.sweepfile.sections import Objective
 
 POLL_S = 0.05
+DRAWS = 100  # of a member that is to differ from the earlier ones
 CHANGES = "changes"
 
 
@@ -43,6 +45,7 @@ class Population:
     Args:
         axes: by config key; a run must be able to change each key during training.
         first: the base run's values; the first member starts with them where the axes allow it.
+            Empty: it is drawn like the others.
         size: the number of members.
         seed: of all draws.
         epochs: of a whole run.
@@ -105,13 +108,18 @@ class Population:
 
     def _newborn(self) -> dict[str, dict[str, Any]]:
         """The initial values of the members, by trial id."""
-        points = {key: axis.point(key, self.first[key]) for key, axis in self.axes.items()}
-        found = {}
+        own = {key: self.first[key] for key in self.axes} if self.first else {}
+        allowed = all(self.axes[key].point(key, own[key]) is not None for key in own)
+        found, points = {}, set[str]()
         for number in range(self.size):
             numbers = random.Random(f"{self.seed}:{number}")
-            values = {key: draw(axis, numbers) for key, axis in self.axes.items()}
-            if number == 0 and None not in points.values():
-                values = {key: self.first[key] for key in self.axes}
+            for _ in range(DRAWS):
+                values = {key: draw(axis, numbers) for key, axis in self.axes.items()}
+                if number == 0 and own and allowed:
+                    values = own
+                if point_id(values) not in points:  # else it would train like another member
+                    break
+            points.add(point_id(values))
             found[f"t{number:03d}"] = {**values, CHANGES: {0: dict(values)}}
         return found
 
@@ -189,7 +197,7 @@ def open_population(
             record(Paused(trial_id=member.trial_id))
     return Population(
         spec.search,
-        resolved.flat(),
+        resolved.flat() if spec.enqueue_default is not False else {},
         spec.objective,
         spec.scheduler,
         spec.budget.trials,

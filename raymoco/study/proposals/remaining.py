@@ -10,6 +10,7 @@ from raymoco.engine.checkpoint import list_checkpoints
 from raymoco.study.journal.events import Dropped, Ended, TrialPhase, TrialState
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, TrialRecord
+from raymoco.study.journal.points import proposals_in_all, proposals_left
 from raymoco.study.journal.ranking import ranked
 from raymoco.study.proposals.cell_tuning import tuned_values, tuning_id, tuning_points
 from raymoco.study.proposals.confirmation import confirm_proposals
@@ -54,17 +55,15 @@ def interrupted_before(folder: Path, ledger: Ledger, *, cells: bool) -> list[Pro
 
 def trials_left(spec: SearchSpec, ledger: Ledger) -> int:
     """Count a search's trials that have not ended, with stopped members of a population."""
-    ended = [trial for trial in ledger.search_trials if trial.ended is not None]
-    if spec.scheduler.population:
-        ended = [trial for trial in ended if trial.state != TrialState.STOPPED]
-    return spec.budget.trials - len(ended)
+    return proposals_left(spec, ledger)
 
 
 def trainings_left(spec: SearchSpec, ledger: Ledger) -> int:
     """Count the trainings of a search's proposals that have not ended, at most."""
     begun = [t for trainings in ledger.trainings.values() for t in trainings]
     ended = sum(trial.ended is not None for trial in begun)
-    return spec.trials - ended - ledger.spared if trials_left(spec, ledger) > 0 else 0
+    planned = proposals_in_all(spec, ledger) * spec.repeats
+    return planned - ended - ledger.spared if trials_left(spec, ledger) > 0 else 0
 
 
 def beyond_budget(spec: SearchSpec, ledger: Ledger) -> list[TrialRecord]:

@@ -129,9 +129,14 @@ class RepeatedProposals:
         )
         self._go_on(proposal.proposal)
 
-    def settle(self) -> int:
+    @property
+    def skipped(self) -> int:
+        """How many proposals repeated an earlier point and were not trained."""
+        return self._search.skipped
+
+    def settle(self) -> None:
         """As OptunaProposals: tell the study every end that only the journal knows."""
-        return self._search.settle()
+        self._search.settle()
 
     def _go_on(self, name: str) -> None:
         """Queue the next repeat of a proposal, or end it."""

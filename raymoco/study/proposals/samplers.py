@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from raymoco.config import Count, StrictModel
 from raymoco.errors import ConfigError
+from raymoco.study.proposals.considered import BoundedTpe
 from raymoco.study.sweepfile.sampler_options import Sampler
 from raymoco.study.sweepfile.search_sampler import NextTrial, SearchSampler
 from raymoco.study.sweepfile.search_space import SearchSpace
@@ -41,7 +42,7 @@ def build_sampler(
 
 
 class Tpe(SearchSampler):
-    """Tree-structured Parzen estimators, optuna.samplers.TPESampler."""
+    """Tree-structured Parzen estimators, optuna.samplers.TPESampler; see considered.py."""
 
     class Options(StrictModel):
         """The options, by Optuna's names."""
@@ -66,7 +67,7 @@ class Tpe(SearchSampler):
             conditional = space.always().keys() != space.distributions().keys()
             group = conditional and options.multivariate is not False
         multivariate = True if group else options.multivariate
-        return optuna.samplers.TPESampler(
+        return BoundedTpe(
             seed=trial.trial_seed,
             n_startup_trials=trial.startup_trials,
             **{**options.model_dump(), "group": group, "multivariate": multivariate},

@@ -22,6 +22,7 @@ from raymoco.study.statistics.judged import Judged
 from raymoco.study.statistics.paired import PairedDifference
 from raymoco.study.statistics.plan import plan_notes
 from raymoco.study.sweepfile.axis import short_name
+from raymoco.study.sweepfile.default_trial import default_left_out
 from raymoco.study.sweepfile.sections import CONFIRMED
 
 SETTINGS_OF_OTHERS = {
@@ -161,6 +162,9 @@ def _of_a_search(findings: Findings) -> list[str]:
         f"{best[0].trial_id}, {name}. "
         "The best of many draws is optimistic."
     ]
+    left_out = default_left_out(findings.sweep, findings.sweep.base.flat())
+    if left_out:
+        said.append(f"{left_out[:1].upper()}{left_out[1:]}.")
     if findings.confirmation:
         said += [
             in_words(f"{row.name} on fresh seeds, {metric_name(CONFIRMED)}", row)

@@ -29,6 +29,7 @@ from raymoco.study.report.figure_style import (
 from raymoco.study.report.findings import curve
 from raymoco.study.report.labels import clip, metric_name, score_word, upright_label
 from raymoco.study.report.series_styles import CellStyles, SeriesStyle
+from raymoco.study.report.thinning import LINES, POINTS, thinned, told
 from raymoco.study.statistics.paired import cell_mean
 
 NAME_ROOM = 48  # letters in a legend
@@ -102,12 +103,12 @@ def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
         TrialState.COMPLETED: (BLUE, "o", "completed"),
         TrialState.PRUNED: (ORANGE, "x", "pruned early"),
     }
+    drawn = [trial for trial in trials if trial.state in states and curve(trial, metric)]
+    shown = thinned(drawn, LINES)
     with style():
         figure, axes = new_figure(3.4)
-        for trial in trials:
+        for trial in shown:
             found = curve(trial, metric)
-            if not found or trial.state not in states:
-                continue
             color, marker, label = states[trial.state]
             axes.plot(list(found), list(found.values()), color=color, linewidth=0.8, alpha=0.55)
             last = max(found)
@@ -125,7 +126,7 @@ def search_curves(trials: Sequence[TrialRecord], metric: str) -> Drawing | None:
             "learning-curves",
             "Learning curves",
             f"{metric_name(metric)} of the completed and the pruned trials by epoch, one seed "
-            "each.",
+            f"each.{told(len(shown), len(drawn))}",
         )
 
 
@@ -152,12 +153,14 @@ def score_against_speed(
     marks = cells.styles({name: fmean(score for _, score in mine) for name, mine in points.items()})
     labels = [label for mark in marks.values() if (label := _label(mark))] if len(marks) > 1 else []
     front = sorted(together[i] for i in undominated(together, [speed.higher, cells.higher]))
+    shown = {name: thinned(mine, POINTS) for name, mine in points.items()}
+    note = told(sum(map(len, shown.values())), len(together))
     with style():
         figure, axes = new_figure(2.9 + legend_inches(labels))
         axes.plot(*zip(*front, strict=True), color=MUTED, linewidth=1, linestyle=":", zorder=1)
         for name, mark in marks.items():
             drawn = FAINT_POINT if mark.faint else POINT
-            places = zip(*points[name], strict=True)
+            places = zip(*shown[name], strict=True)
             axes.plot(*places, mark.marker, color=mark.color, label=_label(mark), **drawn)
         axes.set_xlabel(f"training speed in the last epoch ({speed.unit})")
         axes.set_ylabel(upright_label(metric))
@@ -170,5 +173,5 @@ def score_against_speed(
             f"{word} against speed",
             "Every completed trial; the dotted line joins those that no other beats in both. "
             "Trials that ran side by side shared the machine, so that speeds of this figure are "
-            f"no benchmark.{cells.unnamed_note(len(points))}",
+            f"no benchmark.{note}{cells.unnamed_note(len(points))}",
         )

@@ -27,6 +27,7 @@ from raymoco.study.report.figure_style import (
 )
 from raymoco.study.report.findings import curve
 from raymoco.study.report.labels import axis_label, metric_label, metric_name, upright_label
+from raymoco.study.report.thinning import LINES, POINTS, thinned, told
 from raymoco.study.statistics.importance import Importance
 from raymoco.study.statistics.paired import best_so_far
 from raymoco.study.sweepfile.axis import Axis, format_value
@@ -101,9 +102,20 @@ def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing |
     with style():
         figure, axes = new_figure(2.8)
         count = range(1, len(done) + 1)
-        axes.plot(count, scores, "o", color=BLUE, markersize=4, alpha=0.5, label="a trial")
+        points = thinned(list(zip(count, scores, strict=True)), POINTS)
+        axes.plot(
+            *zip(*points, strict=True), "o", color=BLUE, markersize=4, alpha=0.5, label="a trial"
+        )
         best = best_so_far(scores, higher=objective.mode == "max")
-        axes.step(count, best, where="post", color=INK, label="best so far")
+        # a step where it changes, and the end
+        steps = [n for n in range(len(best)) if n in (0, len(best) - 1) or best[n] != best[n - 1]]
+        axes.step(
+            [count[n] for n in steps],
+            [best[n] for n in steps],
+            where="post",
+            color=INK,
+            label="best so far",
+        )
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         axes.set_xlabel("completed trials")
         count_by_ones(axes)
@@ -112,7 +124,8 @@ def best_curve(trials: Sequence[TrialRecord], objective: Objective) -> Drawing |
             figure,
             "best-so-far",
             "Best so far",
-            "The line gets better by luck too: it is the best of ever more draws, not an estimate.",
+            "The line gets better by luck too: it is the best of ever more draws, not an estimate."
+            + told(len(points), len(done)),
         )
 
 
@@ -124,7 +137,9 @@ def front_chart(
     done = _scored(trials, one, two)
     with style():
         figure, axes = new_figure(3.3)
-        rest = [t for t in done if t not in front]
+        ahead = {trial.trial_id for trial in front}
+        beaten = [trial for trial in done if trial.trial_id not in ahead]
+        rest = thinned(beaten, POINTS)
         axes.plot([t.score(one) for t in rest], [t.score(two) for t in rest], "o", color=BLUE,
                   alpha=0.5, markersize=5, label="beaten")  # fmt: skip
         best = sorted((t.score(one), t.score(two)) for t in front)
@@ -139,7 +154,7 @@ def front_chart(
             "pareto-front",
             "Pareto front",
             "Completed trials by the first two objectives; no trial beats one of the front in "
-            "every objective.",
+            f"every objective.{told(len(rest) + len(front), len(done))}",
         )
 
 
@@ -154,11 +169,12 @@ def parallel_coordinates(
     low, high = float(scores.min()), float(scores.max())
     spread = (high - low) or 1.0
     order = np.argsort(scores if objective.mode == "max" else -scores)
+    shown = thinned(list(enumerate(order)), LINES)  # along the ranks, the best among them
     rulers = {key: Ruler(axis) for key, axis in axes_of.items()}
     with style():
         figure, axes = new_figure(3.9, max(BROAD, 1.15 * (len(rulers) + 1)))
         generator = np.random.default_rng(0)  # separates lines that would overlap
-        for rank, index in enumerate(order):
+        for rank, index in shown:
             trial = done[index]
             heights = [
                 (ruler.place(trial.values[key]) if key in trial.values else UNSET)
@@ -186,7 +202,8 @@ def parallel_coordinates(
             "Parallel coordinates",
             f"Completed trials; score: {metric_name(objective.metric)}. The darker (on a dark "
             "page: the brighter) a line, the better its trial ranks; the best one is thick. Axes "
-            "with log-uniform values are logarithmic.",
+            "with log-uniform values are logarithmic."
+            + told(len(shown), len(done), "evenly chosen along their ranks, the best among them"),
         )
 
 
@@ -202,7 +219,12 @@ def slices(
     ]
     if len(scored) < 2:
         return []
-    drawings = []
+    drawings, there_are = [], len(scored)
+    if there_are > POINTS:
+        sign = 1 if objective.mode == "max" else -1
+        scored.sort(key=lambda one: sign * one[1])
+        scored = thinned(scored, POINTS)  # the best is the last, and stays
+    note = told(len(scored), there_are, "evenly chosen along their scores, the best among them")
     for key, axis in axes_of.items():
         ruler = Ruler(axis)
         with style():
@@ -235,7 +257,8 @@ def slices(
                     figure,
                     f"slice-{key}",
                     f"Slice: {axis_label(key)}",
-                    f"Completed and pruned trials by {key}, whatever their other values were.",
+                    f"Completed and pruned trials by {key}, whatever their other values were."
+                    + note,
                 )
             )
     return drawings

@@ -16,6 +16,7 @@ from raymoco.study.report.search_charts import (
     parallel_coordinates,
     slices,
 )
+from raymoco.study.report.thinning import LISTED, thinned, told
 from raymoco.study.statistics.confirmation import confirmed_cells
 from raymoco.study.statistics.importance import FEWEST
 from raymoco.study.statistics.paired import cell_mean
@@ -47,9 +48,10 @@ def _front(findings: Findings) -> Section:
     rows = [
         [trial.trial_id, *(number(trial.score(metric)) for metric in metrics),
          settings(trial.values)]
-        for trial in front
+        for trial in thinned(front, LISTED)
     ]  # fmt: skip
     caption = "Completed trials that no other one beats in all objectives"
+    caption += told(len(rows), len(front)).rstrip(".")
     return Section(
         "Pareto front",
         grids=[Grid(columns, rows, caption, numeric(columns))],

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from raymoco.metrics import while_training
 from raymoco.study.journal.events import ENDED
 from raymoco.study.journal.ledger import TrialRecord
+from raymoco.study.journal.points import points_words, skipped_words
 from raymoco.study.report.ablation_sections import ablation_sections, tuning_section
 from raymoco.study.report.comparison_table import drawn
 from raymoco.study.report.conclusions import answer
@@ -74,7 +75,8 @@ def _counts(findings: Findings) -> Section:
         [name, *(str(sum(t.state == state for t in some)) for state in states), str(len(some))]
         for name, some in phases.items()
     ]
-    section = Section("Trials")
+    said = [points_words(findings.search, findings.ledger), skipped_words(findings.folder)]
+    section = Section("Trials", [f"{text[:1].upper()}{text[1:]}." for text in said if text])
     if rows:
         section.grids.append(Grid(columns, rows, "", frozenset(columns[1:])))
     reasons: dict[tuple[str, str], list[str]] = {}

@@ -10,6 +10,7 @@ from raymoco.errors import InputError
 from raymoco.files import write_atomically
 from raymoco.study.journal.find import find_folder
 from raymoco.study.journal.folder import SweepFolder
+from raymoco.study.journal.trials_csv import write_trials
 from raymoco.study.report.document import Document
 from raymoco.study.report.findings import Findings, read_findings
 from raymoco.study.report.latex import to_latex
@@ -72,6 +73,9 @@ def _report_runs(first: Path, second: Path) -> Report:
 
 def write_report(findings: Findings) -> Report:
     """Write the report of one sweep, and its tables, because the sweep may still run."""
+    spec = findings.sweep.spec
+    table = SweepFolder(findings.folder).trials
+    write_trials(table, findings.ledger, spec.axes, findings.sweep.objectives)
     if findings.comparisons is not None:
         findings.comparisons.write(findings.folder)
     else:

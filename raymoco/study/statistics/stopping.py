@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raymoco.study.journal.events import TrialState
 from raymoco.study.journal.ledger import Ledger
+from raymoco.study.journal.points import proposals_in_all
 from raymoco.study.statistics.comparisons import compare_cells
 from raymoco.study.statistics.looks import Look
 from raymoco.study.sweepfile.load import Sweep
@@ -25,9 +26,13 @@ def planned_trials(sweep: Sweep, ledger: Ledger) -> int:
     An earlier look may make do with fewer, and so does a proposal that is stopped after some of its
     repeats.
     """
+    search = sweep.search
+    if search is not None:
+        trainings = proposals_in_all(search, ledger) * search.repeats
+        return trainings + search.confirmations - ledger.spared
     spec, seeds = sweep.ablation, seeds_to_train(sweep, ledger)
     if spec is None or seeds is None:
-        return sweep.spec.planned_trials - ledger.spared
+        return sweep.spec.planned_trials
     return spec.planned_trials - len(spec.cells) * (len(spec.seeds) - seeds)
 
 
@@ -42,7 +47,7 @@ def repeats_words(sweep: Sweep, ledger: Ledger) -> str:
         trainings[-1].completed and proposal.state == TrialState.PRUNED
         for proposal, trainings in zip(proposals, ledger.trainings.values(), strict=True)
     )
-    text = f"{ended} of {spec.budget.trials} proposals ended, {spec.repeats} seeds each"
+    text = f"{ended} of {proposals_in_all(spec, ledger)} proposals ended, {spec.repeats} seeds each"
     if dropped:
         text += f"; {dropped} clearly behind the best after some of them"
     if ledger.spared:

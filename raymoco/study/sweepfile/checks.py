@@ -52,13 +52,23 @@ def check_search(spec: SearchSpec, base: RunConfig, *, imports: bool) -> SearchS
                 _check_point(key, value, spec)
     if imports or is_ours(SCHEDULERS, spec.scheduler.name):
         spec.scheduler.code.check(spec.scheduler.chosen, spec, base)
+    if spec.enqueue_default and (outside := space.outside(values)):
+        raise ConfigError(f"enqueue_default is true, but {outside}.", ("enqueue_default",))
     if spec.scheduler.population:  # a population draws its members itself
         sampler = spec.sampler.model_copy(update={"name": "random"})
         return spec.model_copy(update={"sampler": sampler})
     points = spec.sampler.points(space) if asks_sampler else None
     if points is not None:
-        return _with_listed_points(spec, len(points))
-    own = space.params(values)
+        listed = list(map(space.params, points))
+        if spec.enqueue_default and space.params(values) not in listed:
+            raise ConfigError(
+                "enqueue_default is true, but the run as it stands is none of the points that "
+                f"sampler {spec.sampler.name} lists.",
+                ("enqueue_default",),
+            )
+        return _with_listed_points(spec, len(different(points)))
+    spec = spec.with_points(space.size())
+    own = space.params(values) if spec.enqueue_default is not False else None
     enqueued = [point for point in map(space.params, spec.enqueue) if point is not None]
     first = different([own, *enqueued] if own is not None else enqueued)
     if spec.enqueue and len(first) > spec.budget.trials:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
+import random
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +13,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from raymoco.errors import ConfigError
-from raymoco.study.sweepfile.axis import ON, Axis, matches, say
+from raymoco.study.sweepfile.axis import ON, Axis, matches, say, setting_count
 from raymoco.yamlfile import nearest
+
+LISTED = 100_000  # combinations of values that are listed, at most
 
 
 class SearchSpace:
@@ -107,8 +112,49 @@ class SearchSpace:
                 if self.holds(key, point):
                     point[key] = value
             # points that differ only in an axis that is left out are the same
-            found.setdefault(repr(point), {key: point[key] for key in self.axes if key in point})
+            point = {key: point[key] for key in self.axes if key in point}
+            found.setdefault(point_id(point), point)
         return list(found.values())
+
+    def size(self) -> int | None:
+        """Count the different points; None if they are endless, or too many to be counted."""
+        counts = {key: setting_count({key: axis}) for key, axis in self.axes.items()}
+        if any(count is None for count in counts.values()):
+            return None
+        conditional = {key for key, axis in self.axes.items() if axis.conditions}
+        asked = {other for key in conditional for other in self.axes[key].conditions}
+        tied = {key: axis for key, axis in self.axes.items() if key in conditional | asked}
+        free = math.prod(count or 1 for key, count in counts.items() if key not in tied)
+        listed = SearchSpace(tied, self._base).finite_points()
+        return None if listed is None else free * len(listed)
+
+    def finite_points(self) -> list[dict[str, Any]] | None:
+        """Return every point of a finite space; None if they are endless, or too many to list."""
+        columns = [axis.points for axis in self.axes.values()]
+        if None in columns or math.prod(len(column or ()) for column in columns) > LISTED:
+            return None
+        return self.grid()
+
+    def draw(self, numbers: random.Random) -> dict[str, Any]:
+        """Draw a point anywhere in the space."""
+        point: dict[str, Any] = {}
+        for key in self._order:
+            if self.holds(key, point):
+                point[key] = self.axes[key].at(numbers.random(), with_or=True)
+        return {key: point[key] for key in self.axes if key in point}
+
+    def outside(self, values: Mapping[str, Any]) -> str:
+        """Say which values lie outside their axes; '' if `params` takes the point.
+
+        A value that is still `auto` is left out: it depends on the images.
+        """
+        return " and ".join(
+            f"{key} is {values[key]}, but its axis is {self.axes[key].describe()}"
+            for key in self._order
+            if values.get(key) not in ("auto", None)
+            and self._may_hold(key, values)
+            and self.axes[key].point(key, values[key]) is None
+        )
 
     def witness(self, key: str) -> dict[str, Any]:
         """Return values under which an axis is sampled, for checking its extremes."""
@@ -173,3 +219,16 @@ def different(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for point in points:
         found.setdefault(repr(sorted(point.items())), point)
     return list(found.values())
+
+
+def point_id(values: Mapping[str, Any]) -> str:
+    """Return a text that two points share if a trial cannot tell them apart: 1 is 1.0."""
+    return json.dumps({key: _plain(value) for key, value in values.items()}, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) + 0.0  # -0.0 is 0.0
+    return value if isinstance(value, str | bool) or value is None else repr(value)

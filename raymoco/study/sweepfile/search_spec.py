@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, model_validator
 
 from raymoco.config import Count
 from raymoco.study.sweepfile.axis import Axis
@@ -32,9 +32,11 @@ def _describe_objective(schema: dict[str, Any]) -> None:
 class SearchSpec(SweepSpec):
     """A search: Optuna chooses the trials.
 
-    `enqueue` has points to try first, whole or partial; `warm_start` is an earlier sweep whose
-    trials the sampler learns from. Each proposal is trained with `repeats` seeds, and judged by its
-    mean; the budget counts proposals.
+    `enqueue` has points to try first, whole or partial; `enqueue_default` says whether the run as
+    it stands comes before them: true requires it, false leaves it out, and without the key it comes
+    where the axes allow it. `warm_start` is an earlier sweep whose trials the sampler learns from.
+    Each proposal is trained with `repeats` seeds, and judged by its mean; the budget counts
+    proposals. A point of the axes is trained once.
     """
 
     kind: Literal["search"]
@@ -50,8 +52,10 @@ class SearchSpec(SweepSpec):
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()
     enqueue: tuple[Annotated[dict[str, Any], Field(min_length=1)], ...] = ()
+    enqueue_default: bool | None = None
     warm_start: Annotated[str, Field(min_length=1)] | None = None
     confirm: Confirm | None = None
+    _points: int | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _fits_together(self) -> SearchSpec:
@@ -96,9 +100,28 @@ class SearchSpec(SweepSpec):
         return self.search
 
     @property
+    def points(self) -> int | None:
+        """The number of different points on the axes; None: endless, or never repeated.
+
+        It depends on the run, so it is known once the file is checked.
+        """
+        return self._points
+
+    def with_points(self, points: int | None) -> SearchSpec:
+        """Return the spec of a space that has so many points."""
+        known = self.model_copy()
+        known._points = points
+        return known
+
+    @property
+    def proposals(self) -> int:
+        """The budget, or the number of points if that is smaller: each is trained once."""
+        return min(self.budget.trials, self.points or self.budget.trials)
+
+    @property
     def trials(self) -> int:
-        """The trials of the budget, at most: every repeat of every proposal."""
-        return self.budget.trials * self.repeats
+        """The trainings of all proposals, at most: every repeat of each."""
+        return self.proposals * self.repeats
 
     @property
     def confirmations(self) -> int:
@@ -124,7 +147,7 @@ class SearchSpec(SweepSpec):
 
     def count_in_words(self, epochs: int) -> str:
         """Describe the number of trials and epochs, for `--dry-run`."""
-        many = f"{self.budget.trials} proposals x {self.repeats} seeds" if self.repeats > 1 else ""
+        many = f"{self.proposals} proposals x {self.repeats} seeds" if self.repeats > 1 else ""
         text = f"{many or self.trials} of {epochs} epochs, and {self.confirmations} to confirm"
         against = self.confirm.against if self.confirm else {}
         return f"{text}, also {' and '.join(against)}" if against else text

@@ -10,13 +10,16 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from raymoco.choices import LOSSES
 from raymoco.config import RunConfig
+from raymoco.data.loading.prepare import load_images
+from raymoco.data.loading.train_plan import check_list
 from raymoco.data.shards.ensure import ensure_shards
 from raymoco.data.shards.manifest import ShardSet
 from raymoco.data.views.build import build_views
 from raymoco.data.views.whole import canvas_shape
 from raymoco.engine.cluster import threads_per_worker
-from raymoco.engine.judges import judges_fact, judges_warning
+from raymoco.engine.judges import check_judges, judges_fact, judges_warning
 from raymoco.engine.output_folder import check_output, refuse_foreign
 from raymoco.engine.regime import TrainImages, regime
 from raymoco.engine.resolve import resolve
@@ -32,7 +35,8 @@ from raymoco.study.statistics.paired import ALPHA
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.axis import format_value
 from raymoco.study.sweepfile.code_checks import check_named_code
-from raymoco.study.sweepfile.image_checks import check_against_images
+from raymoco.study.sweepfile.default_trial import default_left_out
+from raymoco.study.sweepfile.image_checks import check_against_images, check_against_judges
 from raymoco.study.sweepfile.load import Sweep
 from raymoco.study.sweepfile.metric_checks import ask_protocols
 from raymoco.study.sweepfile.name_checks import check_trial_names
@@ -69,6 +73,12 @@ def describe_sweep(sweep: Sweep) -> Group:
     check_against_images(
         sweep, channels=shards.channels, train_images=images, classes=len(shards.classes)
     )
+    # ids and labels, as a start has them; of the pixels none is read
+    handle = load_images(base.data.model_copy(update={"cache": "stream"}), shards)
+    needs_labels = LOSSES.facts(config.method.loss, look=True).needs_labels
+    listed = check_list(handle, config.data, needs_labels=needs_labels)
+    check_judges(config, handle)
+    check_against_judges(sweep, handle)
     budget, gang, epochs = spec.budget, spec.gang, config.epochs
     search, ablation, shorter = sweep.search, sweep.ablation, ""
     if search is not None:
@@ -86,7 +96,7 @@ def describe_sweep(sweep: Sweep) -> Group:
         what = _cells_table(ablation)
     trials = spec.planned_trials
     # the repeats of a proposal are trained one after another
-    at_once = max(search.budget.trials, search.confirmations) if search is not None else trials
+    at_once = max(search.proposals, search.confirmations) if search is not None else trials
     groups = min(budget.concurrent, at_once)
     cpus = groups * gang.workers * gang.cpus_per_worker
     gpus = groups * gang.workers * gang.gpus_per_worker
@@ -98,6 +108,12 @@ def describe_sweep(sweep: Sweep) -> Group:
     facts = Table(title="what it takes", title_justify="left", show_header=False)
     facts.add_row("images", f"{images} to train on, {tested}")
     facts.add_row("trials", spec.count_in_words(epochs))
+    points = sweep.space.size() if search is not None else None
+    if search is not None and points is not None:
+        facts.add_row("points", _points_in_words(search, points))
+    left_out = default_left_out(sweep, config.flat())
+    if left_out:
+        facts.add_row("default", Text(left_out))
     facts.add_row("chosen by", Text(chosen))  # it may contain the name of a folder
     if ablation is not None and ablation.looks is not None:
         facts.add_row("looks", _looks_in_words(ablation.looks))
@@ -120,6 +136,8 @@ def describe_sweep(sweep: Sweep) -> Group:
         classes=len(shards.classes),
     )
     facts.add_row("disk", room)
+    for line in listed:
+        facts.add_row("labels", Text(line))
     for name, text in found.facts:
         facts.add_row(name, text)
     facts.add_row(*judges_fact(shards.manifest))
@@ -150,6 +168,17 @@ def never_resolved(spec: SearchSpec | AblationSpec) -> list[str]:
                 f"its smallest p is {smallest_sign_flip(seeds):.2g}{times}; "
                 f"{fewest_seeds(rows, level)} seeds could"
             )
+    return said
+
+
+def _points_in_words(spec: SearchSpec, points: int) -> str:
+    trials = spec.budget.trials
+    if spec.scheduler.population:
+        alike = f", fewer than the {trials} members: some begin alike" if points < trials else ""
+        return f"{points:,} on these axes{alike}"
+    said = f"{points:,} on these axes, each trained once"
+    if points < trials:
+        said += f": the budget of {trials} trials will not be used up"
     return said
 
 

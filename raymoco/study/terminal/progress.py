@@ -11,10 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from raymoco.study.journal.events import ENDED, Dropped, Ended, GangState, SweepEvent, TrialState
 from raymoco.study.journal.ledger import Ledger
-from raymoco.study.journal.ranking import ranked
+from raymoco.study.journal.ranking import Leader
 from raymoco.study.sweepfile.sections import Objective
 
 QUIET_S = 10.0
+SHARE = 0.05
 
 
 class SweepProgress:
@@ -40,6 +41,8 @@ class SweepProgress:
         )
         self._task: Any = None
         self._first = 0
+        self._leader = Leader(ledger, objective, cells=True)
+        self._due = 0.0  # when the bar is drawn again: it looks at every trial
 
     def __enter__(self) -> SweepProgress:
         self._bar.start()
@@ -68,8 +71,8 @@ class SweepProgress:
     def take(self, event: SweepEvent) -> None:
         """Show the change by an event."""
         ledger = self._ledger
-        done = self._epochs_done() - self._first
-        self._bar.update(self._task, completed=done, news=self._news())
+        self._leader.take(event)
+        self._update()
         if isinstance(event, Ended):
             trial = ledger.trials[event.trial_id]
             score = trial.score(self._objective.metric)
@@ -84,8 +87,19 @@ class SweepProgress:
 
     def tick(self) -> None:
         """Print a line if nothing has happened for a while."""
+        self._update()
         if not self._console.is_terminal and time.monotonic() - self._printed > QUIET_S:
             self.say(self._news())
+
+    def _update(self) -> None:
+        """Draw the bar, but not so often that it takes more than a small share of the time."""
+        begun = time.monotonic()
+        if self._bar.disable or begun < self._due:
+            return
+        done = self._epochs_done() - self._first
+        self._bar.update(self._task, completed=done, news=self._news())
+        ended = time.monotonic()
+        self._due = ended + (ended - begun) / SHARE
 
     def _epochs_done(self) -> int:
         # epochs that an early stop saves count as done
@@ -99,11 +113,10 @@ class SweepProgress:
         parts = [f"{t.trial_id} {t.epochs}/{self._epochs}" for t in running[:4]]
         if len(running) > 4:
             parts.append(f"and {len(running) - 4} more")
-        judged = [*ledger.search_trials, *(trial for trial in ledger.all() if trial.cell)]
-        best = ranked(judged, self._objective)
-        if best:
-            score = best[0].score(self._objective.metric)
-            parts.append(f"best {score:.4f} ({best[0].trial_id})")
+        best = self._leader.best
+        if best is not None:
+            score = best.score(self._objective.metric)
+            parts.append(f"best {score:.4f} ({best.trial_id})")
         if not parts:
             up = sum(state == GangState.UP for state in ledger.gangs.values())
             parts.append(f"{up} gangs up, waiting for the first trial")

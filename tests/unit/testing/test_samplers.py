@@ -57,7 +57,7 @@ def test_a_sampler_from_outside_passes(monkeypatch):
     ("name", "words"),
     [
         ("Forgetful", "the same seed proposed"),
-        ("Repeats", "of 12 trials only 2 differ"),
+        ("Repeats", "of 62 draws only 12 differ"),
         ("Overstates", "learns_from names {'failed'}"),
     ],
 )

@@ -13,6 +13,7 @@ from optuna.trial import TrialState as OptunaState
 from raymoco.errors import ConfigError, DiskFullError
 from raymoco.study.journal.events import Ended, Proposed, Reported, TrialState
 from raymoco.study.journal.ledger import Ledger
+from raymoco.study.journal.points import REPEATS
 from raymoco.study.proposals.optuna_study import OptunaProposals
 from raymoco.study.proposals.warm_start import load_warm_start
 from raymoco.study.sweepfile.axis import Axis
@@ -85,9 +86,14 @@ def play(search, trials=99):
     return seen
 
 
-def trials_of(folder):
+def study_of(folder):
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
     return optuna.load_study(study_name="s", storage=storage).get_trials()
+
+
+def trials_of(folder):
+    """Those that became trials: not the draws that repeated one."""
+    return [trial for trial in study_of(folder) if REPEATS not in trial.user_attrs]
 
 
 @EACH

@@ -175,6 +175,14 @@ def test_a_member_that_failed_takes_no_part_any_more(tmp_path):
     assert "t003" not in [proposal.trial_id for proposal in sweep.population().next_round()]
 
 
+def test_members_of_a_finite_space_differ_as_long_as_its_points_suffice(tmp_path):
+    population = Sweep(tmp_path).population(4)
+    population.axes = {"method.key_momentum": AXES["method.key_momentum"]}
+    drawn = [proposal.values["method.key_momentum"] for proposal in population.next_round()]
+    assert drawn[0] == 0.99
+    assert sorted(drawn[:3]) == [0.9, 0.99, 0.999]
+
+
 def test_a_population_that_is_stopped_leaves_nobody_waiting(tmp_path):
     sweep = Sweep(tmp_path)
     first = sweep.population(3).next_round()

@@ -1,9 +1,14 @@
-"""What `--dry-run` says of the seeds, without measuring a step."""
+"""What `--dry-run` says of seeds, points and the default, and what it refuses."""
+
+import io
 
 import pytest
+from rich.console import Console
 
+from raymoco.errors import InputError
 from raymoco.study.sweepfile.load import load_sweep
-from raymoco.study.terminal.dry_run import never_resolved
+from raymoco.study.terminal.dry_run import describe_sweep, never_resolved
+from tests.small import small_sweep
 from tests.written_sweeps import ABLATION, SEARCH
 
 
@@ -49,3 +54,36 @@ def test_a_confirmation_has_seeds_too(tmp_path):
     assert (
         said_of(tmp_path, SEARCH.replace("confirm: {top: 2, seeds: [100, 101, 102]}\n", "")) == []
     )
+
+
+AXES = "kind: search\nbudget: {trials: 12}\nsearch: {method.key_momentum: {choice: [0.5, 0.99]}}\n"
+
+
+def described(file, *overrides):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(describe_sweep(load_sweep(file, overrides)))
+    return console.export_text()
+
+
+def test_the_number_of_points_and_a_default_off_its_axis_are_told(tmp_path):
+    said = described(small_sweep(tmp_path / "s.yaml", AXES))
+    assert "2 on these axes, each trained once: the budget of 12 trials will not be used up" in said
+    assert (
+        "none of the trials: method.key_momentum is 0.9, but its axis is one of 0.5, 0.99" in said
+    )
+    said = described(
+        tmp_path / "s.yaml", "search={method.key_momentum: {uniform: [0.5, 0.95]}}", "name=t"
+    )
+    assert "on these axes" not in said
+    assert "none of the trials" not in said
+
+
+def test_labels_that_no_trial_would_see_are_refused_as_at_a_start(tmp_path):
+    file = small_sweep(tmp_path / "s.yaml", AXES, eval__labels="visible")
+    with pytest.raises(InputError, match="no training image has a visible label"):
+        described(file, "run.data.labelled_fraction=0.001")
+    axis = "search={data.labelled_fraction: {choice: [0.001, 0.5]}}"
+    with pytest.raises(
+        InputError, match=r"search\.data\.labelled_fraction: eval\.labels is visible"
+    ):
+        described(file, axis)
