@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from raymoco.errors import ConfigError, InputError
+from raymoco.reading import expanded
 
 LEASE = ".lease"
 _left: Path | None = None  # the original working directory, after `standing_in` has left it
@@ -43,7 +44,7 @@ def absolute(path: str | Path) -> Path:
     Raises:
         InputError: it is relative, and the working directory was deleted.
     """
-    found = Path(path).expanduser()
+    found = expanded(path)
     return found if found.is_absolute() else working_directory() / found
 
 
