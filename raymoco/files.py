@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from raymoco.errors import ConfigError, DiskFullError, InputError
+from raymoco.reading import expanded
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # what a machine refuses, and its user can mend: no defect of raymoco
@@ -51,7 +52,7 @@ def absolute(path: str | Path) -> Path:
     Raises:
         InputError: it is relative, and the working directory was deleted.
     """
-    found = Path(path).expanduser()
+    found = expanded(path)
     return found if found.is_absolute() else working_directory() / found
 
 

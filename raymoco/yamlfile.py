@@ -1,7 +1,6 @@
 """YAML files with the line of each key, so that messages can name file and line.
 
-YAML 1.2 as ruamel reads it: `on` and `off` are words, `1e-4` is a number, a duplicate key is an
-error. A key is the word in the file: `0.10` and `null` are names too.
+What YAML means here is in yaml_tree.py.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.constructor import RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import ScalarNode
 
 from raymoco.errors import ConfigError
 from raymoco.passwords import hide
+from raymoco.reading import odd_character, read_text, shown
+from raymoco.yaml_tree import DEEPEST, NotYaml, Path_, parse, plain
 
-Path_ = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
+YAML_NAMES = (".yaml", ".yml")
+LONGEST = 200  # characters of a value in a message
 WORD = "name"  # where a word alone stands for a mapping, the key of the word
 
 
@@ -45,11 +44,12 @@ class Document:
     origins: dict[Path_, str] = field(default_factory=dict)
 
     def origin(self, path: Path_) -> str:
-        """Return where `path` or its nearest parent was written; '' if it was not."""
+        """Return where `path` or its nearest parent was written, or a key below it; '' if none."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
-        return ""
+        below = (where for known, where in self.origins.items() if known[: len(path)] == path)
+        return next(below, "") if path else ""
 
     def set(self, dotted: str, value: Any, origin: str) -> None:
         """Set one dotted key and create the mappings above it; a mapping replaces the old value.
@@ -104,27 +104,23 @@ def read_yaml(path: Path) -> Document:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or is not a mapping; names file and line.
+        ConfigError: the file is missing, empty, not YAML, or not a mapping; names file and line.
     """
+    text, name = read_text(path), shown(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
-    try:
-        tree = _load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = (error.problem or "is not YAML").split("\n")[0]
-        raise ConfigError(f"{path}:{line}: {problem}") from None
+        tree, lines = parse(text)
+    except NotYaml as error:
+        if path.suffix not in YAML_NAMES:
+            raise ConfigError(
+                f"{name} is no YAML file, and one is wanted: line {error.line}: {error}."
+            ) from None
+        raise ConfigError(f"{name}:{error.line}: {error}") from None
     if tree is None:
-        return Document({})
-    if not isinstance(tree, CommentedMap):
-        raise ConfigError(f"{path}:1: the file must be a mapping of keys to values.")
-    origins: dict[Path_, str] = {}
-    _collect_lines(tree, (), str(path), origins)
-    return Document(_plain(tree), origins)
+        raise ConfigError(f"{name} is empty: write at least one key, such as `preset: digits`.")
+    if not isinstance(tree, dict):
+        what = "a list" if isinstance(tree, list) else _cut(repr(tree))
+        raise ConfigError(f"{name}:1: the file must be a mapping of keys to values, but is {what}.")
+    return Document(tree, {path: f"{name}:{line}" for path, line in lines.items()})
 
 
 def parse_override(text: str, texts: Container[str] = ()) -> tuple[str, Any]:
@@ -139,14 +135,20 @@ def parse_override(text: str, texts: Container[str] = ()) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     key = key.strip()
-    if not equals or not key:
-        raise ConfigError(f"'{text}' is not an override: write key=value, such as optim.lr=0.1.")
+    typed = shown(hide(text))
+    if not equals or not key or key.count(".") > DEEPEST:
+        raise ConfigError(
+            f"'{_cut(typed)}' is not an override: write key=value, such as optim.lr=0.1."
+        )
+    odd = odd_character(text)
+    if odd:
+        raise ConfigError(f"'{typed}' has {odd}.")
     if key in texts and value.strip() not in ("null", "~") and not value.lstrip().startswith("{"):
         return key, value
     try:
-        return key, _plain(_load(value)) if value.strip() else ""
-    except (YAMLError, ValueError):
-        raise ConfigError(f"'{text}': the value is not YAML.") from None
+        return key, plain(value) if value.strip() else ""
+    except NotYaml as error:
+        raise ConfigError(f"'{_cut(typed)}': the value is not YAML: {error}.") from None
 
 
 def text_keys(model: type[BaseModel]) -> set[str]:
@@ -165,8 +167,8 @@ def text_keys(model: type[BaseModel]) -> set[str]:
 def means(word: str, value: Any) -> bool:
     """Whether YAML reads a word as exactly this value: `0.10` as 0.1, `true` as True, not as 1."""
     try:
-        read = _plain(_load(word))
-    except (YAMLError, ValueError):  # `a: b: c`, or an impossible date
+        read = plain(word)
+    except NotYaml:  # `a: b: c`
         return False
     return type(read) is type(value) and bool(read == value)
 
@@ -234,11 +236,16 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     for name, info in model.model_fields.items():
         written = info.alias or name
         keys.append(prefix + written)
-        beside = (one.model for one in info.metadata if isinstance(one, KeysOf))
-        inner = next(beside, None) or _inner_model(info.annotation)
+        inner = model_below(info)
         if inner is not None:
             keys += dotted_keys(inner, f"{prefix}{written}.")
     return keys
+
+
+def model_below(info: FieldInfo) -> type[BaseModel] | None:
+    """The model of the keys below a field; None where its value is no section."""
+    beside = (one.model for one in info.metadata if isinstance(one, KeysOf))
+    return next(beside, None) or _inner_model(info.annotation)
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
@@ -271,7 +278,9 @@ def _reason(problem: Any, key: str, model: type[BaseModel], prefix: str) -> str:
         return reason if named else f"{key}: {reason}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing."
-    return f"{key} is {problem['input']!r}, but must {reason.removeprefix('should ')}."
+    if problem["type"] in ("model_type", "dict_type"):
+        reason = "be a mapping of keys"
+    return f"{key} is {_cut(repr(problem['input']))}, but must {reason.removeprefix('should ')}."
 
 
 def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
@@ -287,47 +296,8 @@ def _written(steps: tuple[int | str, ...], node: Any) -> Path_:
     return tuple(path)
 
 
-class _KeysAsWritten(RoundTripConstructor):
-    """Reads every key as a string, as it is written."""
-
-    def construct_mapping(  # type: ignore[override]  # as ruamel's own
-        self, node: Any, maptyp: Any, deep: bool = False
-    ) -> Any:
-        for key, _ in node.value:
-            if isinstance(key, ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                key.tag = "tag:yaml.org,2002:str"
-        return super().construct_mapping(node, maptyp, deep)
-
-
-def _load(text: str) -> Any:
-    reader = YAML(typ="rt")
-    reader.Constructor = _KeysAsWritten
-    return reader.load(text)
-
-
-def _collect_lines(tree: Any, path: Path_, file: str, origins: dict[Path_, str]) -> None:
-    if isinstance(tree, CommentedMap):
-        for key, value in tree.items():
-            below = (*path, str(key))
-            origins[below] = f"{file}:{tree.lc.key(key)[0] + 1}"
-            _collect_lines(value, below, file, origins)
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            _collect_lines(value, (*path, str(index)), file, origins)
-
-
-def _plain(value: Any) -> Any:
-    """Convert ruamel's round-trip values to Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return str(value)  # dates and the like: no key accepts them, and the validation reports it
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _takes_text(annotation: Any) -> bool:

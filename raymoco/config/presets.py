@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
+from os.path import exists, isdir  # Path's own raise where a name is too long
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from pydantic import ValidationError
 
 from raymoco.choices import PRESETS_OF_IMAGES, ROOTLESS
 from raymoco.config.run import RunConfig
+from raymoco.dotted_keys import spread
 from raymoco.errors import ConfigError
+from raymoco.reading import expanded, shown
 from raymoco.yamlfile import (
+    YAML_NAMES,
     Document,
     apply_overrides,
     flatten,
@@ -29,6 +33,7 @@ TYPED = "command line: "  # how the place of an override begins
 # what the folders of our own have: a run's, a sweep's, those of shards
 RUN_FILE, SWEEP_FILE, SHARDS_FILE = "config.yaml", "sweep.yaml", "manifest.json"
 JOURNAL_FILE = "journal.jsonl"
+SWEEP_KINDS = ("search", "ablation")
 
 
 @dataclass(frozen=True)
@@ -143,17 +148,17 @@ def read_run(word: str, overrides: Iterable[str] = ()) -> Composed:
             line.
         DataError: the images of a folder cannot be used.
     """
-    path = Path(word).expanduser()
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
-        document = read_yaml(path)
+    path = expanded(word)
+    if path.suffix in YAML_NAMES or (exists(path) and not isdir(path)):
+        document = _config_document(path)
     elif word in preset_names():
         document = Document({"preset": word})
-    elif path.is_dir():
+    elif isdir(path):
         document = _folder_document(path)
     else:
         names = preset_names()
         raise ConfigError(
-            f"no preset, file or folder is called '{word}'{nearest(word, names)} "
+            f"no preset, file or folder is called '{shown(word)}'{nearest(word, names)} "
             f"The presets are: {', '.join(names)}."
         )
     apply_overrides(document, overrides, {"preset", *text_keys(RunConfig)})
@@ -165,10 +170,28 @@ def load_run_config(word: str, overrides: Iterable[str] = ()) -> RunConfig:
     return read_run(word, overrides).config
 
 
+def _config_document(path: Path) -> Document:
+    """A run's config; keys with dots are in their places.
+
+    Raises:
+        ConfigError: it is another file of ours; says what it is for.
+    """
+    document = read_yaml(path)
+    values, name = document.values, shown(path)
+    if values.get("kind") in SWEEP_KINDS or {"search", "factors"} & values.keys():
+        raise ConfigError(
+            f"{name} is a sweep file, and no run's config: `raymoco sweep {name}` runs it."
+        )
+    if {"schema_version", "fingerprint"} <= values.keys():
+        raise ConfigError(f"{name} is the manifest of shards, and no run's config.")
+    spread(document, RunConfig)
+    return document
+
+
 def _folder_document(path: Path) -> Document:
     """A folder of images, or of a run."""
     if (path / RUN_FILE).is_file() and (path / JOURNAL_FILE).exists():
-        return read_yaml(path / RUN_FILE)
+        return _config_document(path / RUN_FILE)
     if (path / SWEEP_FILE).is_file() and (path / JOURNAL_FILE).exists():
         best = path / "best.yaml"
         hint = f"`raymoco train {best}` trains its best trial again; " if best.is_file() else ""

@@ -13,6 +13,7 @@ from raymoco.errors import ConfigError
 from raymoco.event_log import JOURNAL
 from raymoco.files import absolute, nearest_folder
 from raymoco.locks import is_used
+from raymoco.reading import expanded
 
 RAY_FOLDER = ".ray"
 PREDICTIONS = "predictions.npz"
@@ -78,11 +79,11 @@ def resolve_output(output: str) -> Path:
     Inside a Ray job a relative folder is below `$RAYMOCO_HOME` (default `~/raymoco`): the job's
     working directory is a temporary copy that is deleted with everything in it.
     """
-    path = Path(output).expanduser()
+    path = expanded(output)
     if path.is_absolute():
         return path
     if inside_job():
-        path = Path(os.environ.get("RAYMOCO_HOME", "~/raymoco")).expanduser() / path
+        path = expanded(os.environ.get("RAYMOCO_HOME", "~/raymoco")) / path
     return absolute(path).resolve()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import exists, isdir  # Path's own raise where a name is too long
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from raymoco.engine.output_folder import RunFolder, refuse_special, resolve_outp
 from raymoco.engine.run_events import RUN_EVENTS
 from raymoco.errors import DataError
 from raymoco.event_log import EventKinds
+from raymoco.reading import expanded, shown
 from raymoco.study.journal.events import SWEEP_EVENTS
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.sweepfile.load import Sweep, read_sweep
@@ -45,14 +47,18 @@ def find_folder(name_or_folder: str) -> Path:
     Raises:
         DataError: neither exists.
     """
-    given = Path(name_or_folder).expanduser()
-    if given.is_dir():
+    given = expanded(name_or_folder)
+    if isdir(given):
         return given.resolve()
     named = resolve_output(OUTPUT) / name_or_folder
-    if named.is_dir():
+    if isdir(named):
         return named
+    if exists(given):
+        raise DataError(
+            f"{shown(given)} is a file, but must be the folder of a sweep or a run, or its name."
+        )
     raise DataError(
-        f"'{name_or_folder}': no such folder, and no sweep or run of that name in "
+        f"'{shown(name_or_folder)}': no such folder, and no sweep or run of that name in "
         f"{resolve_output(OUTPUT)}."
     )
 

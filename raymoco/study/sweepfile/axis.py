@@ -51,6 +51,22 @@ class Axis(StrictModel):
     or_: Any = Field(None, alias="or")
     when: dict[str, Any] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_said(cls, value: Any) -> Any:
+        if isinstance(value, Mapping | Axis):
+            return value
+        numbers = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+        if numbers:  # values, or the ends of a range? nobody but the user knows
+            kind = "int" if all(isinstance(number, int) for number in value) else "uniform"
+            raise ValueError(
+                f"an axis says what its values are: write {{choice: {value}}} for these two, or "
+                f"{{{kind}: {value}}} for everything between"
+            )
+        several = value if isinstance(value, list) and value else [value, "..."]
+        text = ", ".join(map(str, several))
+        raise ValueError(f"an axis says what its values are: write {{choice: [{text}]}}")
+
     @model_validator(mode="after")
     def _one_kind(self) -> Axis:
         given = [
@@ -205,8 +221,7 @@ class Axis(StrictModel):
             value = _told(points[points.index(value)])  # 1 for 1.0, as the axis has it
         else:
             low, high = self._range()
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not low <= value <= high:
+            if not _is_number(value) or not low <= value <= high:
                 return None
         return {key: value} | ({f"{key}{ON}": True} if self.or_ is not None else {})
 
@@ -231,6 +246,10 @@ def matches(wanted: Any, value: Any) -> bool:
     if isinstance(value, Mapping):  # a name with options beside it
         value = name_of(value)
     return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _told(value: Any) -> Any:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os.path import isfile  # Path's own raises where a name is too long
 from pathlib import Path
 from typing import Any
 
 from raymoco.config import RunConfig, ScaleConfig, compose_run
+from raymoco.config.presets import SWEEP_FILE, SWEEP_KINDS
+from raymoco.dotted_keys import spread
 from raymoco.engine.local_paths import with_absolute_paths
 from raymoco.engine.output_folder import MARKS, resolve_output
 from raymoco.errors import ConfigError
 from raymoco.files import absolute
 from raymoco.passwords import hide
+from raymoco.reading import shown
 from raymoco.study.sweepfile.ablation_spec import AblationSpec
 from raymoco.study.sweepfile.checks import check_ablation, check_search
 from raymoco.study.sweepfile.search_space import SearchSpace
@@ -22,6 +26,10 @@ from raymoco.study.sweepfile.sections import WHOLE_SWEEPS, GangConfig, Objective
 from raymoco.yamlfile import Document, parse_override, read_yaml, text_keys, validate
 
 SAVED = MARKS["sweep"]  # the resolved file in a sweep's folder
+# below these keys the rest of a dotted key is one key: `search.optim.lr`
+WHOLE_BELOW = ("search", "run", "tune.axes")
+# keys that a run's config has at the top, and a sweep file does not
+OF_A_RUN = ("preset", "data", "model", "method", "optim", "epochs", "eval")
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,17 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def _load(path: Path, overrides: Iterable[str], *, imports: bool) -> Sweep:
+    if isfile(path / SWEEP_FILE):
+        name = shown(path)
+        raise ConfigError(f"{name} is a folder: its sweep file is {name}/{SWEEP_FILE}.")
     document = read_yaml(path)
     folder = absolute(path).resolve().parent
     own = path.name == SAVED and document.values.get("name") == folder.name
     if own:
         _as_begun(document)
+    spec = AblationSpec if document.values.get("kind") == "ablation" else SearchSpec
+    spread(document, spec, whole=WHOLE_BELOW)
+    spread(document, RunConfig, at=("run",))
     said = list(overrides)
     for text in said:
         _apply(document, text)
@@ -122,7 +136,13 @@ def _as_begun(document: Document) -> None:
 
 def _build(document: Document, *, imports: bool) -> Sweep:
     kind = document.values.get("kind")
-    if kind not in ("search", "ablation"):
+    if kind is None and set(OF_A_RUN) & document.values.keys():
+        raise ConfigError(
+            "this is the config of a run, which `raymoco train` takes; a sweep file has a kind, "
+            "search or ablation, and the run below the key run.",
+            ("kind",),
+        )
+    if kind not in SWEEP_KINDS:
         raise ConfigError(f"kind is {kind!r}, but must be search or ablation.", ("kind",))
     run_document = document.part("run")
     for key in WHOLE_SWEEPS:

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from raymoco.study.sweepfile.axis import Axis
 
@@ -70,3 +71,20 @@ def test_the_last_share_below_one_is_still_on_the_axis():
 def test_a_position_on_an_axis_is_found_again(share):
     for axis in (AXES[0], AXES[2]):
         assert axis.position(axis.at(share)) == pytest.approx(share, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([32, 64], "write {choice: [32, 64]} for these two, or {int: [32, 64]} for everything"),
+        ([0.1, 1], "or {uniform: [0.1, 1]} for everything between"),
+        (["unicon", "infonce"], "write {choice: [unicon, infonce]}"),
+        ([1, 2, 3], "write {choice: [1, 2, 3]}"),
+        (64, "write {choice: [64, ...]}"),
+        (None, "write {choice: [None, ...]}"),
+    ],
+)
+def test_a_value_where_an_axis_is_wanted_says_how_an_axis_is_written(value, words):
+    with pytest.raises(ValidationError) as raised:
+        Axis.model_validate(value)
+    assert words in str(raised.value)
