@@ -23,18 +23,18 @@ def budget_check(
         clock: returns seconds.
     """
     deadline = clock() + budget.hours * 3600 if budget.hours else None
-    ended, found = -1, None  # it is asked often, and ranking a long sweep takes a while
+    completed, found = -1, None  # it is asked often, and ranking a long sweep takes a while
 
     def enough() -> str | None:
-        nonlocal ended, found
+        nonlocal completed, found
         if deadline is not None and clock() > deadline:
             return f"the budget of {budget.hours:g} hours is used up"
         target = budget.target if isinstance(budget, Budget) else None
         if target is None:
             return None
-        now = sum(trial.ended is not None for trial in ledger.all())
-        if now != ended:
-            ended, found = now, best_of(ledger, objective)
+        now = sum(trial.completed for trial in ledger.all())
+        if now != completed:
+            completed, found = now, best_of(ledger, objective)
         if found is not None:
             score = found.score(objective.metric)
             if score == target or objective.better(score, target):
