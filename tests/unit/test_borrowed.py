@@ -36,6 +36,10 @@ BORROWED = {
     "ssl/encoders.py": ["torch:_foreach_lerp_"],
     "ssl/query_gradient.py": ["torch._subclasses.fake_tensor:FakeTensor"],
     "study/gangs/worker.py": ["torch._dynamo:config"],
+    "study/proposals/considered.py": [
+        "optuna.study:Study._get_trials",
+        "optuna.study._multi_objective:_fast_non_domination_rank",
+    ],
     "study/proposals/optuna_study.py": ["optuna.trial:FrozenTrial._trial_id"],
     "testing/rows.py": ["torch._subclasses:FakeTensorMode"],
     "testing/views.py": ["torch.utils._python_dispatch:TorchDispatchMode"],
