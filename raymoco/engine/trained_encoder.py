@@ -21,6 +21,7 @@ from raymoco.engine.protocols.judge import build_protocols, finite, measure
 from raymoco.engine.protocols.protocol import Evaluation
 from raymoco.errors import DataError
 from raymoco.metrics import Row
+from raymoco.reading import shown
 from raymoco.registry import name_of
 from raymoco.ssl import build_method
 
@@ -38,10 +39,25 @@ def load_encoder(place: str | Path) -> nn.Module:
     Raises:
         DataError: no checkpoint there, or one that cannot be read.
     """
-    checkpoint = load_checkpoint(find_checkpoint(Path(place)))
-    encoder = _build(checkpoint).encoder
+    return _load(place)[1]
+
+
+def _load(place: str | Path) -> tuple[Checkpoint, nn.Module]:
+    """The checkpoint at a place, and its encoder.
+
+    Raises:
+        DataError: as `load_encoder`.
+    """
+    path = find_checkpoint(Path(place))
+    checkpoint = load_checkpoint(path)
+    try:
+        encoder = _build(checkpoint).encoder
+    # the parts of a damaged file that can be read need not belong together
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        said = str(error).splitlines()[0]
+        raise DataError(f"{shown(path)}: its encoder cannot be built: {said}") from None
     assert isinstance(encoder, nn.Module)
-    return encoder.eval()
+    return checkpoint, encoder.eval()
 
 
 def evaluate(place: str | Path) -> Row:
@@ -56,9 +72,8 @@ def evaluate(place: str | Path) -> Row:
         ConfigError: the code of a protocol is not there.
         DataError: no checkpoint, its images are missing, or they have no labels.
     """
-    checkpoint = load_checkpoint(find_checkpoint(Path(place)))
+    checkpoint, encoder = _load(place)
     config = checkpoint.run_config
-    encoder = load_encoder(place)
     handle = load_images(config.data, ensure_shards(config.data, resolve_output(config.output)))
     if not handle.manifest.counts["test"].labelled:
         raise DataError(f"{place}: its images have no labels to judge by, or no test split.")
@@ -92,8 +107,7 @@ def export_backbone(place: str | Path, target: Path) -> dict[str, Any]:
     Returns:
         The dict without the weights.
     """
-    checkpoint = load_checkpoint(find_checkpoint(Path(place)))
-    encoder = load_encoder(place)
+    checkpoint, encoder = _load(place)
     about = {
         "format": EXPORT_FORMAT,
         "backbone": name_of(checkpoint.run_config.model.backbone),
