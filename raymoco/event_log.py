@@ -7,20 +7,24 @@ and single runs share; study/journal/events.py has a sweep's events, engine/run_
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from raymoco.errors import DataError
 from raymoco.files import writing
+from raymoco.reading import read_text, shown
 
 JOURNAL = "journal.jsonl"
+NUMBERS = {int, float}
 
 
 class RunState(StrEnum):
@@ -107,12 +111,16 @@ class Unknown(Event):
 
 @dataclass(frozen=True)
 class _Layout:
-    """The layout of an event in the file: its fields, the required ones, and its states."""
+    """The layout of an event in the file: its fields, the required ones, and its states.
+
+    `checks` says of each other field whether a value can be its own.
+    """
 
     cls: type[Event]
     names: tuple[str, ...]
     required: tuple[str, ...]
     states: tuple[tuple[str, type[StrEnum]], ...]
+    checks: tuple[tuple[str, Callable[[Any], bool]], ...]
 
 
 def _layout(cls: type[Event]) -> _Layout:
@@ -132,7 +140,39 @@ def _layout(cls: type[Event]) -> _Layout:
             for one in found
             if isinstance(hint := hints[one.name], type) and issubclass(hint, StrEnum)
         ),
+        tuple(
+            (one.name, _check_of(hint))
+            for one in found
+            if not (isinstance(hint := hints[one.name], type) and issubclass(hint, StrEnum))
+        ),
     )
+
+
+def _check_of(hint: Any) -> Callable[[Any], bool]:
+    """Whether a value of the file can be that of a field with this annotation."""
+    if isinstance(hint, UnionType):
+        checks = [_check_of(one) for one in get_args(hint)]
+        return lambda value: any(check(value) for check in checks)
+    if get_origin(hint) is dict:
+        inner = get_args(hint)[1]
+        if inner is Any:
+            return lambda value: type(value) is dict
+        if inner is str:
+            return lambda value: (
+                type(value) is dict and all(type(text) is str for text in value.values())
+            )
+        return _is_row
+    if hint is float:
+        return lambda value: type(value) in NUMBERS and math.isfinite(value)
+    return lambda value: type(value) is hint
+
+
+def _is_row(value: Any) -> bool:
+    """Whether a value is the row of an epoch: numbers by column, and which epoch it is."""
+    if type(value) is not dict or not set(map(type, value.values())) <= NUMBERS:
+        return False
+    epoch = value.get("epoch")
+    return epoch is not None and 0 <= epoch < 2**31 and epoch == int(epoch)
 
 
 E = TypeVar("E", bound=Event)
@@ -158,6 +198,8 @@ class EventKinds(Generic[E]):
         try:
             layout, kind = self._layouts.get(line["event"]), line["event"]
             if layout is None:
+                if type(line["time"]) not in NUMBERS or not math.isfinite(line["time"]):
+                    raise KeyError("time")
                 return cast(E, Unknown(time=line["time"], line=line))
         except (TypeError, KeyError):
             raise DataError("not an event: it has no 'event' or no 'time'.") from None
@@ -167,6 +209,12 @@ class EventKinds(Generic[E]):
             for name in layout.required:
                 if name not in values:
                     raise DataError(f"the event '{kind}' has no '{name}'.")
+        for name, fits in layout.checks:
+            if name in values and not fits(values[name]):
+                raise DataError(
+                    f"{name} of the event '{kind}' is {str(values[name])[:80]!r}, which it cannot "
+                    "be; the file was changed."
+                )
         for name, states in layout.states:
             if name in values:
                 values[name] = _state(kind, name, values[name], states)
@@ -176,7 +224,7 @@ class EventKinds(Generic[E]):
 def _state(kind: str, name: str, value: Any, states: type[StrEnum]) -> StrEnum:
     try:
         return states(value)
-    except ValueError:
+    except (ValueError, TypeError):  # a list is no state either
         known = ", ".join(repr(str(state)) for state in states)
         raise DataError(
             f"{name} of the event '{kind}' is {value!r}, but must be one of {known}."
@@ -225,9 +273,9 @@ def read_journal(path: Path, kinds: EventKinds[E]) -> list[E]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines, name = read_text(path, DataError).split("\n"), shown(path)
     return [
-        _read_line(line, kinds, f"{path}:", number)
+        _read_line(line, kinds, f"{name}:", number)
         for number, line in enumerate(lines[:-1], start=1)  # after the last newline: incomplete
     ]
 
@@ -263,7 +311,7 @@ def read_on(
 def _read_line(line: str | bytes, kinds: EventKinds[E], where: str, place: int) -> E:
     try:
         return kinds.load(json.loads(line))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(f"{where}{place}: not a journal line; the file was changed.") from None
     except DataError as error:
         raise DataError(f"{where}{place}: {error}") from None

@@ -38,18 +38,19 @@ class KeysOf:
 
 @dataclass
 class Document:
-    """A tree of plain values and, for each key, where it was written."""
+    """A tree of plain values and, for each key, where it was written; `file` is the whole."""
 
     values: dict[str, Any]
     origins: dict[Path_, str] = field(default_factory=dict)
+    file: str = ""
 
     def origin(self, path: Path_) -> str:
-        """Return where `path` or its nearest parent was written, or a key below it; '' if none."""
+        """Return where `path` or its nearest parent was written, or a key below it, or the file."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
         below = (where for known, where in self.origins.items() if known[: len(path)] == path)
-        return next(below, "") if path else ""
+        return next(below, self.file) if path else self.file
 
     def set(self, dotted: str, value: Any, origin: str) -> None:
         """Set one dotted key and create the mappings above it; a mapping replaces the old value.
@@ -78,21 +79,23 @@ class Document:
             )
         below = {path[1:]: origin for path, origin in self.origins.items() if path[:1] == (name,)}
         below.pop((), None)
-        return Document(dict(value or {}), below)
+        return Document(dict(value or {}), below, self.file)
 
     @contextmanager
     def locating(self, file: str = "") -> Iterator[None]:
         """Prepend file and line to the message of a ConfigError that has a key.
 
         Args:
-            file: named if the key was not written.
+            file: named if the key was not written, or if the error has neither key nor place.
         """
         try:
             yield
         except ConfigError as error:
-            if error.key is None:
-                raise
-            raise ConfigError(located(self.origin(error.key) or file, str(error))) from None
+            text = str(error)
+            if error.key is None and (file in text or text.startswith("command line: ")):
+                raise  # it has its place already
+            where = file if error.key is None else self.origin(error.key) or file
+            raise ConfigError(located(where, text)) from None
 
 
 def located(where: str, text: str) -> str:
@@ -120,7 +123,7 @@ def read_yaml(path: Path) -> Document:
     if not isinstance(tree, dict):
         what = "a list" if isinstance(tree, list) else _cut(repr(tree))
         raise ConfigError(f"{name}:1: the file must be a mapping of keys to values, but is {what}.")
-    return Document(tree, {path: f"{name}:{line}" for path, line in lines.items()})
+    return Document(tree, {path: f"{name}:{line}" for path, line in lines.items()}, name)
 
 
 def parse_override(text: str, texts: Container[str] = ()) -> tuple[str, Any]:
@@ -260,7 +263,10 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
 def _explain(problem: Any, model: type[BaseModel], document: Document, prefix: str) -> str:
     path = _written(problem["loc"], document.values)
     key = prefix + ".".join(path)
-    return located(document.origin(path), _reason(problem, key, model, prefix))
+    reason = _reason(problem, key, model, prefix)
+    if not path:  # of several keys together: the one that the reason begins with
+        path = tuple(reason.removeprefix(prefix).split(" ")[0].rstrip(":").split("."))
+    return located(document.origin(path), reason)
 
 
 def _reason(problem: Any, key: str, model: type[BaseModel], prefix: str) -> str:

@@ -6,6 +6,7 @@ Heavy modules are imported inside the commands, so that `--help` and typos are a
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -239,6 +240,9 @@ def main() -> None:
     with contextlib.suppress(FileNotFoundError):  # it was deleted: an absolute path needs none
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
+    for stream in (sys.stdout, sys.stderr):  # a file name may have bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) != len(sys.argv) - 1
     take_terminal()

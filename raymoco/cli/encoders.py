@@ -85,16 +85,15 @@ def embed(
     encoder: WhichEncoder = "query",
 ) -> None:
     """Write the features of images to a file: a row each, with id and label."""
-    from raymoco.engine.checkpoint import load_checkpoint
     from raymoco.using.embed import embed as run
     from raymoco.using.place import find_place
-    from raymoco.using.trained_encoder import encoder_of, layer_named, which_named
+    from raymoco.using.trained_encoder import layer_named, read_encoder, which_named
     from raymoco.using.unbuilt import data_of
 
     data = data_of(images, overrides or [])
     found = find_place(place)
     _say(found.note)
-    trained = encoder_of(load_checkpoint(found.checkpoint), which_named(encoder))
+    trained = read_encoder(found.checkpoint, which_named(encoder))
     done = run(trained, data, target, layer=layer_named(layer), progress=_say)
     for remark in done.remarks:
         _say(remark.line())

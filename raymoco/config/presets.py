@@ -119,7 +119,7 @@ def compose_run(document: Document, prefix: str = "") -> Composed:
         for decision in decisions:
             made.set(decision.key, decision.value, "")
         laid = merge(merge(start, made.values), document.values)
-        document = Document(laid, document.origins)
+        document = Document(laid, document.origins, document.file)
     else:
         start, decisions = {}, []
     config = validate(RunConfig, document, prefix)

@@ -6,8 +6,10 @@ epoch number is their state. See `loop.seed_epoch`.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from os.path import exists, isdir, isfile  # Path's own raise where a name is too long
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -15,8 +17,9 @@ import torch
 
 from raymoco.config import RunConfig
 from raymoco.engine.output_folder import MARKS
-from raymoco.errors import DataError
+from raymoco.errors import ConfigError, DataError
 from raymoco.files import replacing
+from raymoco.reading import shown
 from raymoco.yamlfile import Document, validate
 
 FORMAT = 1
@@ -24,6 +27,9 @@ PATTERN = "epoch-*.pt"
 ENCODER = "encoder-*.pt"  # the query encoder alone, of a trial that is not among the best
 QUERY_ENCODERS = ("encoders.query.", "encoder.")  # of MoCo, of a method without keys
 SPARE = 2  # kept while a run continues: if the last one is damaged, there is one before it
+
+
+_PARTS = {"config": dict, "epoch": int, "module": dict, "optimizer": dict, "data": dict}
 
 
 @dataclass
@@ -135,20 +141,41 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         DataError: no such file, not a checkpoint, damaged, or of another format.
         MemoryError, torch.OutOfMemoryError: it does not fit into memory.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such checkpoint.")
+    if not isfile(path):
+        there = exists(path)
+        raise DataError(f"{shown(path)}: {'no file' if there else 'no such checkpoint'}.")
     try:
+        _refuse_changed(path)
         state = torch.load(path, map_location=device, weights_only=True)
     except (MemoryError, torch.OutOfMemoryError):
         raise  # the file is intact: skipping it would repeat epochs that it contains
     except Exception as error:  # noqa: BLE001 - damaged bytes can raise any error
         raise DataError(
-            f"{path}: cannot be read as a checkpoint, it may be damaged: {error}"
+            f"{shown(path)}: cannot be read as a checkpoint, it may be damaged: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from None
     found = state.pop("format", None) if isinstance(state, dict) else None
     if found != FORMAT:
-        raise DataError(f"{path}: checkpoint format is {found}, but this raymoco reads {FORMAT}.")
-    return Checkpoint(**state)
+        raise DataError(
+            f"{shown(path)}: checkpoint format is {found}, but this raymoco reads {FORMAT}."
+        )
+    wrong = next((n for n, kind in _PARTS.items() if not isinstance(state.get(n), kind)), "")
+    if wrong or state.keys() != _PARTS.keys():
+        raise DataError(f"{shown(path)}: is damaged: it has no {wrong or 'such parts'}.")
+    checkpoint = Checkpoint(**state)
+    try:
+        checkpoint.run_config  # noqa: B018 - to refuse it here, where the file is known
+    except ConfigError as error:
+        raise DataError(f"{shown(path)}: its config cannot be used: {error}") from None
+    return checkpoint
+
+
+def _refuse_changed(path: Path) -> None:
+    """Compare every part of the archive with its checksum, which torch.load does not look at."""
+    with zipfile.ZipFile(path) as archive:
+        changed = archive.testzip()
+    if changed is not None:
+        raise DataError(f"the checksum of {changed} is wrong.")
 
 
 def load_newest(
@@ -216,26 +243,32 @@ def find_checkpoint(place: Path) -> Path:
     Raises:
         DataError: there is none.
     """
-    if place.is_file():
+    if exists(place) and not isdir(place):
         return place
     for folder in (place / "checkpoints", place):
-        found = list_checkpoints(folder) or sorted(folder.glob(ENCODER))
-        if found:
-            return found[-1]
+        found = newest_in(folder)
+        if found is not None:
+            return found
     raise DataError(_why_none(place))
+
+
+def newest_in(folder: Path) -> Path | None:
+    """The newest checkpoint right in a folder, or the encoder that is left of one; None if none."""
+    found = list_checkpoints(folder) or sorted(folder.glob(ENCODER))
+    return found[-1] if found else None
 
 
 def _why_none(place: Path) -> str:
     """Say why no checkpoint is at a path."""
-    if (place / MARKS["sweep"]).is_file():
+    if isfile(place / MARKS["sweep"]):
         return (
-            f"{place} is a sweep, so name one of its trials: {place}/checkpoints/TRIAL, such as "
-            "the first in its report."
+            f"{shown(place)} is a sweep, so name one of its trials: checkpoints/TRIAL in it, such "
+            "as the first in its report."
         )
-    if (place.parent.parent / MARKS["sweep"]).is_file() and place.parent.name == "checkpoints":
+    if place.parent.name == "checkpoints" and isfile(place.parent.parent / MARKS["sweep"]):
         return (
-            f"{place}: no checkpoint of this trial is there. Of a sweep's trials only the best "
-            "keep theirs where checkpoint.losers is none, and one that failed may never have had "
-            "one."
+            f"{shown(place)}: no checkpoint of this trial is there. Of a sweep's trials only the "
+            "best keep theirs where checkpoint.losers is none, and one that failed may never have "
+            "had one."
         )
-    return f"{place}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN})."
+    return f"{shown(place)}: no checkpoint there (looked for {PATTERN} and checkpoints/{PATTERN})."

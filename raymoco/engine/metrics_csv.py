@@ -6,8 +6,10 @@ import csv
 import io
 from pathlib import Path
 
+from raymoco.errors import DataError
 from raymoco.files import write_atomically
 from raymoco.metrics import Row
+from raymoco.reading import read_text, shown
 
 
 class MetricsFile:
@@ -34,13 +36,24 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """Read a metrics.csv; a metric that an epoch did not measure is absent from its row."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [
-            {
-                key: int(value) if key == "epoch" else float(value)
-                for key, value in row.items()
-                if value != ""
-            }
-            for row in csv.DictReader(stream)
-        ]
+    """Read a metrics.csv; a metric that an epoch did not measure is absent from its row.
+
+    Raises:
+        DataError: the file is damaged; names it and the line.
+    """
+    found: list[Row] = []
+    for line, row in enumerate(csv.DictReader(io.StringIO(read_text(path, DataError))), start=2):
+        try:
+            found.append(
+                {
+                    key: int(value) if key == "epoch" else float(value)
+                    for key, value in row.items()
+                    if value != ""
+                }
+            )
+            found[-1]["epoch"]
+        except (ValueError, TypeError, KeyError):
+            raise DataError(
+                f"{shown(path)}:{line}: not the row of an epoch; the file was changed."
+            ) from None
+    return found

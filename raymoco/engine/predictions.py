@@ -8,8 +8,6 @@ Which metric they belong to is `raymoco.metrics.Metric.outcomes`. Nothing here n
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,11 @@ from numpy.typing import NDArray
 
 from raymoco.errors import DataError
 from raymoco.files import write_atomically
+from raymoco.reading import read_bytes
 
 CLASSES = "classes"
 ARRAYS = ("id", "label", "predicted", "correct")
+KINDS = dict(zip((CLASSES, *ARRAYS), "UUiib", strict=True))  # NumPy's letters for the types
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,17 @@ def _read(path: Path, names: list[str]) -> list[NDArray[Any]] | None:
         return None
     try:
         # from memory: NumPy leaves a damaged file open
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return [arrays[name] for name in names] if set(names) <= set(arrays.files) else None
-    # what NumPy raises for a file that is cut off or changed
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {error}.") from None
+        with np.load(io.BytesIO(read_bytes(path, DataError)), allow_pickle=False) as arrays:
+            if not set(names) <= set(arrays.files):
+                return None
+            found = [arrays[name] for name in names]
+    except Exception as error:  # noqa: BLE001 - damaged bytes can raise any error
+        raise DataError(f"{path} is damaged: {str(error).rstrip('.')}.") from None
+    for name, array in zip(names, found, strict=True):
+        if array.dtype.kind != KINDS[name.rpartition("/")[2]]:
+            key = name.rpartition("/")[0]
+            raise DataError(
+                f"{path} is damaged: the arrays of {key} do not belong together: {name} is of type "
+                f"{array.dtype}."
+            )
+    return found

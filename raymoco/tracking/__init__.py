@@ -6,7 +6,7 @@ reads it and delivers: in batches, in the background, twice without harm.
 
 from raymoco.tracking.changes import PARENT, RUNNING, Change, Point, Translator, points_of
 from raymoco.tracking.mirror import Mirror, Outcome, missing_lines
-from raymoco.tracking.open import check_tracking, saved_section, settle_tracking
+from raymoco.tracking.open import check_tracking, saved_section, saved_tracking, settle_tracking
 from raymoco.tracking.places import (
     NOWHERE,
     Backlog,
@@ -39,6 +39,7 @@ __all__ = [
     "place_of",
     "points_of",
     "saved_section",
+    "saved_tracking",
     "settle_tracking",
     "tracker_path",
     "tracking_uri",

@@ -12,7 +12,7 @@ from raymoco.config import TrackingConfig
 from raymoco.passwords import hide, reveal
 from raymoco.tracking.places import NOWHERE, SERVERS, SQLITE, Place, tracker_path, tracking_uri
 from raymoco.tracking.protocol import TrackingStore
-from raymoco.yamlfile import read_yaml
+from raymoco.yamlfile import read_yaml, validate
 
 
 def store_class(uri: str) -> Any:
@@ -34,7 +34,16 @@ def open_tracking_store(place: Place, owner: str) -> TrackingStore:
 
 def saved_section(file: Path) -> dict[str, Any] | None:
     """Return the `tracking` section of a folder's config.yaml or sweep.yaml; None if it is new."""
-    return dict(read_yaml(file).values.get("tracking") or {}) if file.exists() else None
+    return saved_tracking(file).model_dump(exclude_unset=True) if file.exists() else None
+
+
+def saved_tracking(file: Path) -> TrackingConfig:
+    """The `tracking` section of a folder's config.yaml or sweep.yaml.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    return validate(TrackingConfig, read_yaml(file).part("tracking"), "tracking.")
 
 
 def settle_tracking(

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raymoco.errors import InputError
+from raymoco.errors import DataError, InputError
 from raymoco.event_log import JOURNAL, EventKinds, read_on
 from raymoco.files import absolute, write_atomically
 from raymoco.passwords import mask
+from raymoco.reading import read_text, shown
 from raymoco.registry import IMPORT_PATH
 
 NOWHERE = "none"
@@ -128,7 +129,16 @@ def load_delivered(place: Place) -> Delivered:
     file = place.file("json")
     if not file.exists():
         return Delivered(place.uri, place.experiment)
-    return Delivered(**json.loads(file.read_text(encoding="utf-8")))
+    try:
+        found = json.loads(read_text(file, DataError))
+        delivered = Delivered(**found)
+        if type(delivered.offset) is not int or delivered.offset < 0:
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):
+        raise DataError(
+            f"{shown(file)} is damaged: delete it, and everything is sent again, nothing twice."
+        ) from None
+    return delivered
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.errors import ConfigError, InputError
 from raymoco.files import write_atomically
 from raymoco.registry import name_of
 from raymoco.ssl.backbones import is_torchvisions, loading_lines
 from raymoco.using.place import find_place
-from raymoco.using.trained_encoder import TrainedEncoder, Which, encoder_of
+from raymoco.using.trained_encoder import TrainedEncoder, Which, read_encoder
 
 Format = Literal[
     "torch", "torchvision", "timm", "safetensors", "onnx", "torch.export", "detectron2"
@@ -95,7 +94,7 @@ def export_encoder(
     """
     chosen = _format(target, format)
     found = find_place(place)
-    trained = encoder_of(load_checkpoint(found.checkpoint), encoder)
+    trained = read_encoder(found.checkpoint, encoder)
     about = describe(trained, encoder)
     _check(chosen, about["backbone"])
     safetensors = target.suffix.lower() == ".safetensors"  # also of timm's

@@ -20,7 +20,6 @@ from raymoco.data.loading.loader import open_images
 from raymoco.data.loading.prepare import PreparedImages, fetch, load_images
 from raymoco.data.loading.train_plan import Reader
 from raymoco.data.shards.ensure import ensure_shards
-from raymoco.engine.checkpoint import load_checkpoint
 from raymoco.engine.output_folder import resolve_output
 from raymoco.engine.probes import Features, extract_features, knn_classes
 from raymoco.engine.protocols.judge import build_protocols, finite, measure
@@ -32,7 +31,7 @@ from raymoco.ssl.encoders import build_encoder
 from raymoco.using.pictures import Seen, draw_pictures
 from raymoco.using.place import find_place
 from raymoco.using.preprocessing import Preprocessing
-from raymoco.using.trained_encoder import TrainedEncoder, Which, encoder_of
+from raymoco.using.trained_encoder import TrainedEncoder, Which, read_encoder
 
 PIXELS = 32  # px: larger images are averaged down to it before their pixels are features
 Progress = Callable[[str], None]
@@ -109,7 +108,7 @@ def judge(
         DataError: no checkpoint, images are missing, or they have no labels in train or test.
     """
     found = [find_place(place) for place in places]
-    trained = [encoder_of(load_checkpoint(one.checkpoint), encoder) for one in found]
+    trained = [read_encoder(one.checkpoint, encoder) for one in found]
     notes = [one.note for one in found if one.note]
     how = _protocols(trained[0].config.eval, protocols)
     read = cache(lambda data, output, channels: _Images(data, output, channels, progress))

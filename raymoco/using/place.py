@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import exists, isdir  # Path's own raise where a name is too long
 from pathlib import Path
 
-from raymoco.engine.checkpoint import PATTERN, find_checkpoint, list_checkpoints
+from raymoco.engine.checkpoint import PATTERN, find_checkpoint, newest_in
 from raymoco.errors import DataError
 from raymoco.metrics import describe
+from raymoco.reading import expanded
 from raymoco.study.journal.find import find_folder
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.ledger import Ledger, load_ledger
@@ -47,15 +49,15 @@ def find_place(word: str | Path) -> Place:
         DataError: nothing of that name, no checkpoint there, or no trial that has one.
         ConfigError: the sweep's file cannot be read.
     """
-    path = Path(word).expanduser()
-    if path.is_file():
+    path = expanded(word)
+    if exists(path) and not isdir(path):
         return Place(path, path.stem)
-    if path.is_dir() and list_checkpoints(path):
+    if isdir(path) and newest_in(path) is not None:
         owner = path.parent if path.name == "checkpoints" else path
         return Place(find_checkpoint(path), owner.name)
     text = str(word).rstrip("/")
     parent, _, trial = text.rpartition("/")
-    if parent and not path.is_dir() and SweepFolder(_folder(parent, text)).spec.is_file():
+    if parent and not isdir(path) and SweepFolder(_folder(parent, text)).spec.is_file():
         return _of_trial(SweepFolder(_folder(parent, text)), trial)
     folder = find_folder(text)
     sweep = SweepFolder(folder)
@@ -77,9 +79,9 @@ def _folder(parent: str, whole: str) -> Path:
 
 
 def _of_trial(sweep: SweepFolder, trial: str) -> Place:
-    found = list_checkpoints(sweep.checkpoints_of(trial))
-    if found:
-        return Place(found[-1], f"{sweep.path.name}/{trial}", sweep.path, trial)
+    found = newest_in(sweep.checkpoints_of(trial))
+    if found is not None:
+        return Place(found, f"{sweep.path.name}/{trial}", sweep.path, trial)
     known = [one.trial_id for one in _ledger(sweep).all()]
     if trial not in known:
         some = ", ".join(known[:NAMED]) + (", ..." if len(known) > NAMED else "")
@@ -95,7 +97,8 @@ def _best(folder: SweepFolder) -> Place:
     """The best trial of a sweep that has a checkpoint."""
     sweep, ledger = read_sweep(folder.spec), _ledger(folder)
     trials = best_first(sweep, ledger) or ranked(ledger.all(), sweep.objectives[0])
-    ends = [one for one in trials if list_checkpoints(folder.checkpoints_of(one.trial_id))]
+    kept = {one.trial_id: newest_in(folder.checkpoints_of(one.trial_id)) for one in trials}
+    ends = [one for one in trials if kept[one.trial_id] is not None]
     if not ends:
         raise DataError(f"{folder.path}: no trial has completed and kept its checkpoint.")
     best, metric = ends[0], sweep.objectives[0].metric
@@ -105,7 +108,8 @@ def _best(folder: SweepFolder) -> Place:
     if describe(metric).split == "test":
         note += "; chosen on the test set, so its test values are too good"
     name = f"{folder.path.name}/{best.trial_id}"
-    newest = list_checkpoints(folder.checkpoints_of(best.trial_id))[-1]
+    newest = kept[best.trial_id]
+    assert newest is not None
     return Place(newest, name, folder.path, best.trial_id, note)
 
 

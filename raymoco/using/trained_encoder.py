@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from raymoco.config import RunConfig
 from raymoco.engine.checkpoint import Checkpoint, load_checkpoint
-from raymoco.errors import ConfigError
+from raymoco.errors import ConfigError, DataError
+from raymoco.reading import shown
 from raymoco.ssl import build_method
 from raymoco.ssl.encoders import Encoder
 from raymoco.ssl.moco import MoCo
@@ -153,7 +154,22 @@ def load_encoder(place: str | Path, *, encoder: Which = "query") -> TrainedEncod
         DataError: nothing of that name, no checkpoint there, or one that cannot be read.
         ConfigError: the key encoder is asked of a run that has none.
     """
-    return encoder_of(load_checkpoint(find_place(place).checkpoint), encoder)
+    return read_encoder(find_place(place).checkpoint, encoder)
+
+
+def read_encoder(path: Path, which: Which = "query") -> TrainedEncoder:
+    """The encoder in a checkpoint file.
+
+    Raises:
+        ConfigError, DataError: as `load_encoder`.
+    """
+    checkpoint = load_checkpoint(path)
+    try:
+        return encoder_of(checkpoint, which)
+    # the parts of a damaged file that can be read need not belong together
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{shown(path)}: its encoder cannot be built: {said}") from None
 
 
 def encoder_of(checkpoint: Checkpoint, which: Which = "query") -> TrainedEncoder:

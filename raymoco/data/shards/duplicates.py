@@ -20,6 +20,7 @@ from raymoco.data.account import Account, Kind
 from raymoco.data.codec import Pixels
 from raymoco.data.shards.manifest import SPLITS
 from raymoco.data.shards.stats import Pixelwise
+from raymoco.errors import DataError
 from raymoco.files import write_atomically
 
 TRAIN, EVAL, TEST = range(len(SPLITS))
@@ -86,8 +87,13 @@ class RowNotes:
     @classmethod
     def load(cls, path: Path) -> RowNotes:
         """Read the notes that `save` wrote."""
-        with np.load(path) as found:
-            return cls(**{name: found[name] for name in cls.__dataclass_fields__})
+        try:
+            with np.load(io.BytesIO(path.read_bytes())) as found:
+                return cls(**{name: found[name] for name in cls.__dataclass_fields__})
+        except Exception as error:  # noqa: BLE001 - damaged bytes can raise any error
+            raise DataError(
+                f"{path} is damaged ({error}): delete {path.parent.parent} and build again."
+            ) from None
 
 
 @dataclass(frozen=True, eq=False)

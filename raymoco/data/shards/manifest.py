@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from os.path import exists, isfile  # Path's own raise where a name is too long
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from raymoco.data.account import Remark
 from raymoco.errors import DataError
 from raymoco.files import absolute
+from raymoco.reading import read_text, shown
 
 SCHEMA_VERSION = 2
 RULES = 3  # of taking, splitting and reading files; shards of older rules are used and told
@@ -94,6 +97,31 @@ class Manifest(_Frozen):
         """The number of images in a split, labeled or not."""
         return self.counts[split].rows
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Manifest:
+        """What a build always writes: a manifest without it was changed."""
+        if set(self.counts) != set(SPLITS):
+            raise ValueError(f"counts must be of {', '.join(SPLITS)}")
+        for split, counts in self.counts.items():
+            if set(counts.per_class) != set(self.classes):
+                raise ValueError(f"counts.{split}.per_class must be of every class")
+            if min(counts.labelled, counts.unlabelled, *counts.per_class.values()) < 0:
+                raise ValueError(f"counts.{split} has numbers below 0")
+            for labelled, rows in ((True, counts.labelled), (False, counts.unlabelled)):
+                mine = [s.rows for s in self.shards if (s.split, s.labelled) == (split, labelled)]
+                if sum(mine) != rows:
+                    raise ValueError(f"counts.{split} has {rows} images, its shards {sum(mine)}")
+        image, channels = self.image, self.image.channels
+        if channels not in (1, 3) or len(self.mean) != channels or len(self.std) != channels:
+            raise ValueError("image.channels must be 1 or 3, and as many are mean and std")
+        if image.height < 1 or image.width < 1 or not self.counts["train"].rows:
+            raise ValueError("there must be images to train on, of at least a pixel")
+        if any(shard.rows < 0 or shard.rows_per_group < 1 for shard in self.shards):
+            raise ValueError("a shard cannot have so few rows")
+        if not all(math.isfinite(x) and x >= 0 for x in (*self.mean, *self.std)):
+            raise ValueError("mean and std must be numbers from 0")
+        return self
+
     @property
     def corrupt(self) -> int:
         """The number of files that claim to be images and cannot be read."""
@@ -141,12 +169,13 @@ def load_shards(folder: Path) -> ShardSet:
     path = folder / MANIFEST
     again = f"delete {folder} to have the shards built again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file, so {folder} holds no shards; `raymoco shards build` makes some."
-        ) from None
-    except (OSError, ValueError) as error:
+        if not exists(path):
+            raise DataError(
+                f"{shown(path)}: no such file, so {shown(folder)} holds no shards; `raymoco shards "
+                "build` makes some."
+            )
+        content = json.loads(read_text(path, DataError))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}; {again}.") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
@@ -157,9 +186,10 @@ def load_shards(folder: Path) -> ShardSet:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise DataError(f"{path}: {key}: {first['msg']}; {again}.") from None
-    missing = [shard.path for shard in manifest.shards if not (folder / shard.path).is_file()]
+        key = "".join(f"{step}." for step in first["loc"]).rstrip(".")
+        said = first["msg"].removeprefix("Value error, ")
+        raise DataError(f"{path}: {key}{': ' if key else ''}{said}; {again}.") from None
+    missing = [shard.path for shard in manifest.shards if not isfile(folder / shard.path)]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(f"{folder / missing[0]}{others}: no such shard; {again}.")

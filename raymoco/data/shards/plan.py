@@ -187,8 +187,14 @@ def _row(entry: Entry) -> list[str | int | None]:
 
 def _entries(path: Path) -> Iterator[Entry]:
     with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield Entry(*json.loads(line))
+        for number, line in enumerate(file, start=1):
+            try:
+                yield Entry(*json.loads(line))
+            except (ValueError, TypeError):
+                raise DataError(
+                    f"{path}:{number}: not an entry, this build was cut off: delete "
+                    f"{path.parent.parent} and start it again."
+                ) from None
 
 
 def _check_entry(entry: Entry, source: Source) -> None:

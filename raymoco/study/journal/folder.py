@@ -8,15 +8,16 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-
-from ruamel.yaml import YAML
+from typing import Any
 
 from raymoco.engine.output_folder import RAY_FOLDER, refuse_foreign
 from raymoco.errors import ConfigError
 from raymoco.event_log import JOURNAL
 from raymoco.locks import is_used, lease
+from raymoco.reading import read_text
 from raymoco.study.journal.ledger import Ledger, load_ledger
 from raymoco.study.sweepfile.load import read_sweep
+from raymoco.yaml_tree import NotYaml, plain
 
 FIGURES = "figures"
 FREE = ("budget", "gang")  # sections that a resume may change; it may also add seeds
@@ -155,7 +156,7 @@ def open_folder(folder: Path, text: str, resume: bool) -> Ledger:
         )
     before = SweepFolder(folder).spec
     if before.exists():
-        changed = _changes(before.read_text(encoding="utf-8"), text)
+        changed = _changes(read_text(before), text)
         if changed:
             changed = _changes(_as_written_now(before), text)
         if changed:
@@ -177,14 +178,14 @@ def _as_written_now(file: Path) -> str:
     try:
         return read_sweep(file).spec.to_yaml()
     except ConfigError:  # no longer readable: compare it as it was written
-        return file.read_text(encoding="utf-8")
+        return read_text(file)
 
 
 def _changes(before: str, now: str) -> str:
     """Return the lines that differ, except for keys that a resume may change."""
-    was, is_ = (YAML(typ="safe").load(text) for text in (before, now))
-    old, new = was.get("seeds", []), is_.get("seeds", [])
-    added = set(old) <= set(new)
+    was, is_ = _tree(before), _tree(now)
+    old, new = was.get("seeds") or [], is_.get("seeds") or []
+    added = all(seed in new for seed in old) if isinstance(old, list) else False
     if "seeds" in (is_.get("tune") or {}):  # their order says which tuning each seed belongs to
         added = new[: len(old)] == old
     # with looks the order of seeds says which of them a look has, and their number is planned
@@ -202,3 +203,12 @@ def _changes(before: str, now: str) -> str:
 
     lines = difflib.unified_diff(fixed(before), fixed(now), "begun with", "now", lineterm="", n=1)
     return "\n".join(lines)
+
+
+def _tree(text: str) -> dict[str, Any]:
+    """The values of a resolved file; empty if it is damaged, which the lines then show."""
+    try:
+        found = plain(text)
+    except NotYaml:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -17,7 +17,6 @@ from raymoco.study.journal.ledger import load_ledger
 from raymoco.study.statistics.scores import compared_trials
 from raymoco.tracking.places import SQLITE, sqlite_file
 from raymoco.tracking.shared_view import view_path
-from raymoco.yamlfile import read_yaml
 
 
 def comparison_path(experiment_id: str, run_ids: list[str]) -> str:
@@ -46,12 +45,12 @@ def serve_ui(console: Console, place: Path, port: int) -> None:
     folder, run = SweepFolder(place), RunFolder(place)
     if run.config.exists() and run.journal.exists():
         output = place.absolute().parent
-        logged = read_yaml(run.config).values.get("tracking") or {}
-        uri, name = logged.get("uri"), logged.get("experiment") or name
+        logged = tracking.saved_tracking(run.config)
+        uri, name = logged.uri, logged.experiment or name
     if folder.spec.exists():
         output = place.absolute().parent
-        logged = read_yaml(folder.spec).values.get("tracking", {})
-        uri, name = logged.get("uri"), logged.get("experiment") or name
+        logged = tracking.saved_tracking(folder.spec)
+        uri, name = logged.uri, logged.experiment or name
         ledger = load_ledger(folder.journal)
         identity = ledger.identity
         trials = [trial for trial in ledger.all() if trial.mlflow_run_id]

@@ -10,6 +10,7 @@ from raymoco.engine.output_folder import RunFolder
 from raymoco.engine.predictions import Predictions, read_predictions
 from raymoco.errors import DataError
 from raymoco.metrics import Row, describe
+from raymoco.reading import read_text
 from raymoco.study.report.document import Document, Grid, Section
 from raymoco.study.report.labels import interval, metric_name, number
 from raymoco.study.report.outcome_sections import mcnemar_columns, mcnemar_row
@@ -83,10 +84,7 @@ def _read(folder: Path, key: str) -> Predictions:
 
 
 def _configs(first: Path, second: Path, names: tuple[str, str]) -> Section:
-    before, after = (
-        RunFolder(folder).config.read_text(encoding="utf-8").splitlines()
-        for folder in (first, second)
-    )
+    before, after = (read_text(RunFolder(folder).config).splitlines() for folder in (first, second))
     changed = [line for line in difflib.ndiff(before, after) if line.startswith(("- ", "+ "))]
     rows = [[names[line[0] == "+"], line[2:].strip()] for line in changed]
     if not rows:

@@ -8,6 +8,7 @@ from pathlib import Path
 from raymoco.engine.output_folder import RunFolder
 from raymoco.errors import InputError
 from raymoco.files import write_atomically
+from raymoco.reading import read_text
 from raymoco.study.journal.find import find_folder
 from raymoco.study.journal.folder import SweepFolder
 from raymoco.study.journal.trials_csv import write_trials
@@ -65,7 +66,7 @@ def _report_runs(first: Path, second: Path) -> Report:
         raise InputError(f"{first} was given twice: a report of two needs two runs.")
     document = build_run_comparison(first, second)
     shown = [
-        (f"{folder.name}: {RunFolder(folder).config.name}", RunFolder(folder).config.read_text())
+        (f"{folder.name}: {RunFolder(folder).config.name}", read_text(RunFolder(folder).config))
         for folder in (first, second)
     ]
     return write_document(document, second / f"against-{first.name}", shown)
