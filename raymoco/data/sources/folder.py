@@ -22,6 +22,9 @@ from raymoco.files import absolute
 UNREADABLE = (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.EPERM)
 
 
+UNLISTED = "that the table of labels does not list, and so have no label, whatever their folder"
+
+
 class FolderSource:
     """A folder of images: a folder per class, and `unlabelled/` or single images beside them.
 
@@ -102,7 +105,9 @@ class FolderSource:
         """Yield every entry and its file."""
         if self._table is not None:
             for found in self._tree.images(tally=tally, wanted=self._listed):
-                label, split, _ = self._table.find(found.path)
+                label, split, row = self._table.find(found.path)
+                if row < 0:
+                    tally.add("understood", UNLISTED, found.path)
                 yield _entry(found, label, split), found
             return
         numbers = {name: number for number, name in enumerate(self.classes)}

@@ -79,12 +79,10 @@ def _metadata(root: Path, account: Account) -> Iterator[Part]:
 
 
 def _inner(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+        return sorted(path for path in folder.iterdir() if os.path.isdir(path))
+    except OSError:
+        return []  # there is none, or the walk says that it cannot be opened
 
 
 def _table(path: Path) -> Table | None:

@@ -128,10 +128,34 @@ class _Reader:
         return Level(tuple(full), level.images)
 
     def _part(self, split: str | None, folder: str) -> Part:
+        folder = self._through(folder)
         level = self._with_images(folder)
         unlabeled = tuple(name for name in level.folders if means_unlabeled(name))
         classes = tuple(name for name in level.folders if name not in unlabeled)
         return Part(split, folder, classes, unlabeled, level.images)
+
+    def _through(self, folder: str) -> str:
+        """Go down while all images of a split lie in one folder that has folders of images.
+
+        `seg_train/seg_train/CLASS` and `train/images/CLASS` are as common as `train/CLASS`.
+        """
+        top = folder
+        while folder:  # at the top that has been done
+            level = self._with_images(folder)
+            if level.images or len(level.folders) != 1 or means_unlabeled(level.folders[0]):
+                break
+            inner = _join(folder, level.folders[0])
+            below = self._tree.level(inner)
+            if below.images or not any(
+                self._tree.holds_image(_join(inner, name)) for name in below.folders
+            ):
+                break
+            folder = inner
+        if folder != top:
+            self._out.said.say(
+                "understood", f"all images of {top}/ are in {folder}/, so its folders are classes"
+            )
+        return folder
 
     def _add_unlabeled(self, base: str, level: Level) -> None:
         self._out.unlabeled += [_join(base, n) for n in level.folders if means_unlabeled(n)]

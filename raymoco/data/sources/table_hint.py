@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from raymoco.data.sources.folder_tables import METADATA
 from raymoco.data.sources.tree import Tree
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -14,6 +15,7 @@ ANNOTATIONS = (".json", ".jsonl", ".xml")
 FILES = 20  # looked at in a folder
 HEAD = 2**16  # bytes of a table
 ROWS = 50
+LINE = 2000  # characters of a heading
 ENDINGS = ("", ".png", ".jpg", ".jpeg")  # of Kaggle's tables, whose ids have no suffix
 _FILE_NAME = re.compile(r'"([^"\\]{1,200}\.(?:png|jpe?g|webp|tiff?|bmp|gif))"', re.IGNORECASE)
 
@@ -31,6 +33,8 @@ def unused_tables(tree: Tree, base: str) -> Iterator[str]:
         for name in _candidates(folder):
             path = os.path.join(folder, name)
             below = os.path.relpath(path, tree.root)
+            if name in METADATA and "file_name" in _head(path)[:LINE]:
+                continue  # it is read without a key, or was told to have no labels
             if name.lower().endswith(TABLES):
                 if any(_names_images(values, places) for values in _rows(path)):
                     yield (

@@ -14,6 +14,7 @@ from raymoco.data.codec import encode_png
 from raymoco.data.shards.ensure import ensure_shards, shards_folder
 from raymoco.data.sources.open import open_source
 from raymoco.errors import ConfigError, DataError
+from tests.people_folders import people_folder
 
 FILES = ("a/0.png", "a/1.png", "b/2.png")
 
@@ -321,3 +322,10 @@ def test_what_was_matched_is_so_in_every_process(tmp_path):
 def test_a_table_for_a_source_that_reads_none_is_refused():
     with pytest.raises(ConfigError, match=r"data.source digits has its labels elsewhere; folder"):
         open_source(DataConfig(labels_csv="labels.csv"))
+
+
+def test_images_that_the_table_does_not_list_are_counted(tmp_path):
+    rows = "name,label\n" + "".join(f"cats/{n}.png,{n % 3}\n" for n in range(20))
+    said = told(people_folder(tmp_path, {"cats": 20, "dogs": 20, "labels.csv": rows}))
+    assert "20 that the table of labels does not list" in said
+    assert "have no label, whatever their folder (dogs/0.png" in said

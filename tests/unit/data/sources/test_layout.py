@@ -206,6 +206,31 @@ def test_an_empty_set_says_how_the_folder_was_understood(tmp_path):
     assert "1 archives, which are not opened (unpack them): .zip (x.zip)" in said
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("seg_train/seg_train", "seg_test/seg_test"),  # Kaggle's Intel images
+        ("train/train", "test/test"),
+        ("train/images", "test/images"),
+        ("train", "test/all/images"),
+    ],
+)
+def test_a_split_that_is_doubled_is_looked_through_and_told(tmp_path, train, test):
+    contents = {
+        f"{split}/{name}": n for split, n in ((train, 20), (test, 8)) for name in ("a", "b")
+    }
+    root = people_folder(tmp_path / "in", contents)
+    shards = built(root, tmp_path / "out")
+    assert shards.classes == ("a", "b")
+    assert shards.manifest.counts["test"].labelled == 16
+    assert f"all images of {test.split('/')[0]}/ are in {test}/" in told(root)
+
+
+def test_a_doubled_split_that_is_alone_is_looked_through_too(tmp_path):
+    root = people_folder(tmp_path / "in", {"data_train/train/a": 30, "data_train/train/b": 30})
+    assert built(root, tmp_path / "out").classes == ("a", "b")
+
+
 def test_the_manifest_names_the_folder_from_wherever_it_was_typed(tmp_path, monkeypatch):
     people_folder(tmp_path / "pets", {"cats": 60, "dogs": 60})
     monkeypatch.chdir(tmp_path)

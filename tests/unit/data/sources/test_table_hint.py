@@ -8,7 +8,6 @@ from tests.people_folders import people_folder, told
 
 ROWS = [f"{i}.png" for i in range(6)]
 TABLES = {
-    "metadata.csv": "file_name,text\n" + "".join(f"img/{name},cat\n" for name in ROWS),
     "train.csv": "id,breed\n" + "".join(f"{name[:-4]},cat\n" for name in ROWS),
     "semicolons.csv": "image;label\n" + "".join(f"{name};1\n" for name in ROWS),
     "tabs.tsv": "image\tlabel\n" + "".join(f"{name}\t1\n" for name in ROWS),
@@ -39,5 +38,12 @@ def test_other_tables_are_not_told(tmp_path):
 
 def test_the_table_that_is_used_is_not_told(tmp_path):
     table = "name,label\n" + "".join(f"img/{name},cat\n" for name in ROWS)
-    root = people_folder(tmp_path / "in", {"img": 6, "": 1, "labels.csv": table})
+    root = people_folder(tmp_path / "in", {"img": 6, "labels.csv": table})
     assert told(root) == ""
+
+
+def test_captions_are_told_once_and_not_as_a_label_table(tmp_path):
+    captions = "file_name,text\n" + "".join(f"{n}.png,a cat\n" for n in range(40))
+    said = told(people_folder(tmp_path / "in", {"": 40, "metadata.csv": captions}))
+    assert "metadata.csv has no labels (file_name, text): it is not used" in said
+    assert "looks like a label table" not in said
