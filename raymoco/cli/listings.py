@@ -1,4 +1,4 @@
-"""The commands that list what there is: presets, metrics, backbones."""
+"""The commands that say what there is: presets, metrics, backbones, and what a machine lacks."""
 
 from __future__ import annotations
 
@@ -59,3 +59,25 @@ def backbones(
             "torchvision's; model.stem is for its ResNets.",
             markup=False,
         )
+
+
+@listings_app.command()
+def doctor(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[PRESET|YAML|FOLDER]", help="also what this run would need"),
+    ] = None,
+) -> None:
+    """Say whether anything on this machine would stop a run, and what to type then."""
+    from raymoco.config import read_run
+    from raymoco.engine.doctor import examine
+
+    stopped = 0
+    for one in examine(None if what is None else read_run(what, []).config):
+        stopped += one.level == "stop"
+        mark = {"ok": "ok  ", "note": "note", "stop": "STOP"}[one.level]
+        out.print(f"{mark}  {one.what:<9} {one.text}", markup=False)
+        if one.cure:
+            out.print(f"      {'':<9} -> {one.cure}", markup=False)
+    if stopped:
+        raise typer.Exit(1)
