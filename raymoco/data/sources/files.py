@@ -16,12 +16,12 @@ from pyarrow import fs
 
 from raymoco.config import DataConfig
 from raymoco.data.account import Account
-from raymoco.data.sources.file_splits import WORDS
 from raymoco.data.sources.labels import Labels
 from raymoco.data.sources.name_matching import key_of
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.plain_list import PlainList
 from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
+from raymoco.data.sources.split_words import split_of
 from raymoco.data.sources.tables import Row, Table
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
@@ -207,11 +207,7 @@ class _Content:
             splits.add(split)
             keys.append(key_of(row.name))
             said.append(code * len(_SPLITS) + _SPLITS.index(split))
-        if {"test", "validation"} <= splits:
-            raise DataError(
-                f"{table.path}: has test and validation rows, but one test set is enough (the "
-                "evaluation split is taken from the training images): call the others train."
-            )
+        self._tested = "test" in splits
         self.numbers = self.labels.close()
         self.classes = self.labels.classes
         account = Account()
@@ -221,21 +217,21 @@ class _Content:
         self.said = account.remarks()
 
     def split(self, row: Row) -> str | None:
-        """The split of a row; None where the list does not say."""
-        word = WORDS.get(row.split.lower())
-        return "test" if word == "validation" else word
+        """The split of a row; None where the list does not say. Validation alone is the test."""
+        word = split_of(row.split)
+        return "test" if word == "eval" and not self._tested else word
 
 
-_SPLITS = (None, "train", "test", "validation")
+_SPLITS = (None, "train", "test", "eval")
 
 
 def _split_code(row: Row, path: Path) -> str | None:
     if not row.split:
         return None
-    word = WORDS.get(row.split.lower())
+    word = split_of(row.split)
     if word is None:
         raise DataError(
-            f"{path}:{row.line}: the split is '{row.split}', but must be train or test."
+            f"{path}:{row.line}: the split is '{row.split}', but must be train, validation or test."
         )
     return word
 

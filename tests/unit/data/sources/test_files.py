@@ -96,6 +96,8 @@ def test_splits_come_from_a_column(tmp_path):
     path = listed(tmp_path, "path,label,split\nimg/0.png,x,train\nimg/1.png,x,Val\nimg/2.png,x,\n")
     found = {entry.id: entry.split for entry in opened(path).entries()}
     assert (found["img/0.png"], found["img/1.png"]) == ("train", "test")
+    listed(tmp_path, "path,split\nimg/0.png,train\nimg/1.png,dev\nimg/2.png,holdout\n")
+    assert [entry.split for entry in opened(path).entries()] == ["train", "eval", "test"]
     listed(tmp_path, "path,split\nimg/0.png,often\n")
     with pytest.raises(DataError, match=r"list.csv:2: the split is 'often'"):
         list(opened(path).entries())

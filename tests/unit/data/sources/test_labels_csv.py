@@ -219,9 +219,12 @@ def test_splits_go_by_the_usual_words(tmp_path):
     root = folder(tmp_path, "name,label,Split\na/0.png,x,Training\na/1.png,x,VAL\nb/2.png,x,\n")
     found = {entry.id: entry.split for entry in opened(root).entries()}
     assert (found["a/0.png"], found["a/1.png"]) == ("train", "test")
-    folder(root, "name,label,split\na/0.png,x,test\na/1.png,x,val\n")
-    with pytest.raises(DataError, match=r"has test and validation rows"):
-        opened(root)
+
+
+def test_validation_beside_a_test_set_is_the_eval_split(tmp_path):
+    root = folder(tmp_path, "name,label,split\na/0.png,x,Holdout\na/1.png,x,val\nb/2.png,x,train\n")
+    found = {entry.id: entry.split for entry in opened(root).entries()}
+    assert found == {"a/0.png": "test", "a/1.png": "eval", "b/2.png": "train"}
 
 
 def test_a_table_anywhere_is_named_by_the_config_and_comes_before_labels_csv(tmp_path, monkeypatch):
@@ -286,6 +289,10 @@ def test_metadata_in_split_folders_names_the_images_beside_it(tmp_path):
     assert labels(root) == {"train/0.png": "1", "validation/0.png": "0"}
     found = {entry.id: entry.split for entry in opened(root).entries()}
     assert found == {"train/0.png": "train", "validation/0.png": "test"}
+    folder(root, "label,file_name\n1,0.png\n", ["test/0.png"], "test/m")
+    (root / "test" / "m").rename(root / "test" / "metadata.csv")
+    found = {entry.id: entry.split for entry in opened(root).entries()}
+    assert found == {"train/0.png": "train", "validation/0.png": "eval", "test/0.png": "test"}
 
 
 def test_metadata_without_classes_is_told_and_not_used(tmp_path):

@@ -161,6 +161,13 @@ def test_a_word_in_a_files_name_says_that_it_is_the_test_set(tmp_path, name, tes
     assert split == ({"test"} if test else {None})
 
 
+def test_a_validation_file_beside_a_test_file_is_the_eval_split(tmp_path):
+    for word in ("train", "validation", "test"):
+        parquet(tmp_path, [0] * 20, name=f"{word}-00000-of-00001.parquet")
+    found = {entry.id.partition("-")[0]: entry.split for entry in opened(tmp_path).entries()}
+    assert found == {"train": "train", "validation": "eval", "test": "test"}
+
+
 def test_where_every_file_is_called_test_it_is_all_of_the_data_and_told(tmp_path):
     root = parquet(tmp_path, [0] * 20, name="test.parquet")
     assert {entry.split for entry in opened(root).entries()} == {None}

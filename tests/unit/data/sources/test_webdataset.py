@@ -125,7 +125,14 @@ def test_words_in_the_names_of_tars_are_the_splits(tmp_path):
     found = {entry.id: entry.split for entry in opened(tmp_path).entries()}
     assert found == {"pets-train-0.tar:0": "train", "pets-val-0.tar:0": "test"}
     tar(tmp_path / "pets-test-0.tar", ("0.png", png(1)))
-    with pytest.raises(DataError, match=r"has test and validation files"):
+    found = {entry.id.partition(":")[0]: entry.split for entry in opened(tmp_path).entries()}
+    assert found == {
+        "pets-train-0.tar": "train",
+        "pets-val-0.tar": "eval",
+        "pets-test-0.tar": "test",
+    }
+    (tmp_path / "pets-train-0.tar").unlink()
+    with pytest.raises(DataError, match=r"has test and validation files, but none to train on"):
         opened(tmp_path)
 
 
