@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raymoco.data.account import Account
 from raymoco.data.sources.split_words import SPLIT_OF
+from raymoco.data.sources.unreadable import SPECIAL
 from raymoco.errors import DataError
 
 TEST_WORDS = ("test", "validation", "valid", "val")  # a name may also only begin with one of these
@@ -19,7 +20,7 @@ def files_below(root: Path, suffixes: tuple[str, ...], account: Account) -> list
     """The files whose names end so, as paths below the root, sorted; hidden ones are left out.
 
     Args:
-        account: told of shards that raymoco built below the root.
+        account: told of shards that raymoco built below the root, and of pipes and devices.
     Raises:
         DataError: a folder cannot be read.
     """
@@ -33,7 +34,11 @@ def files_below(root: Path, suffixes: tuple[str, ...], account: Account) -> list
         inner[:] = [name for name in inner if not name.startswith(".")]
         for name in names:
             if name.lower().endswith(suffixes) and not name.startswith("."):
-                found.append(name if below == "." else f"{Path(below).as_posix()}/{name}")
+                path, place = os.path.join(folder, name), os.path.normpath(f"{below}/{name}")
+                if os.path.exists(path) and not os.path.isfile(path):  # a pipe would never end
+                    account.add("passed over", SPECIAL, place)
+                else:
+                    found.append(Path(place).as_posix())
     return sorted(found)
 
 

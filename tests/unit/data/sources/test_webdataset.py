@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -146,6 +147,12 @@ def test_a_pattern_names_the_tars_and_missing_ones_are_counted(tmp_path):
     with pytest.raises(DataError, match=r"2 of its 5 files are not there, such as .*a-011.tar"):
         opened(tmp_path / "in" / "a-{008..012}.tar")
     assert expand_braces("{a,b}/{8..10}") == [f"{x}/{i}" for x in "ab" for i in (8, 9, 10)]
+
+
+def test_a_pipe_that_is_called_like_a_tar_is_never_opened(tmp_path):
+    tar(tmp_path / "a.tar", ("0.png", png(1)))
+    os.mkfifo(tmp_path / "b.tar")
+    assert "passed over: 1 pipes, sockets and devices (b.tar)" in told(tmp_path)
 
 
 def test_what_belongs_to_no_sample_is_passed_over_and_told(tmp_path):
