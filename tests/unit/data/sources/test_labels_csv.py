@@ -50,7 +50,11 @@ def told(root: Path, **keys) -> str:
 
 
 @pytest.mark.parametrize(
-    "word", ["-1", "-1.0", "nan", "NaN", "None", "NA", "N/A", "null", "?", "unlabelled"]
+    "word",
+    [
+        *("-1", "-1.0", "nan", "NaN", "None", "NA", "N/A", "null", "?", "unlabelled"),
+        *("-", "--", "nil", "n.a.", "NaT", "missing", "undefined"),
+    ],
 )
 def test_a_word_for_no_label_is_no_class_and_is_told(tmp_path, word):
     root = folder(tmp_path, f"name,label\na/0.png,x\na/1.png,y\nb/2.png,{word}\n")
@@ -208,6 +212,14 @@ def test_numbers_keep_their_names_with_gaps_and_without_a_decimal_point(tmp_path
     assert "numbers with gaps: 2 classes of the names 10, 1000000000" in told(root)
     with pytest.raises(DataError, match=r"the column 'label' holds 0.5, but must hold text"):
         opened(folder(tmp_path, "name,label\na/0.png,0.5\na/1.png,2\n"))
+
+
+@pytest.mark.parametrize("others", [("0", "1"), ("cat", "dog")])
+@pytest.mark.parametrize("code", ["-2", "-99.0"])
+def test_a_number_below_minus_one_is_no_class(tmp_path, others, code):
+    rows = f"a/0.png,{others[0]}\na/1.png,{others[1]}\nb/2.png,{code}\n"
+    with pytest.raises(DataError, match=rf"'label' holds {code}, but must hold text, or whole"):
+        opened(folder(tmp_path, f"name,label\n{rows}"))
 
 
 def test_classes_that_differ_in_case_only_are_told(tmp_path):
