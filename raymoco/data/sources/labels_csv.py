@@ -69,7 +69,8 @@ class LabelTable:
             splits.append(_split_of(part, row, place))
         numbers = names.close()
         self.classes = names.classes
-        names.where = self._called(parts[0])
+        others = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+        names.where = f"{self._called(parts[0])}{others}"
         names.tell(self.account)
         all_keys = np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64)
         order = np.argsort(all_keys, kind="stable")
