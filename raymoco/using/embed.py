@@ -20,6 +20,7 @@ from raymoco.data.account import Account, KeepsAccount, Kind, Remark
 from raymoco.data.ray_tasks import run_jobs
 from raymoco.data.sources.open import open_source
 from raymoco.data.sources.source import Entry, Source
+from raymoco.data.sources.unreadable import Unreadable
 from raymoco.engine.cluster import connect
 from raymoco.errors import DataError
 from raymoco.files import absolute
@@ -154,7 +155,8 @@ def embed_entries(entries: Sequence[Entry], source: Source, encoder: Any, layer:
         try:
             found, remarks = trained.preprocess.pixels(image)
         except DataError as error:
-            chunk.remarks.append(("corrupt", str(error).split(": ")[1], entry.id))
+            gone = image.why if isinstance(image, Unreadable) else ""
+            chunk.remarks.append(("corrupt", gone or str(error).split(": ")[1], entry.id))
             continue
         chunk.remarks += [(kind, reason, entry.id) for kind, reason in remarks]
         chunk.ids.append(entry.id)

@@ -27,6 +27,7 @@ from raymoco.data.shards.stats import Advance, Built, Pixelwise, Progress, Spans
 from raymoco.data.shards.value_range import add_span, common_range
 from raymoco.data.sources.file_kinds import HEAD_BYTES, cannot_read, suffix_by_content
 from raymoco.data.sources.source import Entry, Source
+from raymoco.data.sources.unreadable import Unreadable
 from raymoco.errors import DataError
 from raymoco.files import write_atomically, writing
 from raymoco.locks import hold, marker_of
@@ -174,6 +175,8 @@ def build_shard(
 
 def _reason(found: bytes | Pixels, error: DataError) -> str:
     """Why an image counts as corrupt: phones write HEIC into files that are named .jpg."""
+    if isinstance(found, Unreadable):
+        return found.why
     suffix = suffix_by_content(found[:HEAD_BYTES]) if isinstance(found, bytes) else None
     missing = cannot_read().get(suffix or "")
     return f"by content {missing}" if missing else str(error).partition(":")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +17,14 @@ from pyarrow import fs
 
 from raymoco.config import DataConfig
 from raymoco.data.account import Account
-from raymoco.data.sources.file_splits import WORDS
 from raymoco.data.sources.labels import Labels
 from raymoco.data.sources.name_matching import key_of
 from raymoco.data.sources.parquet import mapped_columns
 from raymoco.data.sources.plain_list import PlainList
 from raymoco.data.sources.source import Entry, SourceImage, check_ids, stat_fingerprint
+from raymoco.data.sources.split_words import split_of
 from raymoco.data.sources.tables import Row, Table
+from raymoco.data.sources.unreadable import Unreadable, read_file
 from raymoco.data.splits import in_test_split
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
@@ -74,7 +76,6 @@ class FilesSource:
         if self._rows.said:
             self._account.say("understood", f"{path.name}: {self._rows.said}")
         self._require_some()
-        self._missing: Account | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -82,8 +83,9 @@ class FilesSource:
         return self._content.classes
 
     def entries(self) -> Iterator[Entry]:
-        content, missing = self._content, Account()
+        content = self._content
         rows = gone = 0
+        first = ""
         seen: set[int] = set()
         for row in self._rows.rows():
             key = key_of(row.name)
@@ -97,8 +99,8 @@ class FilesSource:
             size = self._size(row.name)
             rows += 1
             if size < 0:
-                gone += 1
-                missing.add("corrupt", NO_FILE, row.name)
+                gone += 1  # is counted with the corrupt when it is read
+                first = first or row.name
             split = content.split(row)
             if split is None:
                 split = "test" if label is not None and in_test_split(row.name) else "train"
@@ -106,9 +108,8 @@ class FilesSource:
         if gone * 2 > rows:
             raise DataError(
                 f"{self._path}: {gone:,} of its {rows:,} paths are no files, such as "
-                f"'{missing.remarks()[0].names[0]}'; relative paths begin at {self._folder}."
+                f"'{first}'; relative paths begin at {self._folder}."
             )
-        self._missing = missing
 
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         if not any(_is_remote(place) for place in places):
@@ -128,8 +129,7 @@ class FilesSource:
 
     def account(self) -> Account:
         """See `KeepsAccount`."""
-        missing = () if self._missing is None else self._missing.remarks()
-        return Account([*self._account.remarks(), *self._content.said, *missing])
+        return Account([*self._account.remarks(), *self._content.said])
 
     @cached_property
     def _content(self) -> _Content:
@@ -154,7 +154,7 @@ class FilesSource:
     def _local(self, name: str) -> Path:
         path = unquote(urlparse(name).path) if URI.match(name) else name
         place = self._folder / path
-        if "\\" in path and not place.exists():
+        if "\\" in path and not os.path.exists(place):
             place = self._folder / path.replace("\\", "/")
         return place
 
@@ -176,15 +176,12 @@ class FilesSource:
             with system.open_input_stream(path) as stream:
                 return bytes(stream.read())
         except FileNotFoundError:
-            return b""  # is counted with the corrupt
+            return Unreadable(NO_FILE)
         except OSError as error:
             raise DataError(f"{place}: cannot be read: {error}") from None
 
     def _read_local(self, place: str) -> bytes:
-        try:
-            return self._local(place).read_bytes()
-        except OSError:
-            return b""  # is counted with the corrupt, as `entries` has counted it
+        return read_file(self._local(place), NO_FILE)
 
 
 class _Content:
@@ -207,11 +204,7 @@ class _Content:
             splits.add(split)
             keys.append(key_of(row.name))
             said.append(code * len(_SPLITS) + _SPLITS.index(split))
-        if {"test", "validation"} <= splits:
-            raise DataError(
-                f"{table.path}: has test and validation rows, but one test set is enough (the "
-                "evaluation split is taken from the training images): call the others train."
-            )
+        self._tested = "test" in splits
         self.numbers = self.labels.close()
         self.classes = self.labels.classes
         account = Account()
@@ -221,21 +214,21 @@ class _Content:
         self.said = account.remarks()
 
     def split(self, row: Row) -> str | None:
-        """The split of a row; None where the list does not say."""
-        word = WORDS.get(row.split.lower())
-        return "test" if word == "validation" else word
+        """The split of a row; None where the list does not say. Validation alone is the test."""
+        word = split_of(row.split)
+        return "test" if word == "eval" and not self._tested else word
 
 
-_SPLITS = (None, "train", "test", "validation")
+_SPLITS = (None, "train", "test", "eval")
 
 
 def _split_code(row: Row, path: Path) -> str | None:
     if not row.split:
         return None
-    word = WORDS.get(row.split.lower())
+    word = split_of(row.split)
     if word is None:
         raise DataError(
-            f"{path}:{row.line}: the split is '{row.split}', but must be train or test."
+            f"{path}:{row.line}: the split is '{row.split}', but must be train, validation or test."
         )
     return word
 

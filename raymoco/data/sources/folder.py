@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -15,12 +14,9 @@ from raymoco.data.sources.source import Entry, SourceImage, files_fingerprint
 from raymoco.data.sources.table_hint import unused_tables
 from raymoco.data.sources.tally import Tally
 from raymoco.data.sources.tree import Found, Tree
+from raymoco.data.sources.unreadable import read_file
 from raymoco.errors import ConfigError, DataError
 from raymoco.files import absolute
-
-# of a link that leads nowhere or in a circle, and of a file that we may not read
-UNREADABLE = (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.EPERM)
-
 
 UNLISTED = "that the table of labels does not list, and so have no label, whatever their folder"
 
@@ -73,14 +69,7 @@ class FolderSource:
     def read(self, places: Sequence[str]) -> Iterator[SourceImage]:
         cannot_read()  # registers the plugins of Pillow that are installed, in this process too
         for place in places:
-            path = self._root / place
-            try:
-                yield path.read_bytes()
-            except OSError as error:
-                gone = error.errno == errno.ENOENT and not path.is_symlink()
-                if gone or error.errno not in UNREADABLE:
-                    raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-                yield b""  # is counted with the corrupt
+            yield read_file(self._root / place)
 
     def fingerprint(self) -> str:
         tables = self._table.files if self._table is not None else []

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from raymoco.config import DataConfig
 from raymoco.data.account import Account
-from raymoco.data.sources.file_splits import WORDS
 from raymoco.data.sources.labels_csv import LabelTable, Part
 from raymoco.data.sources.parquet import mapped_columns
+from raymoco.data.sources.split_words import split_of
 from raymoco.data.sources.tables import Table
 from raymoco.errors import DataError
 from raymoco.files import absolute
@@ -74,7 +74,7 @@ def _metadata(root: Path, account: Account) -> Iterator[Part]:
                 f"{below}{table.path.name} has no labels ({shown}): it is not used",
             )
             continue
-        split = WORDS.get(folder.name.lower()) if below else None
+        split = split_of(folder.name) if below else None
         yield Part(table, below, split, folders_split=True)
 
 

@@ -17,7 +17,7 @@ from raymoco.errors import DataError
 # what stands where a label is missing; "" and null are not worth a remark
 NO_LABEL = {
     *("-1", "-1.0", "nan", "none", "na", "n/a", "<na>", "#n/a", "null", "?"),
-    *("unlabeled", "unlabelled"),
+    *("-", "--", "nil", "n.a.", "nat", "missing", "undefined", "unlabeled", "unlabelled"),
 }
 MOST_CLASSES = 100_000
 EXPECTED = "text, or whole numbers from 0 (-1 or null: no label)"
@@ -42,7 +42,7 @@ class Labels:
         self.classes: tuple[str, ...] = ()
         self._codes: dict[str, int] = {}
         self._none: Counter[str] = Counter()
-        self._typed: set[type] = set()
+        self._booleans = False
         self._floats = False
 
     def code(self, value: Any, count: int = 1) -> int:
@@ -93,7 +93,7 @@ class Labels:
         Args:
             names: the classes' names by number, where the source has them.
         Raises:
-            DataError: the labels are no classes, but numbers such as 0.5.
+            DataError: the labels are no classes, but numbers such as 0.5 or -2.
         """
         words = list(self._codes)
         numbers = all(NUMBER.fullmatch(word) for word in words)
@@ -102,9 +102,11 @@ class Labels:
             odd = next(word for word in words if _whole(word) is None)
             raise DataError(f"{self.where} holds {odd}, but must hold {EXPECTED}.")
         final = [(_whole(word) or "") if whole else word for word in words]
-        below = [word for word in final if whole and int(word) < 0]
-        if below and int in self._typed:
-            raise DataError(f"{self.where} holds {below[0]}, but must hold {EXPECTED}.")
+        # -2 and -99 are codes for what is missing, also among words; -1 is understood as such
+        signed = (word for word in words if word.startswith("-"))
+        below = next((word for word in signed if (_whole(word) or "").strip("-0")), None)
+        if below is not None:
+            raise DataError(f"{self.where} holds {below}, but must hold {EXPECTED}.")
         ordered = sorted(set(final), key=lambda word: (int(word), word) if whole else (0, word))
         if whole and names is not None and all(int(word) < len(names) for word in final):
             self.classes = tuple(names)
@@ -128,7 +130,7 @@ class Labels:
             )
         if self._floats:
             account.say("understood", f"labels such as 1.0 in {self.where} are the class 1")
-        if bool in self._typed:
+        if self._booleans:
             account.say("understood", f"true and false in {self.where} are two classes")
         self._tell_gaps(account)
         same: dict[str, str] = {}
@@ -160,10 +162,9 @@ class Labels:
         if isinstance(value, str):
             return value.strip()
         if isinstance(value, bool):
-            self._typed.add(bool)
+            self._booleans = True
             return str(value).lower()
         if isinstance(value, int):
-            self._typed.add(int)
             return str(value)
         if isinstance(value, float | Decimal):
             return "nan" if math.isnan(value) else str(value)

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymoco.data.account import Account
-from raymoco.data.sources.file_splits import WORDS
 from raymoco.data.sources.labels import Labels
 from raymoco.data.sources.name_matching import FORMS, Form, key_of, nearest
+from raymoco.data.sources.split_words import split_of
 from raymoco.data.sources.tables import Row, Table
 from raymoco.errors import DataError
 
 Paths = Callable[[], Iterable[str]]  # below the root, of every file that may be an image
 CHUNK = 4096
-TRAIN, TEST = 0, 1
+SPLITS = ("train", "test", "eval")
+TEST, EVAL = SPLITS.index("test"), SPLITS.index("eval")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Part:
 
     Attributes:
         folder: below the root, with a `/` at its end; its names begin there. "": the root.
-        split: `train`, `test` or `validation`: of all its rows; None: a column says it, or nothing.
+        split: `train`, `test` or `eval`: of all its rows; None: a column says it, or nothing.
         folders_split: a name that begins with a word such as `test/` is in that split.
     """
 
@@ -68,13 +69,14 @@ class LabelTable:
             splits.append(_split_of(part, row, place))
         numbers = names.close()
         self.classes = names.classes
-        names.where = self._called(parts[0])
+        others = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+        names.where = f"{self._called(parts[0])}{others}"
         names.tell(self.account)
         all_keys = np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64)
         order = np.argsort(all_keys, kind="stable")
         self._keys = all_keys[order]
         self._labels = numbers[np.array(labels, np.int32)][order]
-        self._splits = self._two_splits(np.array(splits, np.int8))[order]
+        self._splits = self._with_a_test(np.array(splits, np.int8))[order]
         self._drop_repeated()
         self._loose_keys = np.empty(0, np.uint64)  # of files whose names are written otherwise
         self._loose_rows = np.empty(0, np.int64)
@@ -95,7 +97,7 @@ class LabelTable:
         if row < 0:
             return None, None, -1
         label, split = int(self._labels[row]), int(self._splits[row])
-        return None if label < 0 else label, None if split < 0 else ("train", "test")[split], row
+        return None if label < 0 else label, None if split < 0 else SPLITS[split], row
 
     def lists(self, name: str) -> bool:
         """Whether a row has exactly this name."""
@@ -240,17 +242,14 @@ class LabelTable:
             self._keys, self._labels = self._keys[keep], labels[keep]
             self._splits = splits[keep]
 
-    def _two_splits(self, splits: NDArray[np.int8]) -> NDArray[np.int8]:
+    def _with_a_test(self, splits: NDArray[np.int8]) -> NDArray[np.int8]:
         """Make test of validation where there is no other test set; without one, nothing counts."""
         has = set(np.unique(splits).tolist())
-        if {TEST, _VALIDATION} <= has:
-            raise DataError(
-                f"{self.path}: has test and validation rows, but one test set is enough (the "
-                "evaluation split is taken from the training images): call the others train."
-            )
-        if not {TEST, _VALIDATION} & has and all(part.folders_split for part in self.parts):
+        if TEST in has:
+            return splits
+        if EVAL not in has and all(part.folders_split for part in self.parts):
             return np.full_like(splits, -1)
-        return np.where(splits == _VALIDATION, TEST, splits).astype(np.int8)
+        return np.where(splits == EVAL, TEST, splits).astype(np.int8)
 
     def _class_of(self, number: int) -> str:
         return f"the label '{self.classes[number]}'" if number >= 0 else "no label"
@@ -279,20 +278,18 @@ class LabelTable:
                 yield part, row
 
 
-_VALIDATION = 2
-_CODES = {"train": TRAIN, "test": TEST, "validation": _VALIDATION}
-
-
 def _split_of(part: Part, row: Row, place: str) -> int:
     if row.split:
-        word = WORDS.get(row.split.lower())
+        word = split_of(row.split)
         if word is None:
-            raise DataError(f"{place}: the split is '{row.split}', but must be train or test.")
-        return _CODES[word]
+            raise DataError(
+                f"{place}: the split is '{row.split}', but must be train, validation or test."
+            )
+        return SPLITS.index(word)
     word = part.split
     if word is None and part.folders_split and "/" in row.name:
-        word = WORDS.get(row.name.removeprefix("./").partition("/")[0].lower())
-    return _CODES[word] if word else -1
+        word = split_of(row.name.removeprefix("./").partition("/")[0])
+    return SPLITS.index(word) if word else -1
 
 
 def _place(keys: NDArray[np.uint64], key: np.uint64) -> int:

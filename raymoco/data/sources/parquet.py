@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from raymoco.config import DataConfig
 from raymoco.data.account import Account
-from raymoco.data.sources.file_splits import files_below, test_files
+from raymoco.data.sources.file_splits import files_below, splits_of
 from raymoco.data.sources.labels import EXPECTED, Labels
 from raymoco.data.sources.parquet_images import ImageColumn, value_type
 from raymoco.data.sources.source import Entry, SourceImage, stat_fingerprint
@@ -30,7 +30,8 @@ class ParquetSource:
     id, image and label. Images are encoded bytes, or a struct with `bytes`, and `path` where bytes
     are null; labels are whole numbers (-1 or null: none), booleans or text. Without a column of ids
     an id is FILE:ROW; ids in a column must be unique. Files whose name or folder says `test` or
-    `validation` are the test set; without such files a fixed 20 % of the labeled images is.
+    `validation` are those splits (validation alone is the test set); without such files a fixed
+    20 % of the labeled images is the test set.
     """
 
     name = "shards"  # its older name, in manifests and names of folders
@@ -55,7 +56,7 @@ class ParquetSource:
                 f"{self._root}: holds no *.parquet file. Put the files there, each with a column "
                 "of encoded images and maybe one of labels, or set data.root to their folder."
             )
-        self._tests = test_files(self._files, self._root, self._account)
+        self._splits = splits_of(self._files, self._root, self._account)
         self._images = ImageColumn(self._root, self._columns["image"])
         self._has = {name: self._check_schema(name) for name in self._files}
         self._tell_columns()
@@ -81,7 +82,7 @@ class ParquetSource:
                         code = self._labels.known(label)
                         number = None if code < 0 else int(self._numbers[code])
                         place = f"{name}:{group}:{row}"
-                        split = self._split(name)
+                        split = self._splits.get(name)
                         bytes_ = sizes[row] if sizes else each
                         yield Entry(str(image_id), number, split, place, bytes_, f"{name}:{group}")
                     first += size.num_rows
@@ -205,9 +206,6 @@ class ParquetSource:
         column = read_group(path, file, group, [self._columns[key]]).column(0)
         plain = value_type(column.type)
         return column if column.type == plain else column.cast(plain)
-
-    def _split(self, name: str) -> str | None:
-        return ("test" if name in self._tests else "train") if self._tests else None
 
 
 def mapped_columns(data: DataConfig) -> dict[str, str]:

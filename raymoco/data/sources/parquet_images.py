@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raymoco.data.sources.unreadable import Unreadable, read_file
 from raymoco.errors import DataError
 
 EXPECTED = "encoded images (PNG, JPEG, ...) as bytes, or a struct of bytes and path"
+NO_FILE = "rows without bytes whose path is no file"
 
 
 class ImageColumn:
@@ -50,28 +53,29 @@ class ImageColumn:
             )
         if not _is_binary(kind) and not pa.types.is_null(kind):
             raise DataError(f"{where} holds {kind}, but must hold {EXPECTED}.")
+        first = None
         for group in range(file.num_row_groups):
             if self._nulls(file, group) == file.metadata.row_group(group).num_rows:
-                first = next((path for path in self._paths(file, group) if path), None)
-                if first is not None:
-                    self._require(name, first)
+                for text in filter(None, self._paths(file, group)):
+                    if self._find(name, text) is not None:
+                        return
+                    first = first or text
+        if first is not None:
+            raise DataError(
+                f"{where} has the path '{first}' and no bytes, but that is no file in "
+                f"{(self.root / name).parent} or {self.root}, and so it is with all others. "
+                f"Expected are {EXPECTED}; paths begin at the file or at data.root."
+            )
 
     def content(self, name: str, value: Any) -> bytes:
-        """The encoded image of a row of a file; empty where there is none.
-
-        Raises:
-            DataError: it has a path instead of bytes, and there is no such file.
-        """
+        """The encoded image of a row of a file; empty where there is none."""
         if not isinstance(value, dict):
             return value or b""
         found = value.get("bytes")
         if found is not None or not value.get("path"):
             return found or b""
-        path = self._require(name, value["path"])
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        path = self._find(name, value["path"])
+        return Unreadable(NO_FILE) if path is None else read_file(path, NO_FILE)
 
     def sizes(self, name: str, file: pq.ParquetFile, group: int) -> list[int] | None:
         """The bytes of each image of a row group whose images all lie outside; else None."""
@@ -113,17 +117,7 @@ class ImageColumn:
     def _find(self, name: str, text: str) -> Path | None:
         plain = text.replace("\\", "/")
         places = ((self.root / name).parent / plain, self.root / plain)
-        return next((path for path in places if path.is_file()), None)
-
-    def _require(self, name: str, text: str) -> Path:
-        path = self._find(name, text)
-        if path is None:
-            raise DataError(
-                f"{self.root / name}: the column '{self.column}' has the path '{text}' and no "
-                f"bytes, but that is no file in {(self.root / name).parent} or {self.root}. "
-                f"Expected are {EXPECTED}; paths begin at the file or at data.root."
-            )
-        return path
+        return next((path for path in places if os.path.isfile(path)), None)
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:

@@ -79,7 +79,7 @@ class Source(Protocol):
 
         Raises:
             DataError: a file is missing or cannot be read; names it. Bytes that are not an image
-                are yielded as they are.
+                are yielded as they are, and `Unreadable` where one image cannot be read.
         """
         ...
 

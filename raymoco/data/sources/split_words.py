@@ -1,4 +1,4 @@
-"""The words by which people call the folders of their splits."""
+"""The words by which people call their splits: folders, files, and values of a column."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _WORDS = {
     ),
     "test": ("test", "testing", "tst", "holdout", "heldout"),
 }
+SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _NO_LABEL = ("unlabelled", "unlabeled", "nolabel", "nolabels", "unsupervised", "unsup")
 _BESIDE = "set|sets|data|dataset|split|folder|dir|images|imgs|img|image|photos|pictures"
 _AROUND = re.compile(rf"^(?:seg|images|imgs|img|data)?(.+?)(?:{_BESIDE})*\d*$")
 
 
-def split_of(folder: str) -> str | None:
-    """Which split a folder's name means: train, eval (`valid`, `dev`, ...) or test, in any case.
+def split_of(name: str) -> str | None:
+    """Which split a word means: train, eval (`valid`, `dev`, ...) or test, in any case.
 
     `train_images`, `TrainSet` and `seg_train` are read as `train`. None: it is no such word.
     """
-    word = _word(folder)
-    return next((split for split, words in _WORDS.items() if word in words), None)
+    return SPLIT_OF.get(_word(name))
 
 
 def means_unlabeled(folder: str) -> bool:

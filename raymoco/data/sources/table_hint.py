@@ -7,10 +7,16 @@ import os
 import re
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from raymoco.data.sources.folder_tables import METADATA
+from raymoco.data.sources.parquet_images import value_type
+from raymoco.data.sources.tables import encoding_in
 from raymoco.data.sources.tree import Tree
 
-TABLES = (".csv", ".tsv", ".txt")
+PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", ".tab", ".txt", *PARQUET)
 ANNOTATIONS = (".json", ".jsonl", ".xml")
 FILES = 20  # looked at in a folder
 HEAD = 2**16  # bytes of a table
@@ -33,7 +39,8 @@ def unused_tables(tree: Tree, base: str) -> Iterator[str]:
         for name in _candidates(folder):
             path = os.path.join(folder, name)
             below = os.path.relpath(path, tree.root)
-            if name in METADATA and "file_name" in _head(path)[:LINE]:
+            known = name.endswith(PARQUET) or "file_name" in _head(path)[:LINE]
+            if name in METADATA and known:
                 continue  # it is read without a key, or was told to have no labels
             if name.lower().endswith(TABLES):
                 if any(_names_images(values, places) for values in _rows(path)):
@@ -62,6 +69,9 @@ def _candidates(folder: str) -> list[str]:
 
 def _rows(path: str) -> Iterator[list[str]]:
     """The columns of a table: a list of the values in its first rows, each."""
+    if path.lower().endswith(PARQUET):
+        yield from _parquet_columns(path)
+        return
     lines = [line for line in _head(path).splitlines() if line.strip()][: ROWS + 1]
     if len(lines) < 2:
         return
@@ -73,6 +83,30 @@ def _rows(path: str) -> Iterator[list[str]]:
     )
     if min(map(len, rows)) >= 2:  # one column is a list of names, and has no label
         yield from (list(column) for column in zip(*rows, strict=False))
+
+
+def _parquet_columns(path: str) -> list[list[str]]:
+    """The columns of text and whole numbers; pixels and encoded images are not read."""
+    if not os.path.isfile(path):
+        return []
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            plain = [name for name in schema.names if _may_name(schema.field(name).type)]
+            if len(schema.names) < 2 or not plain:
+                return []
+            rows = next(file.iter_batches(ROWS, columns=plain), None)
+        return [[str(value) for value in column.to_pylist()] for column in rows or ()]
+    # two columns of one name, and text that is no UTF-8
+    except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError):
+        return []  # is passed over as the file that it is
+
+
+def _may_name(kind: pa.DataType) -> bool:
+    kind = value_type(kind)
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)
+    )
 
 
 def _names_images(values: list[str], places: list[str]) -> bool:
@@ -95,6 +129,7 @@ def _head(path: str) -> str:
         return ""
     try:
         with open(path, "rb") as file:
-            return file.read(HEAD).decode("utf-8-sig", "replace")
+            head = file.read(HEAD)
+            return head.decode(encoding_in(head), "replace")
     except OSError:
         return ""  # counted where the folder is walked

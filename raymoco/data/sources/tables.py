@@ -260,9 +260,13 @@ def encoding_of(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(400)
+            return encoding_in(file.read(400))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def encoding_in(head: bytes) -> str:
+    """The encoding of the text that begins with these bytes."""
     known = next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
     if known is None and b"\0" in head:
         return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"

@@ -22,18 +22,16 @@ from raymoco.data.sources.no_data import (
 )
 from raymoco.data.sources.source import can_be_id
 from raymoco.data.sources.tally import Tally
+from raymoco.data.sources.unreadable import DANGLING, SPECIAL, UNREADABLE
 from raymoco.errors import DataError
 
 NO_IMAGE = "files that are no images by their names"
 NO_IMAGE_INSIDE = "files whose names say nothing and that hold no image"
 ARCHIVE = "archives, which are not opened (unpack them)"
-SPECIAL = "pipes, sockets and devices"
 NO_NAME = (
     "images whose names have control characters or are no UTF-8, so that no list of names can hold "
     "them (rename them)"
 )
-DANGLING = "links that lead nowhere"
-UNREADABLE = "files that cannot be opened"
 CLOSED = "folders that cannot be opened"
 
 Place = tuple[int, int]  # device and inode

@@ -17,7 +17,7 @@ import numpy as np
 
 from raymoco.config import DataConfig
 from raymoco.data.account import Account
-from raymoco.data.sources.file_splits import files_below, test_files
+from raymoco.data.sources.file_splits import files_below, splits_of
 from raymoco.data.sources.labels import Labels
 from raymoco.data.sources.name_matching import key_of
 from raymoco.data.sources.parquet import mapped_columns
@@ -52,9 +52,10 @@ class WebDatasetSource:
     """Tar files of samples: an image, and its label in `.cls` or a key of `.json`.
 
     `data.root` is a folder of tars, one tar, or a pattern such as `train-{000..099}.tar`. An id is
-    TAR:KEY. Tars whose names say `test` or `validation` are the test set; without such a fixed 20 %
-    of the labeled images is. `data.columns.image` names the extension to take where a sample has
-    several images, `data.columns.label` the extension or the key of `.json` that has the label.
+    TAR:KEY. Tars whose names say `test` or `validation` are those splits (validation alone is the
+    test set); without such a fixed 20 % of the labeled images is the test set.
+    `data.columns.image` names the extension to take where a sample has several images,
+    `data.columns.label` the extension or the key of `.json` that has the label.
     """
 
     name = "webdataset"
@@ -66,7 +67,7 @@ class WebDatasetSource:
         self._image, self._label = mapped.get("image"), mapped.get("label")
         self._account = Account()
         self._root, self._files = _find(absolute(data.root), self._account)
-        self._tests = test_files(self._files, self._root, self._account)
+        self._splits = splits_of(self._files, self._root, self._account)
         self._listed: Account | None = None
 
     @property
@@ -84,9 +85,10 @@ class WebDatasetSource:
                 label = None if code < 0 else int(content.numbers[code])
                 image, image_id = sample.image, f"{name}:{sample.key}"
                 check_ids(path, sample.key)
-                split = "test" if name in self._tests else "train"
-                if not self._tests and label is not None and in_test_split(image_id):
-                    split = "test"
+                split = self._splits.get(name)
+                if split is None:
+                    tested = label is not None and in_test_split(image_id)
+                    split = "test" if tested else "train"
                 # reading from a compressed tar decompresses all that comes before
                 together = f"{name}:{image.offset // CHUNK_BYTES}" if compressed else ""
                 place = f"{name}:{image.offset}:{image.size}"

@@ -1,5 +1,6 @@
 """A list of files: every form of list, where paths begin, what is missing, and URIs."""
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from raymoco.config import DataConfig
 from raymoco.data.codec import decode, encode_png
 from raymoco.data.shards.ensure import build_shards
 from raymoco.data.sources.open import open_source
+from raymoco.data.sources.unreadable import SPECIAL
 from raymoco.errors import ConfigError, DataError
 
 
@@ -96,6 +98,8 @@ def test_splits_come_from_a_column(tmp_path):
     path = listed(tmp_path, "path,label,split\nimg/0.png,x,train\nimg/1.png,x,Val\nimg/2.png,x,\n")
     found = {entry.id: entry.split for entry in opened(path).entries()}
     assert (found["img/0.png"], found["img/1.png"]) == ("train", "test")
+    listed(tmp_path, "path,split\nimg/0.png,train\nimg/1.png,dev\nimg/2.png,holdout\n")
+    assert [entry.split for entry in opened(path).entries()] == ["train", "eval", "test"]
     listed(tmp_path, "path,split\nimg/0.png,often\n")
     with pytest.raises(DataError, match=r"list.csv:2: the split is 'often'"):
         list(opened(path).entries())
@@ -111,9 +115,18 @@ def test_columns_that_are_called_otherwise_are_named(tmp_path):
 def test_a_missing_file_is_counted_with_the_corrupt(tmp_path):
     rows = "".join(f"img/{i}.png,{i % 2}\n" for i in range(60))
     path = listed(tmp_path / "in", f"path,label\n{rows}img/gone.png,1\n", images=60)
-    assert "corrupt: 1 paths in the list that are no files (img/gone.png)" in told(path)
     manifest = build_shards(opened(path), tmp_path / "out", parallel=False).manifest
     assert manifest.skipped == ("img/gone.png",)
+    corrupt = [remark.line() for remark in manifest.remarks if remark.kind == "corrupt"]
+    assert corrupt == ["corrupt: 1 paths in the list that are no files (img/gone.png)"]
+
+
+def test_a_pipe_or_a_device_in_the_list_is_never_opened(tmp_path):
+    path = listed(tmp_path, "path\nimg/0.png\nimg/1.png\nimg/2.png\nimg/p.png\n/dev/zero\n")
+    os.mkfifo(tmp_path / "img" / "p.png")
+    found = list(opened(path).read(["img/p.png", "/dev/zero", "img/0.png"]))
+    assert [getattr(image, "why", "") for image in found] == [SPECIAL, SPECIAL, ""]
+    assert len(list(opened(path).entries())) == 5
 
 
 def test_a_list_of_which_most_is_missing_is_refused_with_where_paths_begin(tmp_path):

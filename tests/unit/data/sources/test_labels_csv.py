@@ -51,7 +51,11 @@ def told(root: Path, **keys) -> str:
 
 
 @pytest.mark.parametrize(
-    "word", ["-1", "-1.0", "nan", "NaN", "None", "NA", "N/A", "null", "?", "unlabelled"]
+    "word",
+    [
+        *("-1", "-1.0", "nan", "NaN", "None", "NA", "N/A", "null", "?", "unlabelled"),
+        *("-", "--", "nil", "n.a.", "NaT", "missing", "undefined"),
+    ],
 )
 def test_a_word_for_no_label_is_no_class_and_is_told(tmp_path, word):
     root = folder(tmp_path, f"name,label\na/0.png,x\na/1.png,y\nb/2.png,{word}\n")
@@ -211,6 +215,14 @@ def test_numbers_keep_their_names_with_gaps_and_without_a_decimal_point(tmp_path
         opened(folder(tmp_path, "name,label\na/0.png,0.5\na/1.png,2\n"))
 
 
+@pytest.mark.parametrize("others", [("0", "1"), ("cat", "dog")])
+@pytest.mark.parametrize("code", ["-2", "-99.0"])
+def test_a_number_below_minus_one_is_no_class(tmp_path, others, code):
+    rows = f"a/0.png,{others[0]}\na/1.png,{others[1]}\nb/2.png,{code}\n"
+    with pytest.raises(DataError, match=rf"'label' holds {code}, but must hold text, or whole"):
+        opened(folder(tmp_path, f"name,label\n{rows}"))
+
+
 def test_classes_that_differ_in_case_only_are_told(tmp_path):
     root = folder(tmp_path, "name,label\na/0.png,Cat\na/1.png,cat \n")
     assert "'Cat' and 'cat' in labels.csv are two classes" in told(root)
@@ -220,9 +232,12 @@ def test_splits_go_by_the_usual_words(tmp_path):
     root = folder(tmp_path, "name,label,Split\na/0.png,x,Training\na/1.png,x,VAL\nb/2.png,x,\n")
     found = {entry.id: entry.split for entry in opened(root).entries()}
     assert (found["a/0.png"], found["a/1.png"]) == ("train", "test")
-    folder(root, "name,label,split\na/0.png,x,test\na/1.png,x,val\n")
-    with pytest.raises(DataError, match=r"has test and validation rows"):
-        opened(root)
+
+
+def test_validation_beside_a_test_set_is_the_eval_split(tmp_path):
+    root = folder(tmp_path, "name,label,split\na/0.png,x,Holdout\na/1.png,x,val\nb/2.png,x,train\n")
+    found = {entry.id: entry.split for entry in opened(root).entries()}
+    assert found == {"a/0.png": "test", "a/1.png": "eval", "b/2.png": "train"}
 
 
 def test_a_table_anywhere_is_named_by_the_config_and_comes_before_labels_csv(tmp_path, monkeypatch):
@@ -287,6 +302,10 @@ def test_metadata_in_split_folders_names_the_images_beside_it(tmp_path):
     assert labels(root) == {"train/0.png": "1", "validation/0.png": "0"}
     found = {entry.id: entry.split for entry in opened(root).entries()}
     assert found == {"train/0.png": "train", "validation/0.png": "test"}
+    folder(root, "label,file_name\n1,0.png\n", ["test/0.png"], "test/m")
+    (root / "test" / "m").rename(root / "test" / "metadata.csv")
+    found = {entry.id: entry.split for entry in opened(root).entries()}
+    assert found == {"train/0.png": "train", "validation/0.png": "eval", "test/0.png": "test"}
 
 
 def test_metadata_without_classes_is_told_and_not_used(tmp_path):

@@ -109,6 +109,16 @@ def test_paths_of_no_file_are_refused_with_where_they_should_begin(tmp_path):
         opened(root)
 
 
+def test_a_path_of_no_file_among_others_is_counted_with_the_corrupt(tmp_path):
+    rows = [{"bytes": None, "path": f"{i}.png"} for i in range(60)]
+    root = parquet(tmp_path / "in", [i % 2 for i in range(60)], pa.array(rows, BYTES_AND_PATH))
+    for i in range(1, 60):  # the first one is missing
+        (root / f"{i}.png").write_bytes(png(i))
+    manifest = build_shards(opened(root), tmp_path / "out", parallel=False).manifest
+    corrupt = [remark.line() for remark in manifest.remarks if remark.kind == "corrupt"]
+    assert corrupt == ["corrupt: 1 rows without bytes whose path is no file (train.parquet:0)"]
+
+
 def test_rows_without_an_image_are_counted_as_corrupt(tmp_path):
     rows = [{"bytes": png(i), "path": "gone.png"} for i in range(60)]
     rows[3] = None
@@ -159,6 +169,13 @@ def test_a_word_in_a_files_name_says_that_it_is_the_test_set(tmp_path, name, tes
     parquet(root, [0], name=name)
     split = {e.split for e in opened(root).entries() if e.id.startswith(f"{name}:")}
     assert split == ({"test"} if test else {None})
+
+
+def test_a_validation_file_beside_a_test_file_is_the_eval_split(tmp_path):
+    for word in ("train", "validation", "test"):
+        parquet(tmp_path, [0] * 20, name=f"{word}-00000-of-00001.parquet")
+    found = {entry.id.partition("-")[0]: entry.split for entry in opened(tmp_path).entries()}
+    assert found == {"train": "train", "validation": "eval", "test": "test"}
 
 
 def test_where_every_file_is_called_test_it_is_all_of_the_data_and_told(tmp_path):

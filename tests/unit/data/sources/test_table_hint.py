@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.people_folders import people_folder, told
@@ -22,6 +24,23 @@ def test_a_table_whose_values_are_names_of_images_is_told(tmp_path, name, place)
     root = people_folder(tmp_path / "in", {"img": 6, place + name: TABLES[name]})
     assert f"{place}{name} looks like a label table" in told(root)
     assert f"data.labels_csv={root}/{place}{name}" in told(root)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+def test_a_table_in_any_encoding_is_told(tmp_path, encoding):
+    root = people_folder(tmp_path / "in", {"": 6})
+    (root / "train.csv").write_text(TABLES["train.csv"], encoding)
+    assert "train.csv looks like a label table" in told(root)
+
+
+@pytest.mark.parametrize("ids", [[0, 1, 2, 3, 4, 5], [f"{i}.png" for i in range(6)]])
+def test_a_parquet_table_is_told_and_images_in_parquet_are_not(tmp_path, ids):
+    root = people_folder(tmp_path / "in", {"": 6})
+    pq.write_table(pa.table({"id": ids, "label": ["cat"] * 6}), root / "train.parquet")
+    pq.write_table(pa.table({"image": [b"x"] * 6, "label": ["cat"] * 6}), root / "x.parquet")
+    (root / "cut.parquet").write_bytes(b"PAR1")
+    assert f"data.labels_csv={root}/train.parquet" in told(root)
+    assert told(root).count("looks like") == 1
 
 
 def test_annotations_are_told(tmp_path):

@@ -27,7 +27,10 @@ def test_a_link_that_leads_nowhere_is_counted_with_the_corrupt(tmp_path):
             "latest": Link("/nowhere"),
         },
     )
-    assert built(root, tmp_path / "out").manifest.skipped == ("cats/gone.png",)
+    manifest = built(root, tmp_path / "out").manifest
+    assert manifest.skipped == ("cats/gone.png",)
+    corrupt = [remark.line() for remark in manifest.remarks if remark.kind == "corrupt"]
+    assert corrupt == ["corrupt: 3 links that lead nowhere (cats/gone.png, latest, ...)"]
     assert "corrupt: 2 links that lead nowhere (latest, round)" in told(root)
     with pytest.raises(DataError, match=r"cats/gone.png"):
         built(root, tmp_path / "strict", strict=True)
@@ -78,6 +81,8 @@ def test_what_cannot_be_opened_is_counted_with_the_corrupt(mere_user):
         (root / name).chmod(0)
     shards = built(root, mere_user / "out")
     assert (shards.manifest.skipped, shards.classes) == (("cats/0.png",), ("cats", "dogs"))
+    corrupt = [remark.line() for remark in shards.manifest.remarks if remark.kind == "corrupt"]
+    assert "corrupt: 2 files that cannot be opened (cats/0.png, cats/what)" in corrupt
     assert "corrupt: 1 folders that cannot be opened (secret/)" in told(root)
     assert "corrupt: 1 files that cannot be opened (cats/what)" in told(root)
 

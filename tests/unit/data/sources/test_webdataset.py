@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -125,7 +126,14 @@ def test_words_in_the_names_of_tars_are_the_splits(tmp_path):
     found = {entry.id: entry.split for entry in opened(tmp_path).entries()}
     assert found == {"pets-train-0.tar:0": "train", "pets-val-0.tar:0": "test"}
     tar(tmp_path / "pets-test-0.tar", ("0.png", png(1)))
-    with pytest.raises(DataError, match=r"has test and validation files"):
+    found = {entry.id.partition(":")[0]: entry.split for entry in opened(tmp_path).entries()}
+    assert found == {
+        "pets-train-0.tar": "train",
+        "pets-val-0.tar": "eval",
+        "pets-test-0.tar": "test",
+    }
+    (tmp_path / "pets-train-0.tar").unlink()
+    with pytest.raises(DataError, match=r"has test and validation files, but none to train on"):
         opened(tmp_path)
 
 
@@ -139,6 +147,12 @@ def test_a_pattern_names_the_tars_and_missing_ones_are_counted(tmp_path):
     with pytest.raises(DataError, match=r"2 of its 5 files are not there, such as .*a-011.tar"):
         opened(tmp_path / "in" / "a-{008..012}.tar")
     assert expand_braces("{a,b}/{8..10}") == [f"{x}/{i}" for x in "ab" for i in (8, 9, 10)]
+
+
+def test_a_pipe_that_is_called_like_a_tar_is_never_opened(tmp_path):
+    tar(tmp_path / "a.tar", ("0.png", png(1)))
+    os.mkfifo(tmp_path / "b.tar")
+    assert "passed over: 1 pipes, sockets and devices (b.tar)" in told(tmp_path)
 
 
 def test_what_belongs_to_no_sample_is_passed_over_and_told(tmp_path):
