@@ -22,12 +22,13 @@ def print_json(console: Console, judged: Judged) -> None:
 
 
 def print_judged(console: Console, judged: Judged) -> None:
-    """A line for each metric of one encoder alone, else a table with a column for each."""
+    """A line for each metric of one encoder alone; a table of all of them, and the baselines."""
     first, *others = judged.encoders
-    if not others and not judged.baselines:
+    if not others:  # for scripts, as version 0.1 printed it
         for name, value in first.row.items():
             console.print(f"{name}  {value:.4f}", markup=False)
-        return
+        if not judged.baselines:
+            return
     table = Table()
     table.add_column("")  # a row for each metric: there may be many, and numbers are never cut
     everyone = [*judged.encoders, *judged.baselines]

@@ -128,6 +128,7 @@ def ours(head):
 
 
 # long enough: the other gang must not end all trials before the new one is up
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [90], indirect=True)
 @IGNORED
 def test_a_controller_is_replaced_and_without_its_broker_a_sweep_ends_and_can_go_on(
@@ -270,6 +271,7 @@ def test_sigterm_ends_like_ctrl_c_and_a_second_ctrl_c_ends_at_once(running, head
     wait_until(lambda: not ours(head), 30)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_preparing_and_during_the_report_ends_as_cleanly(head, raymoco, tmp_path):
     file = small_sweep(tmp_path / "short.yaml", CELLS, epochs=1)
     folder = file.with_suffix("")

@@ -23,8 +23,8 @@ def test_file_and_line_of_the_key_come_before_the_message(tmp_path):
         assert caught.value.key is None, "or the next one would say the place again"
 
 
-def test_an_error_about_no_key_is_left_as_it_is():
-    with pytest.raises(ConfigError, match=r"^wrong\.$"), Document({}).locating("a.yaml"):
+def test_an_error_about_no_key_names_the_file():
+    with pytest.raises(ConfigError, match=r"^a\.yaml: wrong\.$"), Document({}).locating("a.yaml"):
         raise ConfigError("wrong.")
 
 
