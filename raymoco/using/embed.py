@@ -24,6 +24,7 @@ from raymoco.data.sources.unreadable import Unreadable
 from raymoco.engine.cluster import connect
 from raymoco.errors import DataError
 from raymoco.files import absolute
+from raymoco.registry import name_of
 from raymoco.using.feature_files import FeatureRows, feature_writer
 from raymoco.using.trained_encoder import Layer, TrainedEncoder
 
@@ -64,7 +65,7 @@ def embed(
     progress: Progress | None = None,
     here: bool | None = None,
 ) -> Embedded:
-    """Write the features of every image of a source to a file, in the source's order.
+    """Write the features of every image of a source to a file, by id; of a list, in its order.
 
     Args:
         images: `source`, `root`, `columns` and `labels_csv` of it count.
@@ -81,7 +82,8 @@ def embed(
     source = open_source(images)
     encoder_classes = encoder.classes
     with feature_writer(absolute(target), source.classes, encoder_classes) as writer:
-        found = _Images(source)
+        # a list has an order; that of a folder's files is the disk's
+        found = _Images(source, in_order=name_of(images.source) == "files")
         alone = len(found) <= HERE if here is None else here
         with nullcontext() if alone else connect(ScaleConfig(), target.absolute().parent, groups=0):
             account = found.account
@@ -110,11 +112,13 @@ def embed(
 
 
 class _Images:
-    """The entries of a source in its order, and its account of them."""
+    """The entries of a source, by id or in its own order, and its account of them."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, in_order: bool) -> None:
         self.source = source
         self.entries = list(source.entries())
+        if not in_order:
+            self.entries.sort(key=lambda entry: entry.id)
         said = source.account().remarks() if isinstance(source, KeepsAccount) else ()
         self.account = Account(said)
 

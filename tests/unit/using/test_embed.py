@@ -34,7 +34,7 @@ def test_each_image_has_a_row_with_its_name_label_and_features(root, run, tmp_pa
     assert "60 rows of 16 features" in done.output
     table = pd.read_parquet(tmp_path / "f.parquet")
     assert list(table.columns) == ["id", "label", "features"]
-    assert sorted(table.id) == sorted(str(p.relative_to(root)) for p in root.rglob("*.*"))
+    assert list(table.id) == sorted(str(p.relative_to(root)) for p in root.rglob("*.*"))
     assert (table.label == table.id.str.split("/").str[0]).all()
     expected = load_encoder(run).features_of([root / name for name in table.id])
     assert torch.equal(torch.tensor(np.stack(table.features)), expected)
