@@ -1,7 +1,6 @@
 """Locks: one process holds, a kill lets go. Paths: they begin where the process stood at first."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,49 +17,7 @@ from raymoco.files import (
     working_directory,
     write_atomically,
 )
-from raymoco.locks import hold
 from tests.full_disk import room
-
-HOLDER = """\
-import sys, time
-from pathlib import Path
-from raymoco.locks import hold
-lock = hold(Path(sys.argv[1]))
-assert lock
-print("held", flush=True)
-time.sleep(600)
-"""
-
-
-def test_a_killed_process_lets_go_of_what_it_held(tmp_path):
-    path = tmp_path / "lock"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert holder.stdout.readline() == "held\n"
-        assert hold(path) is None
-    finally:
-        holder.kill()
-        holder.wait(10)
-        holder.stdout.close()
-    lock = hold(path)
-    assert lock is not None
-    lock.release()
-
-
-def test_what_was_released_is_free_and_a_new_file_of_that_name_too(tmp_path):
-    path = tmp_path / "lock"
-    first = hold(path)
-    assert hold(path) is None
-    first.release()
-    second = hold(path)
-    assert second is not None
-    path.rename(tmp_path / "published")  # as shards are, with their lock in the folder
-    third = hold(path)
-    assert third is not None
-    second.release()
-    third.release()
 
 
 def test_a_relative_path_begins_where_the_process_stood_at_first(tmp_path, monkeypatch):
